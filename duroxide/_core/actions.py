@@ -1,0 +1,211 @@
+"""
+What orchestrations yield: `Action`, and the ways to combine actions.
+
+An action is a promise of an answer. It is passive: the `Scheduler` resolves it, and whoever waits for
+it is told. Waiting twice for one action gives the same answer twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from attrs import frozen
+
+from .requests import Request
+
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+AnyGenerator: TypeAlias = Generator[Any, Any, Any]
+
+
+@frozen
+class Value:
+    """An action's answer: what it returned."""
+
+    value: Any
+
+    def send(self, generator: AnyGenerator) -> Any:
+        """Continue *generator* with the value, up to its next yield."""
+        return generator.send(self.value)
+
+
+@frozen
+class Error:
+    """An action's answer: what it raises where it is waited for, made anew each time."""
+
+    make: Callable[[], BaseException]
+
+    def send(self, generator: AnyGenerator) -> Any:
+        """Raise the error inside *generator*, and run it up to its next yield."""
+        return generator.throw(self.make())
+
+
+Outcome: TypeAlias = Value | Error
+
+
+class Waiter(Protocol):
+    """Something that is told when an action it waits for is resolved."""
+
+    def notify(self, action: Action[Any]) -> None:
+        """Take note that *action* has an outcome."""
+        ...
+
+
+class Action(Generic[T_co]):
+    """
+    Something an orchestration can wait for: ``value = yield from action``.
+
+    ``value = yield action`` does the same; only the type checker learns less.
+    """
+
+    __slots__ = ("home", "outcome", "waiters")
+
+    def __init__(self, home: object) -> None:
+        #: The scheduler it belongs to; an action means nothing in another execution.
+        self.home = home
+        #: None: nobody has answered it yet. (An answer of None is ``Value(None)``.)
+        self.outcome: Outcome | None = None
+        self.waiters: list[Waiter] = []
+
+    def __iter__(self) -> Generator[Action[Any], Any, T_co]:
+        answer: T_co = yield self
+        return answer
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the answer is known already, so that waiting for it will not suspend."""
+        return self.outcome is not None
+
+    def __repr__(self) -> str:
+        return f"<{self._describe()}, {'done' if self.is_done else 'pending'}>"
+
+    def _describe(self) -> str:
+        return type(self).__name__
+
+
+Orchestration: TypeAlias = Generator[Action[Any], Any, T]
+
+
+class Scheduled(Action[T_co]):
+    """A request to the world outside: an activity, a timer, an event, a child."""
+
+    __slots__ = ("decode", "event_id", "is_cancelled", "is_recorded", "owner", "request")
+
+    def __init__(self, home: object, request: Request, owner: Branch[Any], decode: Callable[[str], Any]) -> None:
+        super().__init__(home)
+        self.request = request
+        #: The branch whose end cancels it.
+        self.owner = owner
+        #: JSON text → the value that code receives.
+        self.decode = decode
+        #: Its schedule event's id, as soon as it has one.
+        self.event_id = 0
+        #: Whether the schedule event is in history (not just decided).
+        self.is_recorded = False
+        #: Whether code has given it up.
+        self.is_cancelled = False
+
+    def _describe(self) -> str:
+        return repr(self.request)
+
+
+class Branch(Action[T_co]):
+    """A generator of several steps that runs beside others. Its answer is what it returns or raises."""
+
+    __slots__ = ("generator", "is_closed", "next_outcome", "notify_ready", "owned", "parent")
+
+    def __init__(
+        self,
+        home: object,
+        generator: AnyGenerator,
+        parent: Branch[Any] | None,
+        notify_ready: Callable[[Branch[Any]], None],
+    ) -> None:
+        super().__init__(home)
+        self.generator = generator
+        self.parent = parent
+        self.notify_ready = notify_ready
+        #: What was started in it and is not finished: cancelled with it. An ordered set.
+        self.owned: dict[Action[Any], None] = {}
+        self.next_outcome: Outcome = Value(None)
+        self.is_closed = False
+
+    def notify(self, action: Action[Any]) -> None:
+        """Get ready to go on with the answer of *action*."""
+        if not self.is_closed and action.outcome is not None:
+            self.next_outcome = action.outcome
+            self.notify_ready(self)
+
+    def _describe(self) -> str:
+        return f"Branch {getattr(self.generator, '__qualname__', self.generator)!s}"
+
+
+class Join(Action[T_co]):
+    """Waits for all of *actions*; counts down, so that a thousand of them cost a thousand steps."""
+
+    __slots__ = ("actions", "pending", "resolve", "return_exceptions")
+
+    def __init__(
+        self,
+        home: object,
+        actions: tuple[Action[Any], ...],
+        resolve: Callable[[Action[Any], Outcome], None],
+        *,
+        return_exceptions: bool,
+    ) -> None:
+        super().__init__(home)
+        self.actions = actions
+        self.resolve = resolve
+        self.return_exceptions = return_exceptions
+        self.pending = sum(not action.is_done for action in actions)
+
+    def notify(self, action: Action[Any]) -> None:
+        """Count one answer; the last one resolves the join."""
+        self.pending -= 1
+        if self.pending == 0 and not self.is_done:
+            self.resolve(self, self.collect())
+
+    def collect(self) -> Outcome:
+        """Return all answers in argument order, or the first error in argument order."""
+        values: list[Any] = []
+        for action in self.actions:
+            match action.outcome:
+                case Value(value):
+                    values.append(value)
+                case Error(make) as error:
+                    if not self.return_exceptions:
+                        return error
+                    values.append(make())
+        return Value(values)
+
+
+@frozen
+class Winner(Generic[T]):
+    """What a select returns: which of its arguments was first (from 0), and its value."""
+
+    index: int
+    value: T
+
+
+class Select(Action[T_co]):
+    """Waits for the first of *actions*."""
+
+    __slots__ = ("actions", "decided")
+
+    def __init__(
+        self,
+        home: object,
+        actions: tuple[Action[Any], ...],
+        decided: Callable[[Select[Any], int], None],
+    ) -> None:
+        super().__init__(home)
+        self.actions = actions
+        self.decided = decided
+
+    def notify(self, action: Action[Any]) -> None:
+        """The first answer decides."""
+        if not self.is_done:
+            self.decided(self, self.actions.index(action))

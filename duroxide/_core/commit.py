@@ -1,0 +1,131 @@
+"""
+What a turn leaves to be written: the outcome of all decisions, ready for a provider to store.
+
+A provider does not think. Whatever depends on the meaning of events (what a cancelled activity
+costs, whom a finished child reports to, which limit was broken) was decided before a `TurnCommit`
+was built, by `duroxide._core.advance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+
+from attrs import field, frozen
+
+from .events import NOTHING, Event, KvEntry, Parent
+from .messages import ActivityExecute, ActivityKey, Message
+
+
+class ExecutionStatus(StrEnum):
+    """How an execution stands; an instance stands as its current execution does."""
+
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CONTINUED_AS_NEW = "ContinuedAsNew"
+
+
+@frozen
+class NewExecution:
+    """The execution (and with execution 1 the instance) that the commit brings to life."""
+
+    name: str
+    version: str
+    parent: Parent | None
+    #: The release that can replay it, e.g. ``1.2.3``.
+    duroxide_version: str
+
+
+@frozen
+class CustomStatusChange:
+    """The last status that the turn set; None clears it. The stored version grows by one."""
+
+    status: str | None
+
+
+@frozen
+class Outgoing:
+    """A message to enqueue. Visible at once, or from *visible_at_ms* on (timers)."""
+
+    message: Message
+    visible_at_ms: int | None = None
+
+
+@frozen
+class ActivityLock:
+    """Proof of ownership: the worker-queue row *key* is locked under *token*."""
+
+    key: ActivityKey
+    token: str
+
+
+@frozen
+class InstanceLock:
+    """Proof of ownership: the instance is locked under *token*."""
+
+    instance_id: str
+    token: str
+
+
+@frozen(kw_only=True)
+class TurnCommit:
+    """
+    Everything that one turn of one execution writes, all or nothing.
+
+    It holds good only if the store is still as the turn saw it: the execution's last event id is
+    *last_event_id* (0: the execution does not exist), the instance is the same *incarnation*, and
+    every lock named here is still held.
+    """
+
+    instance_id: str
+    execution_id: int
+    #: Identifies one life of the instance id; a deleted and re-created instance has another. With
+    #: the first execution the committer chooses it, at random.
+    incarnation: int
+    #: The last event id that the turn started from.
+    last_event_id: int
+    #: The instance lock that the messages were fetched under, released by the commit. None on the
+    #: short way round, which asks only that nobody else holds an unexpired lock.
+    lock: InstanceLock | None = None
+    #: Ids of the queue rows that the turn consumed.
+    consumed_messages: tuple[int, ...] = ()
+    #: Rows of the worker queue whose completion goes straight into this turn. All must still be
+    #: there under their token, or nothing is written.
+    finished_activities: tuple[ActivityLock, ...] = ()
+    #: Timers of this execution, by event id, that fired straight into this turn (the short way round).
+    #: The message of each must still be there, or nothing is written.
+    fired_timers: tuple[int, ...] = ()
+    #: Appended to history, in order.
+    events: tuple[Event, ...] = ()
+    #: Set on the first commit of an execution.
+    started: NewExecution | None = None
+    #: RUNNING unless this turn ended the execution.
+    status: ExecutionStatus = ExecutionStatus.RUNNING
+    #: The output (JSON text), the error's display text, or the next execution's input.
+    output: str | None = None
+    custom_status: CustomStatusChange | None = None
+    #: None as value removes the key.
+    kv: Mapping[str, KvEntry | None] = field(default=NOTHING)
+    #: Inserted before *cancelled_activities* are removed.
+    activities: tuple[ActivityExecute, ...] = ()
+    #: Which of *activities* to insert already locked, for this runtime to run at once.
+    eager: tuple[ActivityLock, ...] = ()
+    messages: tuple[Outgoing, ...] = ()
+    #: Rows of the worker queue to remove, by activity id of this execution.
+    cancelled_activities: tuple[int, ...] = ()
+    #: Timers of this execution whose messages to remove, by event id; only at its end.
+    cancelled_timers: tuple[int, ...] = ()
+
+
+class CommitResult(Enum):
+    """What became of one `TurnCommit` of a batch."""
+
+    COMMITTED = "committed"
+    #: The instance lock has expired, or somebody else holds one.
+    LOCK_LOST = "lock lost"
+    #: History has moved on, or the instance was deleted or re-created.
+    STALE = "stale"
+    #: A row of *finished_activities* is gone or under another token, or a message of *fired_timers*
+    #: is gone: what was completed is not wanted any more, or is somebody else's by now.
+    GONE = "gone"

@@ -1,0 +1,463 @@
+"""
+What orchestration code is given: the methods that build actions, and the values it may depend on.
+
+Everything here is the same in replay as in the first run. Nothing here waits: only ``yield`` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import uuid
+
+from collections.abc import Callable, Coroutine, Generator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, NoReturn, TypeAlias, TypeVar, overload
+
+from ..errors import InvalidInput
+from . import limits, payloads
+from .actions import Action, Value, Winner
+from .attempts import attempts
+from .durations import duration_ms
+from .events import KvEntry
+from .functions import inspect_activity, inspect_orchestration, registered_name
+from .logs import OrchestrationLogger
+from .replay import Replay
+from .requests import (
+    CallActivity,
+    ClearKeyValue,
+    ClearKeyValues,
+    ContinueAsNew,
+    CreateTimer,
+    DequeueEvent,
+    SetKeyValue,
+    StartOrchestrationDetached,
+    StartSubOrchestration,
+    UpdateCustomStatus,
+    WaitExternal,
+)
+from .retry import RetryPolicy
+
+
+T = TypeVar("T")
+InputT = TypeVar("InputT")
+
+#: What join() and select() accept: an action, or a generator of several steps.
+Awaitable: TypeAlias = Action[T] | Generator[Action[Any], Any, T]
+
+#: Built into every runtime: reads a live key-value of any instance.
+GET_KV_VALUE = "__duroxide_syscall:get_kv_value"
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class OrchestrationContext:
+    """The first argument of every orchestration function. Never made by users."""
+
+    def __init__(self, replay: Replay, log: OrchestrationLogger) -> None:
+        self._replay = replay
+        self._started = replay.started
+        self._log = log
+        self._random: random.Random | None = None
+        self._ids_made = 0
+
+    def __repr__(self) -> str:
+        return f"<OrchestrationContext of {self.instance_id!r}, execution {self.execution_id}>"
+
+    # Who am I
+
+    @property
+    def instance_id(self) -> str:
+        """The id that the instance was started with."""
+        return self._started.instance_id
+
+    @property
+    def execution_id(self) -> int:
+        """The number of this execution: 1, and one more for each continue-as-new."""
+        return self._started.execution_id
+
+    @property
+    def orchestration_name(self) -> str:
+        """The registered name of this orchestration."""
+        return self._started.name
+
+    @property
+    def orchestration_version(self) -> str:
+        """The registered version that this execution runs, to its end."""
+        return self._started.version
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the code is doing again what it has done before. Decide nothing by it."""
+        return self._replay.is_replaying
+
+    @property
+    def logger(self) -> OrchestrationLogger:
+        """Logs with the instance's name, and is silent in replay."""
+        return self._log
+
+    # Activities
+
+    @overload
+    def schedule_activity(
+        self,
+        activity: Callable[[Any, InputT], Coroutine[Any, Any, T]],
+        input: InputT,
+        *,
+        retry: RetryPolicy | None = None,
+        tag: str | None = None,
+        session_id: str | None = None,
+    ) -> Action[T]: ...
+    @overload
+    def schedule_activity(
+        self,
+        activity: Callable[[Any], Coroutine[Any, Any, T]],
+        *,
+        retry: RetryPolicy | None = None,
+        tag: str | None = None,
+        session_id: str | None = None,
+    ) -> Action[T]: ...
+    @overload
+    def schedule_activity(
+        self,
+        activity: Callable[[Any, InputT], T],
+        input: InputT,
+        *,
+        retry: RetryPolicy | None = None,
+        tag: str | None = None,
+        session_id: str | None = None,
+    ) -> Action[T]: ...
+    @overload
+    def schedule_activity(
+        self,
+        activity: Callable[[Any], T],
+        *,
+        retry: RetryPolicy | None = None,
+        tag: str | None = None,
+        session_id: str | None = None,
+    ) -> Action[T]: ...
+    @overload
+    def schedule_activity(
+        self,
+        activity: str,
+        input: object = None,
+        *,
+        retry: RetryPolicy | None = None,
+        tag: str | None = None,
+        session_id: str | None = None,
+    ) -> Action[Any]: ...
+    def schedule_activity(
+        self,
+        activity: Callable[..., Any] | str,
+        input: object = None,
+        *,
+        retry: RetryPolicy | None = None,
+        tag: str | None = None,
+        session_id: str | None = None,
+    ) -> Action[Any]:
+        """
+        Schedule *activity* (a function or its registered name) with *input*, and return its action.
+
+        It starts now, not when it is waited for. Waiting for it returns what the activity returned,
+        as the type that the function is annotated with, or raises `ActivityFailed`.
+
+        Args:
+            retry: Try again after failures. Each attempt is an activity of its own in history.
+
+            tag: Only workers that serve this tag run it.
+
+            session_id: All activities of a session run on the worker that owns the session.
+
+        Raises:
+            PayloadError: If *input* cannot be turned into JSON.
+        """
+        name, result_type = _activity(activity)
+        if tag is not None:
+            limits.check_tag(tag)
+        text = payloads.encode(input, where=f"input of activity {name!r}")
+        decode = _decoder(result_type, f"result of activity {name!r}")
+
+        def schedule(attempt: int) -> Action[Any]:
+            return self._replay.emit(CallActivity(name, text, session_id, tag, attempt), decode)
+
+        if retry is None:
+            return schedule(1)
+        return self._replay.scheduler.branch(attempts(retry, schedule, self))
+
+    # Timers, events, queues
+
+    def schedule_timer(self, delay: timedelta | float) -> Action[None]:
+        """
+        Return an action that is done *delay* (a timedelta, or seconds) from `utc_now`.
+
+        It is durable: a restart neither shortens nor lengthens it.
+        """
+        fire_at_ms = self._replay.now_ms + duration_ms(delay, what="delay of a timer")
+        return self._replay.emit(CreateTimer(fire_at_ms))
+
+    @overload
+    def schedule_wait(self, name: str) -> Action[Any]: ...
+    @overload
+    def schedule_wait(self, name: str, *, type: type[T]) -> Action[T]: ...
+    def schedule_wait(self, name: str, *, type: type[Any] | None = None) -> Action[Any]:
+        """
+        Return an action that is done when the event *name* is raised, with the event's data.
+
+        An event that is raised before the wait is recorded is not seen by it; use `dequeue_event`
+        where a sender may be early. Each event answers one wait, the oldest.
+        """
+        limits.check_name("event name", name)
+        return self._replay.emit(WaitExternal(name), _decoder(type, f"data of event {name!r}"))
+
+    @overload
+    def dequeue_event(self, queue: str) -> Action[Any]: ...
+    @overload
+    def dequeue_event(self, queue: str, *, type: type[T]) -> Action[T]: ...
+    def dequeue_event(self, queue: str, *, type: type[Any] | None = None) -> Action[Any]:
+        """
+        Return an action that is done with the next message of *queue*, first in, first out.
+
+        Messages wait for their dequeue, also over continue-as-new.
+        """
+        limits.check_name("queue name", queue)
+        return self._replay.emit(DequeueEvent(queue), _decoder(type, f"message of queue {queue!r}"))
+
+    # Other orchestrations
+
+    @overload
+    def schedule_sub_orchestration(
+        self,
+        orchestration: Callable[[Any, InputT], Generator[Action[Any], Any, T]],
+        input: InputT,
+        *,
+        instance_id: str | None = None,
+        version: str | None = None,
+    ) -> Action[T]: ...
+    @overload
+    def schedule_sub_orchestration(
+        self,
+        orchestration: Callable[[Any], Generator[Action[Any], Any, T]],
+        *,
+        instance_id: str | None = None,
+        version: str | None = None,
+    ) -> Action[T]: ...
+    @overload
+    def schedule_sub_orchestration(
+        self,
+        orchestration: str,
+        input: object = None,
+        *,
+        instance_id: str | None = None,
+        version: str | None = None,
+    ) -> Action[Any]: ...
+    def schedule_sub_orchestration(
+        self,
+        orchestration: Callable[..., Any] | str,
+        input: object = None,
+        *,
+        instance_id: str | None = None,
+        version: str | None = None,
+    ) -> Action[Any]:
+        """
+        Start *orchestration* as a child, and return an action for its result.
+
+        Waiting for it raises `SubOrchestrationFailed` if the child fails, is cancelled, or cannot be
+        started because *instance_id* exists already. Without *instance_id* the child gets one of its own.
+        """
+        name, result_type = _orchestration(orchestration)
+        if instance_id is not None:
+            limits.check_child_id(instance_id)
+        text = payloads.encode(input, where=f"input of orchestration {name!r}")
+        decode = _decoder(result_type, f"result of orchestration {name!r}")
+        return self._replay.emit(StartSubOrchestration(name, text, instance_id, version), decode)
+
+    def schedule_orchestration(
+        self,
+        orchestration: Callable[..., Any] | str,
+        instance_id: str,
+        input: object = None,
+        *,
+        version: str | None = None,
+    ) -> Action[str]:
+        """
+        Start *orchestration* as an independent instance, and do not wait for it.
+
+        The action is done at once, with the instance's id. If the id exists already, nothing is started.
+        """
+        name, _ = _orchestration(orchestration)
+        limits.check_instance_id(instance_id)
+        text = payloads.encode(input, where=f"input of orchestration {name!r}")
+        action = self._replay.emit(StartOrchestrationDetached(name, instance_id, text, version))
+        self._replay.scheduler.resolve(action, Value(instance_id))
+        return action
+
+    def continue_as_new(self, input: object = None, *, version: str | None = None) -> Action[NoReturn]:
+        """
+        End this execution and start the next one, with an empty history, when the code next waits.
+
+        Key-values, custom status, unread queue messages and the parent are carried over; everything
+        that is open is cancelled. Write ``yield ctx.continue_as_new(...)`` or ``return`` after it.
+        """
+        text = payloads.encode(input, where=f"input of orchestration {self.orchestration_name!r}")
+        return self._replay.emit(ContinueAsNew(text, version))
+
+    # Combining
+
+    def join(self, *awaitables: Awaitable[T], return_exceptions: bool = False) -> Action[list[T]]:
+        """
+        Return an action that waits for all of *awaitables*; its value lists theirs in argument order.
+
+        A failure stops nothing: when all are done, the first error in argument order is raised, or,
+        with *return_exceptions*, stands in the list. Generators run as branches beside each other.
+        """
+        return self._replay.scheduler.join(awaitables, return_exceptions=return_exceptions)
+
+    def select(self, *awaitables: Awaitable[T], cancel_losers: bool = True) -> Action[Winner[T]]:
+        """
+        Return an action that waits for the first of *awaitables*, and says which it was.
+
+        Whose answer comes first in history wins; among those that are ready already, the first
+        argument does. If the first answer is an error, it is raised. The losers are cancelled, and the
+        branches among them closed, unless *cancel_losers* is off.
+        """
+        return self._replay.scheduler.select(awaitables, cancel_losers=cancel_losers)
+
+    def cancel(self, action: Action[Any]) -> None:
+        """
+        Give *action* up. No effect if it is done.
+
+        An activity that runs is told, one that waits is removed, a child is cancelled, a branch is closed.
+        """
+        if not isinstance(action, Action):
+            msg = f"cancel() takes an action of this orchestration, not {action!r}."
+            raise InvalidInput(msg)
+        self._replay.scheduler.cancel(action)
+
+    # Time and identity
+
+    def utc_now(self) -> datetime:
+        """Return the time of the event that is being processed. It never goes backwards."""
+        return _EPOCH + timedelta(milliseconds=self._replay.now_ms)
+
+    def new_guid(self) -> str:
+        """Return a UUID of version 4's form, another at each call and the same in replay."""
+        self._ids_made += 1
+        digest = hashlib.sha256(f"{self._seed}\0{self._ids_made}".encode("utf-8", "surrogatepass")).digest()
+        return str(uuid.UUID(bytes=digest[:16], version=4))
+
+    @property
+    def random(self) -> random.Random:
+        """A random generator that draws the same numbers in replay. Not for secrets."""
+        if self._random is None:
+            self._random = random.Random(self._seed)  # noqa: S311  # it must be predictable
+        return self._random
+
+    @property
+    def _seed(self) -> str:
+        # The start time tells a deleted instance from the next one of the same id.
+        return f"{self.instance_id}\0{self.execution_id}\0{self._started.timestamp_ms}"
+
+    # Custom status
+
+    def set_custom_status(self, status: str) -> None:
+        """Show *status* (at most 256 KiB of text) to clients."""
+        limits.check_custom_status(status)
+        self._replay.custom_status = status
+        self._replay.note(UpdateCustomStatus(status))
+
+    def reset_custom_status(self) -> None:
+        """Show no custom status any more."""
+        self._replay.custom_status = None
+        self._replay.note(UpdateCustomStatus(None))
+
+    def get_custom_status(self) -> str | None:
+        """Return the custom status as of this point in the code."""
+        return self._replay.custom_status
+
+    # Key-values
+
+    def set_kv_value(self, key: str, value: object) -> None:
+        """
+        Set *key* to *value*, which clients and other instances can read.
+
+        Raises:
+            LimitExceeded: If the value, or the number of keys, is over the limit.
+        """
+        text = payloads.encode(value, where=f"key-value {key!r}")
+        limits.check_kv(key, text)
+        kv = self._replay.kv
+        limits.check_kv_count(len(kv) + (key not in kv))
+        now_ms = self._replay.now_ms
+        kv[key] = KvEntry(text, now_ms)
+        self._replay.note(SetKeyValue(key, text, now_ms))
+
+    @overload
+    def get_kv_value(self, key: str) -> Any: ...
+    @overload
+    def get_kv_value(self, key: str, *, type: type[T]) -> T | None: ...
+    def get_kv_value(self, key: str, *, type: type[Any] | None = None) -> Any:
+        """Return the value of *key* as of this point in the code, or None."""
+        entry = self._replay.kv.get(key)
+        return None if entry is None else _decoder(type, f"key-value {key!r}")(entry.value)
+
+    def get_kv_all_values(self) -> dict[str, Any]:
+        """Return all key-values, by key in sorted order."""
+        kv = self._replay.kv
+        return {key: _decoder(None, f"key-value {key!r}")(kv[key].value) for key in sorted(kv)}
+
+    def get_kv_all_keys(self) -> list[str]:
+        """Return all keys, sorted."""
+        return sorted(self._replay.kv)
+
+    def get_kv_length(self) -> int:
+        """Return the number of keys."""
+        return len(self._replay.kv)
+
+    def clear_kv_value(self, key: str) -> None:
+        """Remove *key*. No effect on the values if it does not exist."""
+        self._replay.kv.pop(key, None)
+        self._replay.note(ClearKeyValue(key))
+
+    def clear_all_kv_values(self) -> None:
+        """Remove all keys."""
+        self._replay.kv.clear()
+        self._replay.note(ClearKeyValues())
+
+    def prune_kv_values_updated_before(self, cutoff: datetime | int) -> int:
+        """Remove the keys that were last set before *cutoff* (a time, or ms since the epoch); return how many."""
+        if isinstance(cutoff, datetime):
+            if cutoff.tzinfo is None:
+                msg = f"cutoff {cutoff!r} has no time zone. Use ctx.utc_now(), or add tzinfo=datetime.UTC."
+                raise InvalidInput(msg)
+            cutoff = (cutoff - _EPOCH) // timedelta(milliseconds=1)
+        old = sorted(key for key, entry in self._replay.kv.items() if entry.updated_at_ms < cutoff)
+        for key in old:
+            self.clear_kv_value(key)
+        return len(old)
+
+    def get_kv_value_from_instance(self, instance_id: str, key: str) -> Action[Any]:
+        """Return an action for the live value of *key* of another instance: None if there is none."""
+        limits.check_instance_id(instance_id)
+        text = payloads.encode([instance_id, key], where="instance id and key")
+        return self._replay.emit(CallActivity(GET_KV_VALUE, text))
+
+
+def _activity(activity: Callable[..., Any] | str) -> tuple[str, object]:
+    """Return the name and the result's type of an activity."""
+    if isinstance(activity, str):
+        limits.check_name("activity name", activity)
+        return activity, None
+    return registered_name(activity), inspect_activity(activity).result_type
+
+
+def _orchestration(orchestration: Callable[..., Any] | str) -> tuple[str, object]:
+    """Return the name and the result's type of an orchestration."""
+    if isinstance(orchestration, str):
+        limits.check_name("orchestration name", orchestration)
+        return orchestration, None
+    return registered_name(orchestration), inspect_orchestration(orchestration).result_type
+
+
+def _decoder(type_: object, where: str) -> Callable[[str], Any]:
+    return partial(payloads.decode, type_=Any if type_ is None else type_, where=where)

@@ -1,0 +1,263 @@
+"""
+One live execution, from the messages it gets to the commit it makes.
+
+`Execution` is a cache of what is in the store, and nothing but a cache: its commits carry the last
+event id it knows, and the store refuses them if the truth has moved on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+
+from ..errors import ErrorDetails
+from . import events as e
+from .commit import (
+    ActivityLock,
+    CustomStatusChange,
+    ExecutionStatus,
+    InstanceLock,
+    NewExecution,
+    TurnCommit,
+)
+from .effects import Effects, Inheritance, effects_of
+from .executor import Executor
+from .ledger import Ledger
+from .messages import ActivityExecute, Deliver, StartOrchestration
+from .staging import Staged, stage
+from .verdicts import Continue, ContinuesAsNew, Failed, Turn
+
+
+#: Decides which new activities this runtime runs itself at once: returns the token to lock each with, or None.
+Claim = Callable[[ActivityExecute], str | None]
+
+
+def claim_nothing(_: ActivityExecute) -> str | None:
+    """Leave every activity to whoever fetches it."""
+    return None
+
+
+class Execution:
+    """
+    A live executor, and where it stands in the store.
+
+    Args:
+        executor: Fed with everything that is in the store.
+
+        incarnation: Of the instance.
+
+        is_new: Whether the start event is still to be written.
+    """
+
+    __slots__ = ("_stored_kv", "executor", "incarnation", "is_new")
+
+    def __init__(self, executor: Executor, *, incarnation: int, is_new: bool) -> None:
+        self.executor = executor
+        self.incarnation = incarnation
+        self.is_new = is_new
+        self._stored_kv: dict[str, e.KvEntry] = dict(executor.kv)
+
+    @property
+    def started(self) -> e.OrchestrationStarted:
+        """Event 1."""
+        return self.executor.started
+
+    @property
+    def last_event_id(self) -> int:
+        """The last event id in the store, 0 before the first commit."""
+        return 0 if self.is_new else self.executor.last_event_id
+
+    def catch_up(self, events: Sequence[e.Event], *, is_replay: bool = True) -> None:
+        """Feed *events* that are in the store already."""
+        persisted = len(events) + 1 if self.executor.last_event_id == 1 else len(events)
+        self.executor.feed(events, persisted=persisted if is_replay else 0)
+        self._stored_kv = dict(self.executor.kv)
+
+    def advance(
+        self,
+        messages: Iterable[Deliver],
+        *,
+        now_ms: int,
+        lock: InstanceLock | None = None,
+        consumed_messages: tuple[int, ...] = (),
+        finished_activities: tuple[ActivityLock, ...] = (),
+        fired_timers: tuple[int, ...] = (),
+        claim: Claim = claim_nothing,
+    ) -> tuple[TurnCommit, Staged]:
+        """
+        Run one turn with *messages*; return what to write, and what became of the messages.
+
+        If the commit is refused, the execution is worthless and must be closed; if it is accepted,
+        `confirm` it.
+        """
+        executor = self.executor
+        before = self.last_event_id
+        staged = stage(
+            messages,
+            executor.ledger,
+            execution_id=self.started.execution_id,
+            first_event_id=executor.last_event_id + 1,
+            timestamp_ms=max(now_ms, executor.now_ms),
+            is_cancelled=executor.is_cancel_requested,
+        )
+        turn = executor.feed(staged.events)
+        if staged.impossible:
+            turn = Turn(
+                Failed(ErrorDetails.nondeterminism(staged.impossible[0])), left_open=tuple(executor.ledger.wanted())
+            )
+        events = [*([self.started] if self.is_new else ()), *staged.events, *turn.events]
+        effects = self._effects(turn, events)
+        events.extend(effects.events)
+        eager = tuple(
+            ActivityLock(activity.key, token)
+            for activity in effects.activities
+            if (token := claim(activity)) is not None
+        )
+        commit = TurnCommit(
+            instance_id=self.started.instance_id,
+            execution_id=self.started.execution_id,
+            incarnation=self.incarnation,
+            last_event_id=before,
+            lock=lock,
+            consumed_messages=consumed_messages,
+            finished_activities=finished_activities,
+            fired_timers=fired_timers,
+            events=tuple(events),
+            started=_new_execution(self.started) if self.is_new else None,
+            status=effects.status,
+            output=effects.output,
+            custom_status=_status_change(turn),
+            kv=self._kv_changes(turn),
+            activities=tuple(effects.activities),
+            eager=eager,
+            messages=tuple(effects.messages),
+            cancelled_activities=tuple(effects.cancelled_activities),
+            cancelled_timers=tuple(effects.cancelled_timers),
+        )
+        return commit, staged
+
+    def confirm(self, commit: TurnCommit) -> None:
+        """Take note that *commit*, the last one made, is in the store now."""
+        executor = self.executor
+        self.is_new = False
+        if commit.kv:
+            self._stored_kv = dict(executor.kv)
+        if commit.status is ExecutionStatus.RUNNING:
+            executor.feed([event for event in commit.events if event.event_id > executor.last_event_id])
+
+    def close(self) -> None:
+        """Forget the code."""
+        self.executor.close()
+
+    def _effects(self, turn: Turn, events: Sequence[e.Event]) -> Effects:
+        executor = self.executor
+        inheritance = None
+        if isinstance(turn.verdict, ContinuesAsNew):
+            inheritance = Inheritance(executor.custom_status, dict(executor.kv), executor.unread_messages())
+        return effects_of(
+            turn,
+            self.started,
+            open_timers=() if isinstance(turn.verdict, Continue) else executor.ledger.timers(),
+            next_event_id=(events[-1].event_id if events else executor.last_event_id) + 1,
+            timestamp_ms=executor.now_ms,
+            inheritance=inheritance,
+        )
+
+    def _kv_changes(self, turn: Turn) -> dict[str, e.KvEntry | None]:
+        """Return the keys whose stored value is not what the code left, if the turn's events say so."""
+        if not any(isinstance(event, _KV_EVENTS) for event in turn.events):
+            return {}
+        live = self.executor.kv
+        changes: dict[str, e.KvEntry | None] = {
+            key: entry for key, entry in live.items() if self._stored_kv.get(key) != entry
+        }
+        changes.update((key, None) for key in self._stored_kv if key not in live)
+        return changes
+
+
+_KV_EVENTS = (e.KeyValueSet, e.KeyValueCleared, e.KeyValuesCleared)
+
+
+def begin(
+    message: StartOrchestration,
+    version: str,
+    *,
+    timestamp_ms: int,
+    duroxide_version: str,
+) -> e.OrchestrationStarted:
+    """Return the start event of the execution that *message* asks for."""
+    return e.OrchestrationStarted(
+        1,
+        timestamp_ms,
+        message.instance_id,
+        message.execution_id,
+        message.name,
+        version,
+        message.input,
+        message.parent,
+        duroxide_version,
+        message.custom_status,
+        message.kv,
+        message.queued,
+    )
+
+
+def fail(
+    history: Sequence[e.Event],
+    details: ErrorDetails,
+    *,
+    is_new: bool,
+    incarnation: int,
+    now_ms: int,
+    lock: InstanceLock,
+    consumed_messages: tuple[int, ...],
+) -> TurnCommit:
+    """
+    Return the commit that ends an execution without running its code: it is poisoned.
+
+    Args:
+        history: All its events; with *is_new* just the start event, which is still to be written.
+    """
+    started = history[0]
+    assert isinstance(started, e.OrchestrationStarted), "a history begins with its start event"
+    ledger = Ledger(history)
+    turn = Turn(Failed(details), left_open=tuple(ledger.wanted()))
+    last_event_id = max(event.event_id for event in history)
+    effects = effects_of(
+        turn,
+        started,
+        open_timers=ledger.timers(),
+        next_event_id=last_event_id + 1,
+        timestamp_ms=max(now_ms, *(event.timestamp_ms for event in history)),
+    )
+    return TurnCommit(
+        instance_id=started.instance_id,
+        execution_id=started.execution_id,
+        incarnation=incarnation,
+        last_event_id=0 if is_new else last_event_id,
+        lock=lock,
+        consumed_messages=consumed_messages,
+        events=(*([started] if is_new else ()), *effects.events),
+        started=_new_execution(started) if is_new else None,
+        status=effects.status,
+        output=effects.output,
+        messages=tuple(effects.messages),
+        cancelled_activities=tuple(effects.cancelled_activities),
+        cancelled_timers=tuple(effects.cancelled_timers),
+    )
+
+
+def _new_execution(started: e.OrchestrationStarted) -> NewExecution:
+    return NewExecution(started.name, started.version, started.parent, started.duroxide_version)
+
+
+def _status_change(turn: Turn) -> CustomStatusChange | None:
+    for event in reversed(turn.events):
+        if isinstance(event, e.CustomStatusUpdated):
+            return CustomStatusChange(event.status)
+    return None
+
+
+def is_terminal(events: Iterable[e.Event]) -> bool:
+    """Whether *events* end an execution."""
+    return any(isinstance(event, e.TERMINAL_EVENTS) for event in events)

@@ -1,0 +1,80 @@
+"""A user's orchestration function as something that can be fed a history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import payloads
+from .actions import AnyGenerator
+from .context import OrchestrationContext
+from .events import OrchestrationStarted
+from .failures import NO_EXCEPTIONS, ExceptionTypes
+from .functions import FunctionInfo, inspect_orchestration
+from .logs import LogSink, OrchestrationLogger, discard
+from .replay import Replay
+
+
+class Executor(Replay):
+    """
+    A live orchestration: ``Executor(fn, started).feed(events)`` returns the `Turn` after those events.
+
+    Feed it again with whatever comes next in history. The events of a turn that were written down must
+    be fed back too, in front of what follows them. `run_turn` is an executor that is fed everything
+    at once; both always decide the same.
+
+    Args:
+        fn: The orchestration function: ``fn(ctx, input)`` or ``fn(ctx)``, usually a generator function.
+
+        started: Event 1 of the execution.
+
+        exceptions: Recorded type name → exception class, for failures that come back as themselves
+            (`Registry.exceptions`).
+
+        log: Where `OrchestrationContext.logger` writes to.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        started: OrchestrationStarted,
+        *,
+        exceptions: ExceptionTypes = NO_EXCEPTIONS,
+        log: LogSink = discard,
+    ) -> None:
+        info = inspect_orchestration(fn)
+        super().__init__(
+            started,
+            begin=lambda: _begin(info, OrchestrationContext(self, logger), started),
+            encode_output=lambda output: payloads.encode(output, where=f"result of orchestration {started.name!r}"),
+            exceptions=exceptions,
+        )
+        logger = OrchestrationLogger(lambda: self.is_replaying, log)
+
+    def __repr__(self) -> str:
+        return f"<Executor of {self.started.instance_id!r}, at event {self.last_event_id}>"
+
+
+def _begin(info: FunctionInfo, context: OrchestrationContext, started: OrchestrationStarted) -> AnyGenerator:
+    """Return the generator that runs the function; a function that yields nothing runs in its first step."""
+    arguments = [context]
+    if info.takes_input and not (started.input == "null" and info.has_default_input):
+        try:
+            where = f"input of orchestration {started.name!r}"
+            arguments.append(payloads.decode(started.input, info.input_type, where=where))
+        except payloads.PayloadError as error:
+            return _raising(error)
+    return info.fn(*arguments) if info.is_generator else _calling(info.fn, arguments)
+
+
+def _calling(fn: Callable[..., Any], arguments: list[Any]) -> AnyGenerator:
+    """Run a plain function as an orchestration of one step; one that returns a generator goes on with it."""
+    result = fn(*arguments)
+    if hasattr(result, "send"):
+        result = yield from result
+    return result
+
+
+def _raising(error: Exception) -> AnyGenerator:
+    raise error
+    yield

@@ -1,0 +1,56 @@
+"""
+Recorded failures come back as exceptions of their own kind.
+
+What is raised at the yield is always an `ActivityFailed` or `SubOrchestrationFailed`. Where the
+original was a builtin, or was registered, its class is a base as well, so that ``except ValueError:``
+works. Nothing is unpickled: the class is found by name, among builtins and registered ones only.
+"""
+
+from __future__ import annotations
+
+import builtins
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TypeAlias
+
+from ..errors import ActivityFailed, ErrorDetails, RemoteFailure, SubOrchestrationFailed
+
+
+#: Recorded type name → class.
+ExceptionTypes: TypeAlias = Mapping[str, type[Exception]]
+NO_EXCEPTIONS: ExceptionTypes = MappingProxyType({})
+
+# A StopIteration means something else inside a generator, and groups want other arguments.
+_NEVER_RAISED = (StopIteration, StopAsyncIteration, ExceptionGroup)
+
+
+def exception_for(details: ErrorDetails, exceptions: ExceptionTypes, *, is_activity: bool) -> RemoteFailure:
+    """Return the exception that code meets where it waits for what failed."""
+    base = ActivityFailed if is_activity else SubOrchestrationFailed
+    original = _original(details.type, exceptions)
+    return (_combined(base, original) if original is not None else base)(details)
+
+
+def _original(name: str | None, exceptions: ExceptionTypes) -> type[Exception] | None:
+    if name is None:
+        return None
+    found = exceptions.get(name)
+    if found is not None:
+        return found
+    builtin = getattr(builtins, name, None)
+    if isinstance(builtin, type) and issubclass(builtin, Exception) and not issubclass(builtin, _NEVER_RAISED):
+        return builtin
+    return None
+
+
+@lru_cache(maxsize=512)
+def _combined(base: type[RemoteFailure], original: type[Exception]) -> type[RemoteFailure]:
+    if issubclass(base, original):
+        return base
+    try:
+        combined: type[RemoteFailure] = type(original.__name__, (base, original), {"__module__": base.__module__})
+    except TypeError:
+        return base  # their memory layouts do not fit together
+    return combined

@@ -1,0 +1,191 @@
+"""
+The limits of what users may store, each with its reason, and the checks that name them.
+
+Rule: exactly at a limit is allowed. Sizes are bytes of UTF-8, because that is what databases count.
+
+Names, inputs, outputs and event data have no limit here; only the database's own.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from collections.abc import Collection
+
+from ..errors import InvalidInput, LimitExceeded
+
+
+#: Status text is rewritten at every change and read by every status query: 256 KiB.
+MAX_CUSTOM_STATUS_BYTES = 262_144
+
+#: All live values travel into the next execution's first event, 64 KiB times 150 at most.
+MAX_KV_VALUE_BYTES = 65_536
+MAX_KV_KEYS = 150
+
+#: Part of an index that every fetch of an activity reads.
+MAX_TAG_BYTES = 256
+
+#: Every tag of a filter is a term of the statement that fetches activities.
+MAX_TAGS_PER_FILTER = 5
+
+#: Unread queue messages travel into the next execution's first event; the oldest are kept.
+MAX_CARRIED_MESSAGES = 1000
+
+#: Part of nearly every primary key. Postgres refuses index entries from 2,704 bytes on, and an id appears
+#: in an entry together with others.
+MAX_INSTANCE_ID_BYTES = 512
+
+#: What an automatic child id has between its parent's id and its number.
+CHILD_ID_MARKER = "::sub::"
+_CHILD_ID_PREFIX = "sub::"
+
+
+def size_of(text: str) -> int:
+    """Return the size of *text* in bytes of UTF-8; a lone surrogate counts three."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def check_instance_id(instance_id: str) -> None:
+    """
+    Refuse an instance id that not every database and every log can hold.
+
+    Raises:
+        InvalidInput: If it is no text, empty, or has control characters or lone surrogates.
+
+        LimitExceeded: If it is longer than `MAX_INSTANCE_ID_BYTES`.
+    """
+    _check_text("instance id", instance_id)
+    if any(unicodedata.category(character) == "Cc" for character in instance_id):
+        msg = f"instance id {instance_id[:80]!r} has control characters: use printable ones only."
+        raise InvalidInput(msg)
+    _check_size("instance id", instance_id, MAX_INSTANCE_ID_BYTES, "Use a shorter id.")
+
+
+def check_child_id(instance_id: str) -> None:
+    """
+    Refuse an explicit id for a child that could be mistaken for an automatic one.
+
+    Raises:
+        InvalidInput: If it contains the reserved marker, or for the reasons of `check_instance_id`.
+    """
+    check_instance_id(instance_id)
+    if instance_id.startswith(_CHILD_ID_PREFIX) or CHILD_ID_MARKER in instance_id:
+        msg = (
+            f"child id {instance_id!r}: {CHILD_ID_MARKER!r}, and {_CHILD_ID_PREFIX!r} in front, are reserved for"
+            " automatic child ids. Use another separator, or leave the id out."
+        )
+        raise InvalidInput(msg)
+
+
+def check_name(what: str, name: str) -> None:
+    """
+    Refuse a name that not every database can hold. Any other text is allowed, of any length.
+
+    Args:
+        what: What is named, for the error: ``"orchestration name"``.
+
+        name: The name.
+
+    Raises:
+        InvalidInput: If it is no text, empty, or has NUL or lone surrogates.
+    """
+    _check_text(what, name)
+
+
+def check_tag(tag: str) -> None:
+    """
+    Refuse a tag that cannot be stored or is over `MAX_TAG_BYTES`.
+
+    Raises:
+        InvalidInput: If it is no text, empty, or has NUL or lone surrogates.
+
+        LimitExceeded: If it is too long.
+    """
+    _check_text("tag", tag)
+    _check_size("tag size", tag, MAX_TAG_BYTES, "Use a shorter tag.")
+
+
+def check_tag_filter(tags: Collection[str]) -> None:
+    """
+    Refuse a worker's set of tags that is empty or over `MAX_TAGS_PER_FILTER`.
+
+    Raises:
+        InvalidInput: If it is empty, or one of the tags cannot be stored.
+
+        LimitExceeded: If there are too many.
+    """
+    if not tags:
+        msg = "tags is empty: name 1 to 5 tags, or ask for no tagged activities at all."
+        raise InvalidInput(msg)
+    if len(tags) > MAX_TAGS_PER_FILTER:
+        msg = (
+            f"{len(tags)} tags exceeds limit of {MAX_TAGS_PER_FILTER} per worker. Start a second runtime for the rest."
+        )
+        raise LimitExceeded(msg)
+    for tag in tags:
+        check_tag(tag)
+
+
+def check_custom_status(status: str) -> None:
+    """
+    Refuse a status text over `MAX_CUSTOM_STATUS_BYTES`.
+
+    Raises:
+        LimitExceeded: If it is too long.
+    """
+    _check_size(
+        "Custom status size", status, MAX_CUSTOM_STATUS_BYTES, "Store large data elsewhere and report where it is."
+    )
+
+
+def check_kv(key: str, value: str) -> None:
+    """
+    Refuse a key that cannot be stored, or a value over `MAX_KV_VALUE_BYTES`.
+
+    Raises:
+        InvalidInput: If *key* is no text, or has NUL or lone surrogates. An empty key is a key.
+
+        LimitExceeded: If *value* is too long, or *key* longer than `MAX_INSTANCE_ID_BYTES`.
+    """
+    _check_storable("KV key", key)
+    # The key stands beside the instance id in the primary key.
+    _check_size("KV key size", key, MAX_INSTANCE_ID_BYTES, "Use a shorter key.")
+    _check_size(f"KV value size of {key!r}", value, MAX_KV_VALUE_BYTES, "Store large data elsewhere.")
+
+
+def check_kv_count(count: int) -> None:
+    """
+    Refuse *count* live keys if that is over `MAX_KV_KEYS`.
+
+    Raises:
+        LimitExceeded: If there are too many.
+    """
+    if count > MAX_KV_KEYS:
+        msg = f"KV key count {count} exceeds limit of {MAX_KV_KEYS}. Clear or prune keys that are not needed any more."
+        raise LimitExceeded(msg)
+
+
+def _check_text(what: str, text: object) -> None:
+    _check_storable(what, text)
+    if not text:
+        msg = f"{what} is empty: give at least one character."
+        raise InvalidInput(msg)
+
+
+def _check_storable(what: str, text: object) -> None:
+    if not isinstance(text, str):
+        msg = f"{what} is {text!r}: give a str."
+        raise InvalidInput(msg)
+    if "\0" in text:
+        msg = f"{what} {text[:80]!r} has a NUL character, which Postgres cannot store. Remove it."
+        raise InvalidInput(msg)
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        msg = f"{what} {text[:80]!r} has a lone surrogate, which is not valid Unicode text. Remove it."
+        raise InvalidInput(msg)
+
+
+def _check_size(what: str, text: str, limit: int, remedy: str) -> None:
+    size = size_of(text)
+    if size > limit:
+        msg = f"{what} of {size} bytes exceeds limit of {limit} bytes. {remedy}"
+        raise LimitExceeded(msg)

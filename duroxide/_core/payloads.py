@@ -1,0 +1,221 @@
+"""
+Users' values to JSON text and back: what functions take and return, statuses, key-values, event data.
+
+Rule 1: a value that cannot be written or read is a `PayloadError` at the call that caused it, which says where.
+
+Rule 2: nothing is silently changed on the way: no NaN, no keys turned into text, no text taken for a number.
+
+Plain JSON values (None, bool, int, float, str, lists and dicts of them) go the short way, without cattrs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+
+from collections.abc import Callable
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+from ..errors import PayloadError
+
+
+_dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+_SUPPORTED = (
+    "Supported are None, bool, int, float, str, lists, tuples, sets, dicts with str keys, attrs classes, dataclasses,"
+    " named tuples, enums, datetimes, timedelta, Decimal, UUID, bytes, paths and pydantic models."
+)
+
+#: Types that say nothing: plain JSON values come back as they are.
+_UNTYPED = (Any, object)
+
+
+def encode(value: object, *, where: str, type_: object = Any) -> str:
+    """
+    Return *value* as JSON text.
+
+    Args:
+        value: Any value of the supported types.
+
+        where: What the value is, for errors: ``"input of activity 'charge'"``.
+
+        type_: The type that the receiver expects. Needed only for dicts whose keys are not texts.
+
+    Raises:
+        PayloadError: If the value, or something in it, cannot be written as JSON.
+    """
+    writer = _SCALARS.get(type(value))
+    try:
+        if writer is not None:
+            return writer(value)
+        return _write(value if _is_plain(value) else _to_plain(value, type_))
+    except RecursionError as error:
+        msg = f"{where} cannot be encoded: it contains itself, or is nested too deeply. Flatten it."
+        raise PayloadError(msg) from error
+    except (TypeError, ValueError) as error:
+        msg = f"{where} of type {_name_of(type(value))} cannot be encoded: {error}"
+        raise PayloadError(msg) from error
+
+
+def decode(text: str, type_: object, *, where: str) -> Any:
+    """
+    Return the value that *text* stands for, as *type_*.
+
+    Args:
+        text: What `encode` returned.
+
+        type_: The type to decode into. Any or object: plain JSON values.
+
+        where: What the value is, for errors: ``"input of activity 'charge'"``.
+
+    Raises:
+        PayloadError: If *text* is not JSON, or does not fit the type.
+    """
+    value = _parse(text, where)
+    if type_ in _UNTYPED or (type(value) is type_ and type_ in _PLAIN):
+        return value
+    if value is None and type_ in (None, type(None)):
+        return None
+    return _structure(value, type_, where)
+
+
+# The short way: plain JSON values.
+
+
+def _encode_float(value: float) -> str:
+    if not math.isfinite(value):
+        raise ValueError(_not_finite(value, "$"))
+    return float.__repr__(value)
+
+
+_SCALARS: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring_ascii,
+    int: int.__repr__,
+    bool: lambda value: "true" if value else "false",
+    float: _encode_float,
+    type(None): lambda _: "null",
+}
+
+_PLAIN = (str, int, bool, float, dict, list)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether *value* consists of exactly JSON's types. Not whether its numbers are finite."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and (type(v) in _SCALARS or _is_plain(v)) for key, v in value.items())  # type: ignore[attr-defined]
+    if kind is list:
+        return all(type(v) in _SCALARS or _is_plain(v) for v in value)  # type: ignore[attr-defined]
+    return kind in _SCALARS
+
+
+def _write(tree: object) -> str:
+    try:
+        return _dumps(tree)
+    except ValueError as error:
+        raise ValueError(_problem_in(tree, "$") or error) from error
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return _loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"{where} is not JSON: {error}. The text begins {text[:80]!r}. Write it with duroxide, or as JSON text."
+        raise PayloadError(msg) from error
+
+
+def _refuse_constant(name: str) -> Any:
+    msg = f"{name} is not a JSON number"
+    raise ValueError(msg)
+
+
+_loads = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+# The long way: everything else, by way of cattrs.
+
+
+@functools.cache
+def _converter() -> Any:
+    from .converter import build_converter  # noqa: PLC0415  # cattrs takes 60 ms to import, and many never need it
+
+    return build_converter()
+
+
+def _to_plain(value: object, type_: object) -> object:
+    """Return *value* in JSON's types; by its own type, and where that is not enough by *type_*."""
+    tree = _unstructure(value, None)
+    if _is_plain(tree):
+        return tree
+    if type_ not in _UNTYPED and _problem_in(tree, "$") is not None:
+        tree = _unstructure(value, type_)
+    problem = _problem_in(tree, "$")
+    if problem is not None:
+        raise TypeError(problem)
+    return tree
+
+
+def _unstructure(value: object, type_: object) -> object:
+    try:
+        return _converter().unstructure(value, unstructure_as=type_)
+    except RecursionError:
+        raise
+    except Exception as error:  # properties and hooks of user classes may raise anything
+        msg = f"{type(error).__name__}: {error}"
+        raise TypeError(msg) from error
+
+
+def _problem_in(value: object, path: str) -> str | None:
+    """Return what JSON has no place for in *value*, and at which path; None if there is nothing."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return _not_finite(value, path)
+    if value is None or isinstance(value, str | int | float):
+        return None
+    if isinstance(value, dict):
+        wrong_key = next((key for key in value if not isinstance(key, str)), None)
+        if wrong_key is not None or None in value:
+            return (
+                f"{path} has the key {wrong_key!r} of type {_name_of(type(wrong_key))}, and JSON has only str keys. Use"
+                " str keys, or annotate the receiver's parameter, e.g. dict[int, str]."
+            )
+        return _first(_problem_in(content, f"{path}.{key}") for key, content in value.items())
+    if isinstance(value, list | tuple):
+        return _first(_problem_in(content, f"{path}[{index}]") for index, content in enumerate(value))
+    return f"{path} is of type {_name_of(type(value))}. {_SUPPORTED}"
+
+
+def _first(problems: Any) -> str | None:
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _not_finite(value: float, path: str) -> str:
+    return f"{path} is {value!r}, and JSON has no such number. Use None, or a str."
+
+
+def _structure(value: object, type_: object, where: str) -> Any:
+    converter = _converter()
+    try:
+        return converter.structure(value, type_)
+    except Exception as error:  # validators of user classes may raise anything
+        from cattrs import transform_error  # noqa: PLC0415  # loaded by now; see _converter()
+
+        reasons = "; ".join(transform_error(error, path="$", format_exception=_reason))
+        msg = (
+            f"{where} cannot be decoded as {_name_of(type_)}: {reasons}. The type hint of the receiving function must fit"
+            " what was sent."
+        )
+        raise PayloadError(msg) from error
+
+
+def _reason(error: BaseException, _: object) -> str:
+    if isinstance(error, KeyError):
+        return f"required field {error} is missing"
+    return f"{error}" or type(error).__name__
+
+
+def _name_of(type_: object) -> str:
+    if not isinstance(type_, type) or type_.__module__ == "builtins":
+        return type_.__qualname__ if type(type_) is type else str(type_)
+    return f"{type_.__module__}.{type_.__qualname__}"

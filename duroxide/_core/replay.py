@@ -1,0 +1,456 @@
+"""
+The engine: a live orchestration that is fed its history, event by event.
+
+The whole replay rule: completions are applied one at a time, in history order, and the code is run
+after each. What the code asks for is matched with the recorded schedule events first in, first out.
+What is asked for and not recorded yet is the turn's decision.
+
+The law this rests on: cutting a history anywhere and feeding the pieces gives the same decisions as
+feeding it whole. Hence:
+
+Rule 1: whatever code can see depends on applied events only, never on decisions that are not in
+history yet. A positional wait is open from its recorded subscription on. (A dequeue may take a
+message as soon as code asks for it: which message it gets depends on the order of dequeues and
+arrivals alone.)
+
+Rule 2: the ids of decisions are provisional until the events come back through `feed`.
+"""
+
+from __future__ import annotations
+
+import json
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ..errors import ErrorDetails, ErrorKind, OrchestrationMisuse
+from . import events as e
+from .actions import AnyGenerator, Error, Scheduled, Value
+from .failures import NO_EXCEPTIONS, ExceptionTypes, exception_for
+from .ledger import ANSWERED_BY, CANCELLED_BY, Ledger
+from .nondeterminism import (
+    cancellation_mismatch,
+    closed_schedule,
+    early_completion,
+    extra_event,
+    mismatch,
+    wrong_kind,
+)
+from .requests import (
+    OPTIONAL_EVENTS,
+    CallActivity,
+    ContinueAsNew,
+    DequeueEvent,
+    Request,
+    StartSubOrchestration,
+    WaitExternal,
+    agrees,
+    record,
+)
+from .scheduler import Scheduler
+from .verdicts import Cancelled, Completed, Continue, ContinuesAsNew, Failed, Turn, Verdict
+
+
+_CONTINUE = Turn(Continue())
+_NONE = Value(None)
+
+#: Requests whose end is recorded when code gives them up. A timer just fires unheard.
+_LEAVE_BREADCRUMBS = (CallActivity, StartSubOrchestration, WaitExternal, DequeueEvent)
+
+
+class Replay:
+    """
+    A live generator and what its history has told it so far.
+
+    Args:
+        started: Event 1 of the execution.
+
+        begin: Makes the generator of the orchestration function, when the first turn begins.
+
+        encode_output: What the function returns → JSON text.
+
+        exceptions: Recorded type name → exception class, for failures that come back as themselves.
+    """
+
+    def __init__(
+        self,
+        started: e.OrchestrationStarted,
+        *,
+        begin: Callable[[], AnyGenerator],
+        encode_output: Callable[[Any], str],
+        exceptions: ExceptionTypes = NO_EXCEPTIONS,
+    ) -> None:
+        self.started = started
+        self.exceptions = exceptions
+        self.now_ms = started.timestamp_ms
+        self.is_replaying = False
+        #: Live key-values and status, as the code sees them.
+        self.kv: dict[str, e.KvEntry] = dict(started.kv)
+        self.custom_status = started.custom_status
+        #: How many ids and random generators the code has made, so that each is different and the same in replay.
+        self.ids_made = 0
+        self.ledger = Ledger()
+        self.last_event_id = started.event_id
+        self._begin = begin
+        self._encode_output = encode_output
+        self._scheduler = Scheduler(self._given_up)
+        self._is_started = False
+        #: Asked for and not yet found in history.
+        self._unmatched: deque[Scheduled[Any]] = deque()
+        #: Recorded and not yet answered, by schedule id.
+        self._waiting: dict[int, Scheduled[Any]] = {}
+        #: Given up and without a breadcrumb.
+        self._dropped: dict[Scheduled[Any], None] = {}
+        self._waits: dict[str, deque[Scheduled[Any]]] = {}
+        self._dequeues: dict[str, deque[Scheduled[Any]]] = {}
+        #: Queue messages nobody has taken, over all queues in order of arrival.
+        self._unread: dict[str, deque[tuple[int, str]]] = {}
+        self._arrivals = 0
+        for message in started.queued:
+            self._arrive(message.queue, message.data)
+        self._continuation: ContinueAsNew | None = None
+        self._cancel_reason: str | None = None
+        self._failure: ErrorDetails | None = None
+        self._has_ended = False
+        self._leftovers_given_up = False
+
+    # Feeding
+
+    def feed(self, events: Sequence[e.Event] = (), *, persisted: int = 0) -> Turn:
+        """
+        Apply *events*, which follow those fed before, and return what the code decides then.
+
+        The first *persisted* of them (counting the start event before the very first) were in history
+        before this turn: the code that reacts to them is replaying, and logs nothing. Never raises for
+        anything that code or history may do: that becomes a `Failed` verdict.
+        """
+        position = 0
+        if not self._is_started:
+            # The start event was given to the constructor; the code's first steps react to it.
+            position = 1
+            self._is_started = True
+            self.is_replaying = persisted > 0
+            self._scheduler.start(self._begin())
+        for position, event in enumerate(events, start=position):
+            self.is_replaying = position + 1 < persisted
+            self._apply(event)
+        self.is_replaying = False
+        return self._turn()
+
+    def close(self) -> None:
+        """Forget the code. Nothing it does from now on has an effect. Idempotent."""
+        self._scheduler.close()
+
+    @property
+    def is_cancel_requested(self) -> bool:
+        """Whether history has a cancel request."""
+        return self._cancel_reason is not None
+
+    def unread_messages(self) -> tuple[e.QueuedMessage, ...]:
+        """Return the queue messages that no dequeue has taken, in order of arrival."""
+        unread = [(arrival, queue, data) for queue, line in self._unread.items() for arrival, data in line]
+        return tuple(e.QueuedMessage(queue, data) for _, queue, data in sorted(unread))
+
+    # What the context asks for
+
+    def emit(self, request: Request, decode: Callable[[str], Any] = json.loads) -> Scheduled[Any]:
+        """Take note that the code asks for *request*."""
+        action = self._scheduler.request(request, decode)
+        if self._scheduler.is_over:
+            return action
+        if isinstance(request, ContinueAsNew):
+            self._continuation = self._continuation or request
+        self._unmatched.append(action)
+        if isinstance(request, DequeueEvent):
+            self._dequeues.setdefault(request.name, deque()).append(action)
+            self._hand_out(request.name)
+        return action
+
+    def note(self, request: Request) -> None:
+        """Take note of a change of state: it is recorded, and nobody waits for it."""
+        action = self.emit(request)
+        if not self._scheduler.is_over:
+            self._scheduler.resolve(action, Value(None))
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What combines and cancels actions."""
+        return self._scheduler
+
+    # Applying events
+
+    def _apply(self, event: e.Event) -> None:
+        if event.event_id > self.last_event_id:
+            self.last_event_id = event.event_id
+        if self._failure is not None or self._has_ended:
+            return
+        if event.timestamp_ms > self.now_ms:
+            self.now_ms = event.timestamp_ms
+        apply = _APPLY.get(type(event))
+        if apply is not None:
+            apply(self, event)
+        self._scheduler.run()
+
+    @property
+    def _is_finished(self) -> bool:
+        return self._scheduler.outcome is not None or self._scheduler.misuse is not None
+
+    def _match(self, event: e.ScheduleEvent) -> None:
+        """Match a recorded schedule with the oldest request that has not been matched."""
+        if self._unmatched:
+            action = self._unmatched[0]
+            if not agrees(action.request, event):
+                if self._is_finished:
+                    return
+                self._fail(mismatch(event, action.request, self._scheduler.where(action.owner)))
+                return
+            self._unmatched.popleft()
+            self._bind(action, event)
+        elif not self._is_finished and type(event) not in OPTIONAL_EVENTS:
+            self._fail(extra_event(event, self._scheduler.where()))
+
+    def _bind(self, action: Scheduled[Any], event: e.ScheduleEvent) -> None:
+        action.event_id = event.event_id
+        action.is_recorded = True
+        self.ledger.apply(event)
+        if type(event) not in ANSWERED_BY:
+            return
+        if action.outcome is not None and not action.is_cancelled:
+            # A dequeue that found its message before it was recorded.
+            self.ledger.close(event.event_id)
+            return
+        self._waiting[event.event_id] = action
+        if isinstance(event, e.ExternalSubscribed) and not action.is_cancelled:
+            self._waits.setdefault(event.name, deque()).append(action)
+
+    def _complete(self, event: e.CompletionEvent) -> None:
+        """Give the answer to the code that waits for it, if it still does."""
+        source = event.source_event_id
+        scheduled = self.ledger.open.get(source)
+        if self._is_finished:
+            self.ledger.apply(event)
+        elif scheduled is None:
+            known = self.ledger.kind_of(source)
+            self._fail((closed_schedule if known else early_completion)(event, self._scheduler.where()))
+        elif type(event) not in ANSWERED_BY[type(scheduled)]:
+            self._fail(wrong_kind(event, scheduled))
+        else:
+            self.ledger.apply(event)
+            action = self._waiting.pop(source)
+            self._dropped.pop(action, None)
+            self._give(action, event)
+
+    def _give(self, action: Scheduled[Any], event: e.CompletionEvent) -> None:
+        if isinstance(event, (e.ActivityFailed, e.SubOrchestrationFailed)):
+            if event.details.is_system_error:
+                self._failure = event.details
+                return
+            is_activity = isinstance(event, e.ActivityFailed)
+            make = partial(exception_for, event.details, self.exceptions, is_activity=is_activity)
+            self._scheduler.resolve(action, Error(make))
+        elif isinstance(event, e.TimerFired):
+            self._scheduler.resolve(action, _NONE)
+        elif isinstance(event, (e.ActivityCompleted, e.SubOrchestrationCompleted)):
+            self._answer(action, event.result)
+
+    def _answer(self, action: Scheduled[Any], text: str) -> None:
+        if action.outcome is not None:
+            return  # it was given up
+        try:
+            value = Value(action.decode(text))
+        except Exception as error:  # noqa: BLE001  # a user's structure hook may raise anything; code may catch it
+            undecodable = error
+            self._scheduler.resolve(action, Error(lambda: undecodable))
+        else:
+            self._scheduler.resolve(action, value)
+
+    def _raise_event(self, event: e.ExternalEvent) -> None:
+        """Give the event to the oldest open wait for its name, or to nobody, ever."""
+        line = self._waits.get(event.name)
+        while line:
+            action = line.popleft()
+            if not action.is_cancelled:
+                self._close_subscription(action)
+                self._answer(action, event.data)
+                return
+
+    def _deliver(self, event: e.QueueEventDelivered) -> None:
+        self._arrive(event.name, event.data)
+        self._hand_out(event.name)
+
+    def _arrive(self, queue: str, data: str) -> None:
+        self._arrivals += 1
+        self._unread.setdefault(queue, deque()).append((self._arrivals, data))
+
+    def _hand_out(self, queue: str) -> None:
+        """Give unread messages to the dequeues that wait for them, first to first."""
+        unread, line = self._unread.get(queue), self._dequeues.get(queue)
+        while unread and line:
+            action = line.popleft()
+            if not action.is_cancelled:
+                _, data = unread.popleft()
+                self._close_subscription(action)
+                self._answer(action, data)
+
+    def _close_subscription(self, action: Scheduled[Any]) -> None:
+        if action.is_recorded:
+            self._waiting.pop(action.event_id, None)
+            self.ledger.close(action.event_id)
+
+    def _request_cancel(self, event: e.OrchestrationCancelRequested) -> None:
+        if self._cancel_reason is None:
+            self._cancel_reason = event.reason
+
+    def _note_breadcrumb(self, event: e.Breadcrumb) -> None:
+        """What history says was given up, must have been given up by the code, too."""
+        action = self._waiting.get(event.source_event_id)
+        if action is None:
+            return
+        if event.reason == e.DROPPED and not action.is_cancelled and not self._is_finished:
+            self._fail(cancellation_mismatch(event, action.request, self._scheduler.where(action.owner)))
+            return
+        self.ledger.apply(event)
+        self._dropped.pop(action, None)
+        if event.source_event_id not in self.ledger.open:
+            del self._waiting[event.source_event_id]
+
+    def _end(self, _: e.Event) -> None:
+        self._has_ended = True
+
+    def _fail(self, message: str) -> None:
+        self._failure = ErrorDetails.nondeterminism(message)
+
+    def _given_up(self, action: Scheduled[Any]) -> None:
+        if isinstance(action.request, _LEAVE_BREADCRUMBS):
+            self._dropped[action] = None
+
+    # Deciding
+
+    def _turn(self) -> Turn:
+        verdict = self._verdict()
+        if verdict is None:
+            return _CONTINUE
+        if isinstance(verdict, Cancelled) or self._failure is not None or self._scheduler.misuse is not None:
+            # What the code decided in this turn does not count; what it had asked for before is to be ended.
+            return Turn(verdict, left_open=tuple(self.ledger.wanted()))
+        if isinstance(verdict, (Completed, Failed)):
+            self._give_up_leftovers()
+        return self._decisions(verdict)
+
+    def _verdict(self) -> Verdict | None:
+        """Return how the execution stands, by precedence. None: it has ended before."""
+        if self._has_ended:
+            return None
+        if self._failure is not None:
+            return Failed(self._failure)
+        if self._cancel_reason is not None:
+            return Cancelled(self._cancel_reason)
+        if self._scheduler.misuse is not None:
+            return Failed(ErrorDetails.from_exception(self._scheduler.misuse, kind=ErrorKind.PANICKED))
+        if self._continuation is not None:
+            return ContinuesAsNew(self._continuation.input, self._continuation.version)
+        match self._scheduler.outcome:
+            case Value(value):
+                return self._output(value)
+            case Error(make):
+                return _failed(make())
+            case None:
+                return Continue()
+
+    def _output(self, value: Any) -> Verdict:
+        try:
+            return Completed(self._encode_output(value))
+        except Exception as error:  # noqa: BLE001  # a user's unstructure hook may raise anything
+            return _failed(error)
+
+    def _give_up_leftovers(self) -> None:
+        if self._leftovers_given_up:
+            return
+        self._leftovers_given_up = True
+        for action in self._scheduler.give_up_everything():
+            # Open subscriptions get their breadcrumb from the end of the execution.
+            if not isinstance(action.request, (WaitExternal, DequeueEvent)):
+                action.is_cancelled = True
+                self._given_up(action)
+
+    def _decisions(self, verdict: Verdict) -> Turn:
+        """Number what is not in history yet: requests in order, then breadcrumbs by schedule."""
+        if isinstance(verdict, Continue) and not self._unmatched and not self._dropped:
+            return _CONTINUE
+        events: list[e.Event] = []
+        fresh: dict[int, e.ScheduleEvent] = {}
+        event_id = self.last_event_id
+        for action in self._unmatched:
+            if isinstance(action.request, ContinueAsNew):
+                continue
+            event_id += 1
+            action.event_id = event_id
+            event = record(action.request, event_id=event_id, timestamp_ms=self.now_ms, started=self.started)
+            events.append(event)
+            if action.outcome is None or action.is_cancelled:
+                fresh[event_id] = event
+        activities, children = self._breadcrumbs(events, fresh) if self._dropped else ((), ())
+        left_open = () if isinstance(verdict, Continue) else self._left_open(fresh)
+        return Turn(verdict, tuple(events), activities, children, left_open)
+
+    def _breadcrumbs(
+        self, events: list[e.Event], fresh: Mapping[int, e.ScheduleEvent]
+    ) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Add the breadcrumbs of what was given up to *events*; return the activities and children among it."""
+        activities: list[int] = []
+        children: list[str] = []
+        event_id = events[-1].event_id if events else self.last_event_id
+        for source in sorted(action.event_id for action in self._dropped):
+            scheduled = fresh.get(source) or self.ledger.open[source]
+            event_id += 1
+            events.append(CANCELLED_BY[type(scheduled)](event_id, self.now_ms, source, e.DROPPED))
+            if isinstance(scheduled, e.ActivityScheduled):
+                activities.append(source)
+            elif isinstance(scheduled, e.SubOrchestrationScheduled):
+                children.append(scheduled.instance_id)
+        return tuple(activities), tuple(children)
+
+    def _left_open(self, fresh: Mapping[int, e.ScheduleEvent]) -> tuple[e.ScheduleEvent, ...]:
+        """Return what is neither answered nor given up when the execution ends."""
+        gone = {action.event_id for action in self._dropped}
+        return tuple(
+            event
+            for event in (*self.ledger.wanted(), *fresh.values())
+            if type(event) in CANCELLED_BY and event.event_id not in gone
+        )
+
+
+_APPLY: Mapping[type[e.Event], Callable[[Replay, Any], None]] = {
+    e.ActivityScheduled: Replay._match,
+    e.TimerCreated: Replay._match,
+    e.ExternalSubscribed: Replay._match,
+    e.QueueSubscribed: Replay._match,
+    e.SubOrchestrationScheduled: Replay._match,
+    e.OrchestrationChained: Replay._match,
+    e.CustomStatusUpdated: Replay._match,
+    e.KeyValueSet: Replay._match,
+    e.KeyValueCleared: Replay._match,
+    e.KeyValuesCleared: Replay._match,
+    e.ActivityCompleted: Replay._complete,
+    e.ActivityFailed: Replay._complete,
+    e.TimerFired: Replay._complete,
+    e.SubOrchestrationCompleted: Replay._complete,
+    e.SubOrchestrationFailed: Replay._complete,
+    e.ExternalEvent: Replay._raise_event,
+    e.QueueEventDelivered: Replay._deliver,
+    e.ActivityCancelRequested: Replay._note_breadcrumb,
+    e.ExternalSubscribedCancelled: Replay._note_breadcrumb,
+    e.QueueSubscriptionCancelled: Replay._note_breadcrumb,
+    e.SubOrchestrationCancelRequested: Replay._note_breadcrumb,
+    e.OrchestrationCancelRequested: Replay._request_cancel,
+    e.OrchestrationCompleted: Replay._end,
+    e.OrchestrationFailed: Replay._end,
+    e.OrchestrationContinuedAsNew: Replay._end,
+}
+
+
+def _failed(error: BaseException) -> Failed:
+    kind = ErrorKind.PANICKED if isinstance(error, OrchestrationMisuse) else ErrorKind.ORCHESTRATION_FAILED
+    return Failed(ErrorDetails.from_exception(error, kind=kind))

@@ -1,0 +1,335 @@
+"""
+Everything that can go wrong, as one tree of exceptions and one record.
+
+`ErrorDetails` is what is stored when something failed: it travels in history as JSON, never as a
+pickle. The exceptions are what people catch:
+
+    DuroxideError
+    ├── RemoteFailure                 something that an orchestration waited for failed
+    │   ├── ActivityFailed            … an activity
+    │   └── SubOrchestrationFailed    … a child
+    ├── OrchestrationFailed           Client.wait_for_result(): the instance ended Failed
+    ├── ActionCancelled               the orchestration waits for an action that it cancelled itself
+    ├── ActivityCancelled             ActivityContext.raise_if_cancelled(): nobody wants the result
+    ├── NonRetryableError             raise it (or a subclass) in an activity: do not try again
+    ├── InvalidInput                  a bad argument (also a ValueError)
+    │   ├── PayloadError              a value that cannot be encoded or decoded
+    │   ├── LimitExceeded             a value over a documented limit
+    │   └── RegistrationError         a mistake in registering a function
+    ├── OrchestrationMisuse           orchestration code broke a rule of the engine (a "panic")
+    ├── NondeterminismError           the code no longer does what history says it did
+    ├── WaitTimeout                   a wait_for_… call ran out of time (also a TimeoutError)
+    ├── InstanceError
+    │   ├── InstanceNotFound
+    │   ├── InstanceAlreadyExists
+    │   ├── InstanceStillRunning
+    │   └── CannotDeleteSubOrchestration
+    └── ProviderError                 storage failed; `retryable` says whether trying again helps
+"""
+
+from __future__ import annotations
+
+import traceback as tracebacks
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from attrs import evolve, frozen
+
+
+class ErrorCategory(StrEnum):
+    """Whose fault a failure is."""
+
+    #: User code raised, or an instance was cancelled. Orchestration code can catch it.
+    APPLICATION = "application"
+    #: Storage or the runtime failed.
+    INFRASTRUCTURE = "infrastructure"
+    #: The deployed code does not fit the recorded history.
+    CONFIGURATION = "configuration"
+    #: A message was delivered more often than allowed, without ever being processed.
+    POISON = "poison"
+
+
+class ErrorKind(StrEnum):
+    """What failed, within its category."""
+
+    ACTIVITY_FAILED = "ActivityFailed"
+    ORCHESTRATION_FAILED = "OrchestrationFailed"
+    PANICKED = "Panicked"
+    CANCELLED = "Cancelled"
+    TIMED_OUT = "TimedOut"
+    PROVIDER = "Provider"
+    NONDETERMINISM = "Nondeterminism"
+    POISONED_ORCHESTRATION = "PoisonedOrchestration"
+    POISONED_ACTIVITY = "PoisonedActivity"
+    UNREADABLE_HISTORY = "UnreadableHistory"
+
+
+@frozen
+class ErrorDetails:
+    """What is recorded of a failure: plain values only, the same on every machine."""
+
+    category: ErrorCategory
+    kind: ErrorKind
+    #: The text of the exception, without its type.
+    message: str
+    #: The name of the Python type that was raised, e.g. ``ValueError`` or ``shop.errors.OutOfStock``.
+    type: str | None = None
+    #: The formatted traceback where it was raised.
+    traceback: str | None = None
+    #: What it was raised from, outermost first.
+    cause: ErrorDetails | None = None
+    #: Whether trying the same again may help.
+    retryable: bool = False
+    #: Which attempt of a retry policy this was, from 1.
+    attempt: int = 1
+    #: What it is about: a provider operation, an activity, an instance.
+    subject: str | None = None
+    #: Poison only: how often the message was delivered, and how often it may be.
+    attempt_count: int | None = None
+    max_attempts: int | None = None
+
+    @property
+    def is_system_error(self) -> bool:
+        """Whether this ends the orchestration that meets it, without a chance to catch it."""
+        return self.category is not ErrorCategory.APPLICATION
+
+    @property
+    def display(self) -> str:
+        """The one-line text people see in statuses and logs."""
+        if self.category is ErrorCategory.INFRASTRUCTURE:
+            return f"infrastructure:{self.subject}: {self.message}"
+        if self.category is ErrorCategory.CONFIGURATION:
+            return f"nondeterministic: {self.message}"
+        if self.category is ErrorCategory.POISON:
+            return f"poison: {self.subject} exceeded {self.attempt_count} attempts (max {self.max_attempts})"
+        if self.kind is ErrorKind.CANCELLED:
+            return f"canceled: {self.message}"
+        if self.kind is ErrorKind.PANICKED:
+            return f"orchestration panicked: {self.message}"
+        return self.message
+
+    @classmethod
+    def from_exception(
+        cls,
+        error: BaseException,
+        *,
+        kind: ErrorKind,
+        attempt: int = 1,
+    ) -> ErrorDetails:
+        """
+        Record *error* with its type, traceback and causes.
+
+        A failure that merely passes through (an `ActivityFailed` nobody caught) stays the message
+        it was, with the failure as its cause.
+        """
+        return cls(
+            category=ErrorCategory.APPLICATION,
+            kind=kind,
+            message=_text_of(error),
+            type=type_name(error),
+            traceback="".join(tracebacks.format_exception(error)),
+            cause=_cause_of(error, kind),
+            retryable=kind is ErrorKind.ACTIVITY_FAILED and not isinstance(error, NonRetryableError),
+            attempt=attempt,
+        )
+
+    @classmethod
+    def cancelled(cls, reason: str) -> ErrorDetails:
+        """Record that an instance was cancelled because of *reason*."""
+        return cls(ErrorCategory.APPLICATION, ErrorKind.CANCELLED, reason)
+
+    @classmethod
+    def nondeterminism(cls, message: str) -> ErrorDetails:
+        """Record that code and history do not fit together."""
+        return cls(ErrorCategory.CONFIGURATION, ErrorKind.NONDETERMINISM, message)
+
+    def with_attempt(self, attempt: int) -> ErrorDetails:
+        """Return the same failure as attempt number *attempt* of a retry policy."""
+        return evolve(self, attempt=attempt)
+
+    def chain(self) -> Iterator[ErrorDetails]:
+        """Yield this failure, then what it was raised from, and so on."""
+        link: ErrorDetails | None = self
+        while link is not None:
+            yield link
+            link = link.cause
+
+
+def type_name(error: BaseException) -> str:
+    """Return the name that history records for the type of *error*."""
+    if isinstance(error, RemoteFailure) and error.details.type:
+        return error.details.type
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _text_of(error: BaseException) -> str:
+    """Return the message of *error*; a user's own `__str__` may itself raise."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001  # the failure being recorded must not be lost
+        return f"<{type(error).__qualname__} whose __str__ raised {type(broken).__qualname__}>"
+
+
+def _cause_of(error: BaseException, kind: ErrorKind) -> ErrorDetails | None:
+    """Return what *error* was raised from; Python's own rules for `__suppress_context__` apply."""
+    if isinstance(error, RemoteFailure):
+        return error.details
+    cause = error.__cause__ if error.__suppress_context__ else error.__cause__ or error.__context__
+    if cause is None or cause is error:
+        return None
+    if isinstance(cause, RemoteFailure):
+        return cause.details
+    return ErrorDetails(
+        category=ErrorCategory.APPLICATION,
+        kind=kind,
+        message=_text_of(cause),
+        type=type_name(cause),
+        cause=_cause_of(cause, kind),
+    )
+
+
+class DuroxideError(Exception):
+    """The base of every exception that this library raises."""
+
+
+class RemoteFailure(DuroxideError):
+    """
+    Something that the orchestration waited for failed, elsewhere and perhaps days ago.
+
+    The raised class also derives from the original exception's class where that is a builtin or
+    was registered with `Registry.exception`, so ``except ValueError:`` catches an activity's
+    ValueError.
+    """
+
+    details: ErrorDetails
+
+    def __init__(self, details: ErrorDetails) -> None:
+        Exception.__init__(self, details.display)
+        self.details = details
+
+    def __str__(self) -> str:
+        return self.details.display
+
+
+class ActivityFailed(RemoteFailure):
+    """An activity failed. `details` says how; its `traceback` is the activity's own."""
+
+
+class SubOrchestrationFailed(RemoteFailure):
+    """A child orchestration failed or was cancelled."""
+
+
+class OrchestrationFailed(RemoteFailure):
+    """The orchestration that a client waited for ended Failed."""
+
+
+class ActionCancelled(DuroxideError):
+    """The orchestration waits for an action that it has cancelled itself, or whose branch was closed."""
+
+
+class ActivityCancelled(DuroxideError):
+    """Nobody waits for this activity any more: clean up and return."""
+
+
+class NonRetryableError(DuroxideError):
+    """Raise this, or a subclass, in an activity: no retry policy tries it again."""
+
+
+class InvalidInput(DuroxideError, ValueError):
+    """An argument that cannot be used; the message names it, the reason and the remedy."""
+
+
+class PayloadError(InvalidInput):
+    """A value cannot be turned into JSON, or JSON not into the type that was asked for."""
+
+
+class LimitExceeded(InvalidInput):
+    """A value is over one of the limits of `duroxide.limits`; nothing was written."""
+
+
+class RegistrationError(InvalidInput):
+    """A function cannot be registered as it is."""
+
+
+class OrchestrationMisuse(DuroxideError):
+    """Orchestration code broke a rule of the engine, for example yielded something that is not an action."""
+
+
+class NondeterminismError(DuroxideError):
+    """Orchestration code no longer does what history says it did."""
+
+
+class WaitTimeout(DuroxideError, TimeoutError):
+    """What was waited for did not happen in time. It may still happen."""
+
+    retryable = True
+
+
+class InstanceError(DuroxideError):
+    """A call about one instance cannot be carried out."""
+
+    def __init__(self, message: str, *, instance_id: str) -> None:
+        super().__init__(message)
+        self.instance_id = instance_id
+
+
+class InstanceNotFound(InstanceError, LookupError):
+    """No such instance."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(
+            f"instance {instance_id!r} not found. It was never started, or has been deleted.", instance_id=instance_id
+        )
+
+
+class InstanceAlreadyExists(InstanceError):
+    """An instance of this id exists, and the caller asked for a new one."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(
+            f"instance {instance_id!r} already exists. Choose another id, delete the old instance first, or start it"
+            " with if_exists='use_existing'.",
+            instance_id=instance_id,
+        )
+
+
+class InstanceStillRunning(InstanceError):
+    """A running instance cannot be deleted without force."""
+
+
+class CannotDeleteSubOrchestration(InstanceError):
+    """A child can only be deleted together with its root."""
+
+
+class ProviderError(DuroxideError):
+    """
+    Storage failed.
+
+    Args:
+        operation: The provider operation that failed, e.g. ``commit_turns``.
+
+        message: What the database said, and what to do.
+
+        retryable: Whether the same call may succeed later (busy, connection lost, deadlock).
+    """
+
+    def __init__(self, operation: str, message: str, *, retryable: bool) -> None:
+        super().__init__(operation, message, retryable)
+        self.operation = operation
+        self.message = message
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.message}"
+
+    def to_details(self) -> ErrorDetails:
+        """Return the failure as it is recorded in history."""
+        return ErrorDetails(
+            category=ErrorCategory.INFRASTRUCTURE,
+            kind=ErrorKind.PROVIDER,
+            message=self.message,
+            retryable=self.retryable,
+            subject=self.operation,
+        )

@@ -1,0 +1,1 @@
+"""Storage for orchestrations: the contract, and the provider for SQLite and Postgres."""

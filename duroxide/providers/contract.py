@@ -1,0 +1,311 @@
+"""
+The storage contract: what a provider must do, and what must not have happened when it fails.
+
+A provider stores; it does not think. It hands out work under locks (peek-lock), writes down what
+was decided (`TurnCommit`), and answers questions. What an event means is nobody's business here.
+
+Rules for every operation:
+
+- **All or nothing.** One operation is one transaction. If it raises, nothing of it has happened.
+  (`commit_turns` and the plural worker operations report *per element* what became of it; an element
+  that is refused takes nobody else down.)
+- **Errors** are `ProviderError`s; `retryable` means that the same call may succeed later. Operations
+  retry brief contention (a busy database, a deadlock, a serialisation failure) themselves.
+  Exceptions of the database driver never come through.
+- **Time** is milliseconds since the epoch, from the provider's clock (`now_ms`), read once per
+  operation. A lock is held until its expiry; *at* its expiry it is free.
+- **Tokens** are unguessable and unique. An operation that names a lock acts only while that very lock is held.
+- **Thread-safe**: every method may be called from any thread at any time.
+- **Wake-ups**: whoever writes, publishes on `wakeups` after the commit, never before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import field, frozen
+
+from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, InstanceLock, Outgoing, TurnCommit
+from .._core.events import Event, KvEntry, Parent
+from .._core.messages import ActivityExecute, Message
+from .._core.versions import VersionRange
+from .wakeups import Wakeups
+
+
+@frozen
+class QueuedItem:
+    """One message of a fetched batch, and how often it has been fetched, this time included."""
+
+    id: int
+    message: Message
+    attempt_count: int
+
+
+@frozen(kw_only=True)
+class OrchestrationItem:
+    """
+    A locked instance with all its visible messages, in the order they were enqueued.
+
+    *execution_id* and *last_event_id* say where its history stands (0 and 0 for an instance that
+    does not exist yet); the history itself is read separately, and only when it is not in memory.
+    """
+
+    lock: InstanceLock
+    messages: tuple[QueuedItem, ...]
+    execution_id: int = 0
+    last_event_id: int = 0
+    incarnation: int = 0
+    status: ExecutionStatus = ExecutionStatus.RUNNING
+    #: Whom the instance reports to, so that even one whose history cannot be read can say that it failed.
+    parent: Parent | None = None
+    #: Set when a message of the batch could not be read; the unreadable ones are not in *messages*.
+    unreadable: str | None = None
+
+    @property
+    def attempt_count(self) -> int:
+        """How often the most-fetched message of the batch has been fetched."""
+        return max((item.attempt_count for item in self.messages), default=1)
+
+
+@frozen
+class ActivityItem:
+    """A locked activity, and how often it has been delivered, this time included."""
+
+    lock: ActivityLock
+    work: ActivityExecute
+    attempt_count: int
+
+
+@frozen
+class ActivityAck:
+    """
+    Remove a locked activity, and enqueue *event* (an ActivityCompleted or ActivityFailed) for its
+    orchestration, if there is one.
+    """
+
+    lock: ActivityLock
+    event: Event | None
+
+
+@frozen
+class Release:
+    """
+    Give a lock back.
+
+    The work is visible again after *delay_ms*. With *ignore_attempt* this delivery is not counted
+    (never below 0).
+    """
+
+    lock: InstanceLock | ActivityLock
+    delay_ms: int = 0
+    ignore_attempt: bool = False
+
+
+@frozen
+class TagFilter:
+    """
+    Which activities a worker takes, by tag.
+
+    *untagged*: those without a tag. *tags*: those with one of these; None means any tag.
+    """
+
+    untagged: bool = True
+    tags: frozenset[str] | None = field(default=frozenset())
+
+    def accepts(self, tag: str | None) -> bool:
+        """Whether an activity with *tag* may be taken."""
+        if tag is None:
+            return self.untagged
+        return self.tags is None or tag in self.tags
+
+    @property
+    def accepts_nothing(self) -> bool:
+        """Whether no activity at all may be taken."""
+        return not self.untagged and self.tags is not None and not self.tags
+
+
+@frozen
+class SessionClaim:
+    """Who asks for session work, and for how long a session is leased to it."""
+
+    owner: str
+    lease_ms: int
+
+
+@frozen(kw_only=True)
+class InstanceInfo:
+    """How one instance stands. Times are milliseconds since the epoch."""
+
+    instance_id: str
+    orchestration_name: str
+    orchestration_version: str
+    execution_id: int
+    status: ExecutionStatus
+    #: Output (JSON text) when Completed, error text when Failed.
+    output: str | None
+    custom_status: str | None
+    custom_status_version: int
+    parent_instance_id: str | None
+    created_at_ms: int
+    updated_at_ms: int
+
+
+@frozen
+class HistoryRequest:
+    """Ask for the events of one execution after *after_event_id*. None: the current execution."""
+
+    instance_id: str
+    execution_id: int | None = None
+    after_event_id: int = 0
+
+
+class UnreadableHistory(Exception):  # noqa: N818  # a finding, not a fault of the provider
+    """An event of a history cannot be read: written by a newer release, or damaged."""
+
+
+class Provider(Protocol):
+    """Durable storage for orchestrations. See the module's rules; they hold for every method."""
+
+    wakeups: Wakeups
+
+    def now_ms(self) -> int:
+        """Return the provider's time. It may differ from this machine's clock."""
+        ...
+
+    def initialize(self) -> None:
+        """Create or upgrade the schema. Safe to call at the same time from many processes."""
+        ...
+
+    def close(self) -> None:
+        """Release connections and threads. Idempotent."""
+        ...
+
+    # The orchestrator queue
+
+    def enqueue(self, messages: Sequence[Outgoing], *, connection: Any = None) -> None:
+        """
+        Add messages to the orchestrator queue, in order. Never creates an instance.
+
+        With *connection* (a SQLAlchemy Connection or Session of the same database) they are written in
+        the caller's transaction, and wake nobody before it commits.
+        """
+        ...
+
+    def fetch_orchestration_items(
+        self, limit: int, lock_ms: int, *, replayable: VersionRange | None = None
+    ) -> Sequence[OrchestrationItem]:
+        """
+        Lock up to *limit* instances that have visible messages, and return them with those messages.
+
+        Eligible is an instance with a visible message and without an unexpired lock, whose current
+        execution was started by a release within *replayable* (None: any; an instance that does not
+        exist yet is always eligible). The instance with the oldest visible message comes first.
+
+        The lock gets a new token and expires after *lock_ms*. All messages visible now are in the batch,
+        and their attempt count grows by one. Messages that become visible later are not in it and survive
+        its commit. Instances that are not eligible stay untouched, whatever is in their rows.
+
+        Messages for an instance that does not exist, with no start among them, are removed with a warning: they
+        are never returned and never keep others from being returned.
+        Two concurrent fetches never return the same instance.
+        """
+        ...
+
+    def read_histories(self, requests: Sequence[HistoryRequest]) -> Sequence[Sequence[Event] | UnreadableHistory]:
+        """
+        Return the events asked for, ascending, one answer for each request.
+
+        Unknown instances and executions have no events. A history that cannot be read is answered
+        by an `UnreadableHistory`, not raised.
+        """
+        ...
+
+    def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
+        """
+        Write what turns decided, in one transaction; return for each commit what became of it.
+
+        A commit is refused, alone, and leaves no trace, when the store is not as it says (see
+        `TurnCommit` and `CommitResult`). A refused commit's instance lock stays as it is. The instances
+        of a batch are distinct.
+
+        A commit that is accepted: consumes its messages and finished activities; creates instance and
+        execution where `started` is set; appends the events; sets status, output, custom status (its version grows by
+        one) and key-values; inserts activities (those named in `eager` locked under the given token for *lock_ms*, with
+        attempt count 1), then removes the cancelled ones; enqueues the messages; releases the instance lock.
+        Never reads or changes events that are there already.
+        """
+        ...
+
+    def release_orchestration_items(self, releases: Sequence[Release]) -> Sequence[bool]:
+        """
+        Give instance locks back; return for each whether the lock was still held.
+
+        *delay_ms* and *ignore_attempt* apply to the messages of the fetched batch only.
+        """
+        ...
+
+    def renew_instance_locks(self, locks: Sequence[InstanceLock], lock_ms: int) -> frozenset[InstanceLock]:
+        """Extend locks to now + *lock_ms*; return those that were still held (an expired one is not)."""
+        ...
+
+    # The worker queue
+
+    def fetch_activities(
+        self, limit: int, lock_ms: int, *, tags: TagFilter, session: SessionClaim | None
+    ) -> Sequence[ActivityItem]:
+        """
+        Lock up to *limit* activities, oldest first, and return them.
+
+        Eligible is a visible, unlocked (or expired) row whose tag *tags* accepts and which has no session, or,
+        with *session* given, one whose session is unclaimed, expired or already the owner's. Session claims are
+        taken or refreshed in the same transaction. The attempt count of a returned row grows by one.
+        Two concurrent fetches never return the same row.
+        """
+        ...
+
+    def ack_activities(self, acks: Sequence[ActivityAck]) -> Sequence[bool]:
+        """
+        Remove finished activities and enqueue their completions, each pair together.
+
+        Return for each whether its lock was still held; where not, nothing is enqueued.
+        """
+        ...
+
+    def release_activities(self, releases: Sequence[Release]) -> Sequence[bool]:
+        """Unlock activities; return for each whether its lock was still held."""
+        ...
+
+    def renew_activity_locks(self, locks: Sequence[ActivityLock], lock_ms: int) -> frozenset[ActivityLock]:
+        """Extend locks; return those still held. One that is missing was cancelled, taken over or has expired."""
+        ...
+
+    def held_activity_locks(self, locks: Sequence[ActivityLock]) -> frozenset[ActivityLock]:
+        """Return those of *locks* whose row is still there under its token. Changes nothing."""
+        ...
+
+    def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
+        """Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many."""
+        ...
+
+    def remove_orphaned_sessions(self) -> int:
+        """Remove expired sessions that no row of the worker queue names; return how many."""
+        ...
+
+    def next_due_ms(self) -> int | None:
+        """Return when the earliest message or activity that is not visible yet becomes visible, if any."""
+        ...
+
+    # Questions
+
+    def get_instance_info(self, instance_id: str) -> InstanceInfo | None:
+        """Return how an instance stands, or None if there is no such instance."""
+        ...
+
+    def get_kv_value(self, instance_id: str, key: str) -> KvEntry | None:
+        """Return one live value, or None."""
+        ...
+
+    def get_kv_all_values(self, instance_id: str) -> Mapping[str, KvEntry]:
+        """Return all live values; empty for an unknown instance."""
+        ...

@@ -1,0 +1,9 @@
+"""The provider for SQLite and Postgres."""
+
+from __future__ import annotations
+
+from .audit import Violation
+from .provider import SqlProvider
+
+
+__all__ = ["SqlProvider", "Violation"]

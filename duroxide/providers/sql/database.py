@@ -1,0 +1,317 @@
+"""
+Connections and transactions: who may write when, what is tried again, and what errors look like outside.
+
+Rule 1: every operation is one call of `Database.write` or `Database.read`, and so one transaction.
+
+Rule 2: wake-ups follow the commit and are sent with no lock held.
+
+Rule 3: the driver's exceptions end here.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
+
+from attrs import define, field
+from sqlalchemy import Connection, Engine, Row
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from ..._clock import Clock, SystemClock, monotonic
+from ...errors import ProviderError
+from ..wakeups import Changes
+from .dialects import Conflict, Dialect, Use, driver_error
+from .shared import PROCESS, SharedDatabase
+from .statements import Bulk, Query, Step, Values
+
+
+ResultT = TypeVar("ResultT")
+
+#: Pauses (seconds) before contention or a lost connection is tried again; together they outlast a fail-over's blink.
+PAUSES = (0.01, 0.05, 0.2, 0.5, 1.0)
+
+#: How often (seconds) the distance to the database's clock is measured again, at most.
+CLOCK_CHECK_INTERVAL = 60.0
+
+
+@define
+class Transaction:
+    """One transaction under way, and what it will leave for others."""
+
+    connection: Connection
+    dialect: Dialect
+    now_ms: int
+    messages: bool = False
+    due_ms: int | None = None
+    activities: bool = False
+    instances: set[str] = field(factory=set)
+    #: Whether some of *instances* changed so that another process may wait for it.
+    ended: bool = False
+
+    def many(self, bulk: Bulk, rows: Sequence[Values]) -> int:
+        """Run *bulk* for *rows*; return how many rows of the database it touched."""
+        return self.dialect.many(self.connection, bulk, rows) if rows else 0
+
+    def query(self, query: Query, keys: Sequence[Values] | None = None, **parameters: Any) -> Sequence[Row[Any]]:
+        """Run *query* and return its rows; with no keys to ask about there are none."""
+        if keys is not None and not keys:
+            return ()
+        return self.dialect.query(self.connection, query, keys, parameters)
+
+    def steps(self, steps: Iterable[Step]) -> bool:
+        """Run the *steps* that have rows; return whether all exact ones held."""
+        return self.dialect.steps(self.connection, [step for step in steps if step.rows])
+
+    def leave_message(self, visible_at_ms: int) -> None:
+        """Note that a message becomes visible at *visible_at_ms*."""
+        if visible_at_ms <= self.now_ms:
+            self.messages = True
+        elif self.due_ms is None or visible_at_ms < self.due_ms:
+            self.due_ms = visible_at_ms
+
+    def changes(self) -> Changes:
+        """Return what to publish after the commit."""
+        return Changes(
+            messages=self.messages,
+            due_ms=self.due_ms,
+            activities=self.activities,
+            instances=tuple(self.instances),
+        )
+
+    def payload(self) -> str:
+        """Return what other processes must know: a letter for each kind of change, or nothing."""
+        return "m" * self.messages + "a" * self.activities + "i" * self.ended
+
+
+class Database:
+    """One provider's way to its database. Thread-safe."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        dialect: Dialect,
+        shared: SharedDatabase,
+        *,
+        clock: Clock | None,
+        pragmas: Mapping[str, str],
+    ) -> None:
+        self.engine = engine
+        self.dialect = dialect
+        # These share the pool of *engine*, and leave *engine* itself as its owner made it.
+        self._engines = {
+            use: engine.execution_options(isolation_level=level) for use, level in dialect.isolation.items()
+        }
+        self.shared = shared
+        self._clock = clock or SystemClock()
+        self._clock_is_ours = clock is None
+        self._offset_ms = 0
+        self._clock_checked = float("-inf")
+        self._pragmas = pragmas
+        self._writer: Connection | None = None
+        self._closed = threading.Event()
+        self._positions = threading.Lock()
+        self._last_position = 0
+
+    def now_ms(self) -> int:
+        """Return the time of the database, as far as it is known."""
+        return self._clock.now_ms() + self._offset_ms
+
+    def next_positions(self, count: int) -> range:
+        """Return *count* numbers, greater than all before, that sort activities in the order of their writing."""
+        with self._positions:
+            first = max(self._last_position + 1, self.now_ms() * 1_000_000)
+            self._last_position = first + count
+        return range(first, first + count)
+
+    def write(self, operation: str, work: Callable[[Transaction], ResultT]) -> ResultT:
+        """
+        Run *work* in a writing transaction, commit, and tell what it leaves.
+
+        Raises:
+            ProviderError: If the database failed, after the brief troubles were tried again.
+            Conflict: If *work* raised it; nothing is written then.
+        """
+        with self._translated(operation):
+            result, changes = self._retried(lambda: self._write_once(work))
+        self.shared.wakeups.publish(changes)
+        return result
+
+    def read(
+        self, operation: str, work: Callable[[Transaction], ResultT], *, use: Literal[Use.READ, Use.SNAPSHOT] = Use.READ
+    ) -> ResultT:
+        """Run *work*, which only asks: one query, or several of one SNAPSHOT. Raises as `write` does."""
+        with self._translated(operation):
+            return self._retried(lambda: self._read_once(work, use))
+
+    def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], None]) -> None:
+        """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
+        with self._translated(operation):
+            transaction = Transaction(connection, self.dialect, self.now_ms())
+            work(transaction)
+            if payload := transaction.payload():
+                # Not under our own name: our listener too must hear of it, as we cannot see the commit.
+                self.dialect.notify(connection, f":{payload}")
+
+    def check_clock(self) -> None:
+        """Measure the distance to the database's clock, at most once a minute. Never fails."""
+        if not self._clock_is_ours or self.dialect.single_writer:
+            return
+        if monotonic() - self._clock_checked < CLOCK_CHECK_INTERVAL:
+            return
+        self._clock_checked = monotonic()
+        self.read("now_ms", self._measure_clock)
+
+    def close(self) -> None:
+        """Close the writer's connection. Idempotent."""
+        self._closed.set()
+        with self.shared.write_lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+    def writer_version(self) -> int | None:
+        """Return SQLite's ``data_version`` for the writer, which its own commits leave alone. Hold the write lock."""
+        if self._writer is None:
+            return None
+        return int(self._writer.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+    def _measure_clock(self, transaction: Transaction) -> None:
+        before = self._clock.now_ms()
+        database_ms = self.dialect.database_now_ms(transaction.connection)
+        after = self._clock.now_ms()
+        if database_ms is not None:
+            self._offset_ms = database_ms - (before + after) // 2
+
+    def _write_once(self, work: Callable[[Transaction], ResultT]) -> tuple[ResultT, Changes]:
+        with self._writing_connection() as connection:
+            self.dialect.begin(connection, Use.WRITE)
+            try:
+                transaction = Transaction(connection, self.dialect, self.now_ms())
+                result = work(transaction)
+                if payload := transaction.payload():
+                    self.dialect.notify(connection, f"{PROCESS}:{payload}")
+            except BaseException:
+                self._undo(connection)
+                raise
+            self._commit(connection)
+        return result, transaction.changes()
+
+    def _read_once(self, work: Callable[[Transaction], ResultT], use: Use) -> ResultT:
+        with self._reading_connection(use) as connection:
+            self.dialect.begin(connection, use)
+            try:
+                return work(Transaction(connection, self.dialect, self.now_ms()))
+            finally:
+                self._undo(connection)
+
+    @contextmanager
+    def _writing_connection(self) -> Iterator[Connection]:
+        if not self.dialect.single_writer:
+            with self._engines[Use.WRITE].connect() as connection:
+                yield connection
+            return
+        with self.shared.write_lock:
+            yield self._open_writer()
+
+    @contextmanager
+    def _reading_connection(self, use: Use) -> Iterator[Connection]:
+        if self.shared.in_memory:
+            with self.shared.write_lock:
+                yield self._open_writer()
+            return
+        with self._engines[use].connect() as connection:
+            yield connection
+
+    def _open_writer(self) -> Connection:
+        if self._closed.is_set():
+            raise ProviderError("connect", "the provider is closed. Make a new SqlProvider.", retryable=False)
+        if self._writer is None:
+            connection = self._engines[Use.WRITE].connect()
+            try:
+                for name, value in self._pragmas.items():
+                    connection.exec_driver_sql(f"PRAGMA {name}={value}")
+            except BaseException:
+                connection.close()
+                raise
+            self._writer = connection
+        return self._writer
+
+    def _commit(self, connection: Connection) -> None:
+        try:
+            self.dialect.commit(connection)
+        except BaseException as error:
+            self._undo(connection)
+            if self.dialect.is_transient(error) and not self.dialect.is_contention(error):
+                # Cut off in the middle of a commit: it may have happened, so it must not be repeated blindly.
+                message = f"the connection was lost during a commit, which may or may not have happened: {error}"
+                raise ProviderError("commit", message, retryable=True) from error
+            raise
+
+    def _undo(self, connection: Connection) -> None:
+        """Roll back; a connection that cannot even do that is thrown away, with its likes in the pool."""
+        try:
+            self.dialect.rollback(connection)
+        except Exception:  # noqa: BLE001  # whatever it is, the error that led here is the one to report
+            self._discard(connection)
+
+    def _discard(self, connection: Connection) -> None:
+        if connection is self._writer:
+            self._writer = None
+        try:
+            # SQLAlchemy recognises a lost connection by this, and empties the pool of older ones.
+            connection.exec_driver_sql("SELECT 1")
+        except SQLAlchemyError:
+            pass
+        connection.invalidate()
+        if self.dialect.single_writer:
+            connection.close()
+
+    def _retried(self, attempt: Callable[[], ResultT]) -> ResultT:
+        for pause in PAUSES:
+            try:
+                return attempt()
+            except (ProviderError, Conflict):
+                raise
+            except Exception as error:
+                if not (self.dialect.is_contention(error) or _is_cut_off(self.dialect, error)):
+                    raise
+            self._closed.wait(pause)
+        return attempt()
+
+    @contextmanager
+    def _translated(self, operation: str) -> Iterator[None]:
+        """Turn the errors of database and pool into `ProviderError`s."""
+        try:
+            yield
+        except ProviderError as error:
+            if error.operation in {"connect", "commit"}:
+                raise ProviderError(operation, error.message, retryable=error.retryable) from error
+            raise
+        except PoolTimeout as error:
+            message = f"no free connection in the pool; give the Engine a larger pool. {error}"
+            raise ProviderError(operation, message, retryable=True) from error
+        except Conflict:
+            raise
+        except Exception as error:
+            if not _is_database_error(error):
+                raise
+            cause = driver_error(error)
+            message = f"{self.dialect.name} reported {type(cause).__name__}: {str(cause).strip()}"
+            raise ProviderError(operation, message, retryable=self.dialect.is_transient(error)) from error
+
+
+def _is_database_error(error: BaseException) -> bool:
+    """Whether *error* comes from SQLAlchemy or a driver; both drivers derive theirs from a class called Error."""
+    return isinstance(error, SQLAlchemyError) or any(
+        cls.__name__ == "Error" and cls.__module__.partition(".")[0] in {"sqlite3", "psycopg"}
+        for cls in type(error).__mro__
+    )
+
+
+def _is_cut_off(dialect: Dialect, error: BaseException) -> bool:
+    """Whether the connection to the server was lost before the commit, so that nothing has happened."""
+    return not dialect.single_writer and _is_database_error(error) and dialect.is_transient(error)

@@ -1,0 +1,336 @@
+"""
+What SQLite and Postgres do differently, behind a few names.
+
+Rule 1: nobody else asks which database this is.
+
+Rule 2: nothing here depends on session state that a transaction-mode pooler would lose: table names are qualified,
+nothing is prepared, locks of the database end with the transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import DBAPIError
+
+from .schema import TABLES
+from .statements import (
+    Bulk,
+    Query,
+    Step,
+    Values,
+    postgres_bulk,
+    postgres_query,
+    sqlite_bulk,
+    sqlite_query,
+)
+
+
+class Conflict(Exception):  # noqa: N818  # internal: a refusal, on its way to becoming a result
+    """A row that was to be inserted is there already, or one that was to be changed is not."""
+
+
+class Use(Enum):
+    """What a transaction is for."""
+
+    #: Changes something.
+    WRITE = "write"
+    #: A single query.
+    READ = "read"
+    #: Several queries that must all see the same moment.
+    SNAPSHOT = "snapshot"
+
+
+class Dialect(Protocol):
+    """How one kind of database is spoken to."""
+
+    #: As in error messages.
+    name: str
+    #: Whether writers exclude each other anyway, so that one connection writes for the whole process.
+    single_writer: bool
+    #: SQLAlchemy's name of the isolation level for each use.
+    isolation: Mapping[Use, str]
+
+    def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
+        """Run *bulk* for *rows*; return how many rows of the database it touched."""
+        ...
+
+    def query(
+        self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
+    ) -> Sequence[Row[Any]]:
+        """Run *query* and return its rows."""
+        ...
+
+    def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
+        """
+        Run *steps* in order; return whether each exact one touched as many rows as it was given.
+
+        Raises:
+            Conflict: If a row was there already. The transaction must be rolled back.
+        """
+        ...
+
+    def begin(self, connection: Connection, use: Use) -> None:
+        """Start a transaction on a connection of the isolation level for *use*."""
+        ...
+
+    def commit(self, connection: Connection) -> None:
+        """Make the transaction last."""
+        ...
+
+    def rollback(self, connection: Connection) -> None:
+        """Undo the transaction."""
+        ...
+
+    def notify(self, connection: Connection, payload: str) -> None:
+        """Tell other processes *payload* when the transaction commits, if the database can."""
+        ...
+
+    def guard_schema(self, connection: Connection) -> None:
+        """Keep every other process from changing the schema until the transaction ends."""
+        ...
+
+    def database_now_ms(self, connection: Connection) -> int | None:
+        """Return the database's own time; None where it has none, being in this process."""
+        ...
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether a unique key was violated."""
+        ...
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Whether the database was busy with somebody else: the same transaction may succeed right away."""
+        ...
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether the same operation may succeed later."""
+        ...
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """Return the driver's own exception behind *error*."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+class SqliteDialect:
+    """SQLite: one writer at a time; `executemany` costs next to nothing per row."""
+
+    name = "SQLite"
+    single_writer = True
+    # We say BEGIN ourselves: the driver would not say IMMEDIATE.
+    isolation: Mapping[Use, str] = dict.fromkeys(Use, "AUTOCOMMIT")
+
+    _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+    _TRANSIENT = _BUSY | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+
+    def __init__(self) -> None:
+        self._words = {name: table.name for name, table in TABLES.items()}
+        self._words |= {"for_update": "", "skip_locked": "", "nobody_else_claims": "TRUE"}
+        self._texts: dict[Bulk | Query, str] = {}
+
+    def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
+        """Run *bulk* once for each row."""
+        return connection.exec_driver_sql(self._bulk_text(bulk), list(rows)).rowcount
+
+    def query(
+        self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
+    ) -> Sequence[Row[Any]]:
+        """Run *query*; its keys travel as JSON."""
+        text = self._texts.get(query)
+        if text is None:
+            text = self._texts[query] = sqlite_query(query, self._words)
+        given = dict(parameters) if keys is None else {**parameters, "keys": json.dumps(keys)}
+        result = connection.exec_driver_sql(text, given)
+        return result.all() if result.returns_rows else ()
+
+    def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
+        """Run *steps* until one does not hold."""
+        cursor = _driver_connection(connection).cursor()
+        try:
+            for step in steps:
+                cursor.executemany(self._bulk_text(step.bulk), step.rows)
+                if step.exact and cursor.rowcount != len(step.rows):
+                    return False
+        except sqlite3.IntegrityError as error:
+            raise Conflict(str(error)) from error
+        finally:
+            cursor.close()
+        return True
+
+    def begin(self, connection: Connection, use: Use) -> None:
+        """Take the write lock at once for writing: upgrading later fails whatever the busy timeout."""
+        if use is not Use.READ:
+            _driver_connection(connection).execute("BEGIN IMMEDIATE" if use is Use.WRITE else "BEGIN")
+
+    def commit(self, connection: Connection) -> None:
+        """Make the transaction last."""
+        _driver_connection(connection).execute("COMMIT")
+
+    def rollback(self, connection: Connection) -> None:
+        """Undo the transaction, unless SQLite has done so already (disk full, I/O error)."""
+        if _driver_connection(connection).in_transaction:
+            _driver_connection(connection).execute("ROLLBACK")
+
+    def notify(self, connection: Connection, payload: str) -> None:
+        """Do nothing: other processes look at ``PRAGMA data_version``."""
+
+    def guard_schema(self, connection: Connection) -> None:
+        """Do nothing: the write lock keeps everybody else out."""
+
+    def database_now_ms(self, connection: Connection) -> int | None:
+        """Return None: SQLite has this machine's clock."""
+        return None
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether a unique key was violated."""
+        return isinstance(driver_error(error), sqlite3.IntegrityError)
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Whether somebody else holds the database's lock."""
+        return self._code(error) in self._BUSY
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether the same operation may succeed later: busy, disk full, file not to be opened."""
+        return self._code(error) in self._TRANSIENT
+
+    @staticmethod
+    def _code(error: BaseException) -> int | None:
+        code = getattr(driver_error(error), "sqlite_errorcode", None)
+        # The lower byte is the kind of error, the rest a detail.
+        return None if code is None else code & 0xFF
+
+    def _bulk_text(self, bulk: Bulk) -> str:
+        text = self._texts.get(bulk)
+        if text is None:
+            text = self._texts[bulk] = sqlite_bulk(bulk, self._words)
+        return text
+
+
+class PostgresDialect:
+    """Postgres: many writers; what counts is the number of round trips."""
+
+    name = "Postgres"
+    single_writer = False
+    isolation: Mapping[Use, str] = {
+        Use.WRITE: "READ COMMITTED",
+        Use.READ: "AUTOCOMMIT",  # one round trip instead of three
+        Use.SNAPSHOT: "REPEATABLE READ",
+    }
+
+    # What the server calls a serialisation failure and a deadlock.
+    _CONTENTION = frozenset({"40001", "40P01"})
+    # Connection lost, resources short, server going down, lock not available, cached plan, query cancelled.
+    _TRANSIENT = ("08", "53", "57", "55P03", "0A000", "40")
+
+    def __init__(self, schema: str | None, channel: str) -> None:
+        prefix = "" if schema is None else '"' + schema.replace('"', '""') + '".'
+        seed = zlib.crc32(channel.encode())
+        self._channel = channel
+        self._guard = seed
+        self._words = {name: f"{prefix}{table.name}" for name, table in TABLES.items()}
+        self._words |= {
+            "for_update": "FOR UPDATE",
+            "skip_locked": "FOR UPDATE OF w SKIP LOCKED",
+            "nobody_else_claims": f"pg_try_advisory_xact_lock(hashtextextended(c.instance_id, {seed}))",
+        }
+        self._texts: dict[Bulk | Query, str] = {}
+
+    def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
+        """Run *bulk* once, with an array for each column."""
+        return connection.exec_driver_sql(self._bulk_text(bulk), _columns(rows)).rowcount
+
+    def query(
+        self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
+    ) -> Sequence[Row[Any]]:
+        """Run *query*; its keys travel as arrays."""
+        text = self._texts.get(query)
+        if text is None:
+            text = self._texts[query] = postgres_query(query, self._words)
+        given = dict(parameters)
+        if keys is not None:
+            given |= {f"key{position}": column for position, column in enumerate(_columns(keys))}
+        result = connection.exec_driver_sql(text, given)
+        return result.all() if result.returns_rows else ()
+
+    def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
+        """Send all *steps* at once (a pipeline), and wait once."""
+        driver = _driver_connection(connection)
+        cursors = []
+        try:
+            with driver.pipeline():
+                for step in steps:
+                    cursor = driver.cursor()
+                    cursors.append(cursor)
+                    cursor.execute(self._bulk_text(step.bulk), _columns(step.rows), prepare=False)
+        except Exception as error:
+            if self.is_conflict(error):
+                raise Conflict(str(error)) from error
+            raise
+        return all(cursor.rowcount == len(step.rows) for cursor, step in zip(cursors, steps, strict=True) if step.exact)
+
+    def begin(self, connection: Connection, use: Use) -> None:
+        """Do nothing: the driver begins with the first statement."""
+
+    def commit(self, connection: Connection) -> None:
+        """Make the transaction last."""
+        _driver_connection(connection).commit()
+
+    def rollback(self, connection: Connection) -> None:
+        """Undo the transaction."""
+        _driver_connection(connection).rollback()
+
+    def notify(self, connection: Connection, payload: str) -> None:
+        """Tell those who listen, when the transaction commits."""
+        connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (self._channel, payload))
+
+    def guard_schema(self, connection: Connection) -> None:
+        """Wait for the schema's lock, which ends with the transaction."""
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (0x6475726F, self._guard & 0x7FFFFFFF))
+
+    def database_now_ms(self, connection: Connection) -> int | None:
+        """Return the time of the server."""
+        result = connection.exec_driver_sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        return int(result.scalar_one())
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether a unique key was violated."""
+        return self._state(error) == "23505"
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Whether the server gave up this transaction in favour of another."""
+        return self._state(error) in self._CONTENTION
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether the same operation may succeed later."""
+        state = self._state(error)
+        if state is None:
+            # The server never answered: refused, cut off, or gone.
+            return type(driver_error(error)).__name__ in {"OperationalError", "InterfaceError", "ConnectionTimeout"}
+        return state.startswith(self._TRANSIENT)
+
+    @staticmethod
+    def _state(error: BaseException) -> str | None:
+        return getattr(driver_error(error), "sqlstate", None)
+
+    def _bulk_text(self, bulk: Bulk) -> str:
+        text = self._texts.get(bulk)
+        if text is None:
+            text = self._texts[bulk] = postgres_bulk(bulk, self._words)
+        return text
+
+
+def _columns(rows: Sequence[Values]) -> tuple[list[Any], ...]:
+    """Turn rows into columns."""
+    return tuple(map(list, zip(*rows, strict=True)))
+
+
+def _driver_connection(connection: Connection) -> Any:
+    """Return the driver's connection: statements of the hot path spare SQLAlchemy's bookkeeping."""
+    return connection.connection.dbapi_connection

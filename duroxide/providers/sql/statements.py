@@ -1,0 +1,101 @@
+"""
+SQL text, written once and compiled once for each database.
+
+Two kinds of statement, because the two databases are fast in different ways. A `Bulk` writes many rows
+and only counts them: SQLite runs it once for each row (`executemany`), Postgres once for all rows, from
+arrays (`unnest`). A `Query` runs once and answers with rows; what it is asked about may be a set of keys.
+
+In the text, ``{name}`` is the table *name* of the schema and ``:name`` a parameter. Columns that a
+statement is given, row by row, are declared like ``"instance_id text, event_id bigint"``; a `Bulk` names them
+``:instance_id``, a `Query` ``k.p_instance_id`` after ``FROM {keys}``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+
+#: The values of one row, in the order in which the statement declares its columns.
+Values = tuple[Any, ...]
+
+# A parameter, but not a cast.
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+
+
+@frozen(eq=False)
+class Bulk:
+    """
+    A statement that writes many rows and counts them.
+
+    ``{rows}`` stands where Postgres names the rows it is given: after SET, after DELETE's table, after an
+    INSERT's SELECT list.
+    """
+
+    columns: str
+    text: str
+
+    @classmethod
+    def insert(cls, table: str, columns: str) -> Bulk:
+        """Insert rows into *table*."""
+        names = [name for name, _ in _declared(columns)]
+        values = ", ".join(f":{name}" for name in names)
+        return cls(columns, f"INSERT INTO {{{table}}} ({', '.join(names)}) SELECT {values} {{rows}}")
+
+
+@frozen(eq=False)
+class Query:
+    """A statement that runs once and answers with rows; ``{keys}`` is a table of *columns*."""
+
+    text: str
+    columns: str = ""
+
+
+@frozen(eq=False)
+class Step:
+    """One statement of a batch of writes. *exact*: it must touch one row for each of *rows*."""
+
+    bulk: Bulk
+    rows: Sequence[Values]
+    exact: bool = False
+
+
+def _declared(columns: str) -> list[tuple[str, str]]:
+    """Return the names and types of a declaration."""
+    return [(name, kind) for name, _, kind in (part.strip().partition(" ") for part in columns.split(",") if part)]
+
+
+def sqlite_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
+    """Return *bulk* as text for `executemany`."""
+    numbers = {name: number for number, (name, _) in enumerate(_declared(bulk.columns), start=1)}
+    return _PARAMETER.sub(lambda found: f"?{numbers[found[1]]}", bulk.text.format(rows="", **tables))
+
+
+def postgres_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
+    """Return *bulk* as text that takes one array for each column."""
+    keyword = "USING" if bulk.text.startswith("DELETE") else "FROM"
+    declared = _declared(bulk.columns)
+    arrays = ", ".join(f"%s::{kind}[]" for _, kind in declared)
+    names = ", ".join(f"p_{name}" for name, _ in declared)
+    text = _PARAMETER.sub(r"k.p_\1", bulk.text)
+    return text.format(rows=f"{keyword} unnest({arrays}) AS k({names})", **tables)
+
+
+def sqlite_query(query: Query, tables: Mapping[str, str]) -> str:
+    """Return *query* as text with named parameters; its keys are one JSON array, ``:keys``."""
+    names = [name for name, _ in _declared(query.columns)]
+    columns = ", ".join(f"json_extract(value, '$[{position}]') AS p_{name}" for position, name in enumerate(names))
+    return query.text.format(keys=f"(SELECT {columns} FROM json_each(:keys)) AS k", **tables)
+
+
+def postgres_query(query: Query, tables: Mapping[str, str]) -> str:
+    """Return *query* as text with named parameters; its keys are arrays, ``key0`` and so on."""
+    declared = _declared(query.columns)
+    arrays = ", ".join(f"%(key{position})s::{kind}[]" for position, (_, kind) in enumerate(declared))
+    names = ", ".join(f"p_{name}" for name, _ in declared)
+    text = _PARAMETER.sub(r"%(\1)s", query.text)
+    return text.format(keys=f"unnest({arrays}) AS k({names})", **tables)

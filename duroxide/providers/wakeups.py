@@ -1,0 +1,156 @@
+"""
+Who is waiting for what in a database, inside this process.
+
+The signal belongs to the database, not to an object: two providers on one database share one
+`Wakeups`, so a client and a runtime that were given the same URL wake each other. What other processes
+write is noticed by a watcher of the provider (LISTEN, or a look at ``PRAGMA data_version``), which then
+calls `publish_everything`.
+
+Callbacks run in the publisher's thread, right after its commit: they must only set a flag and return.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Callable, Iterable
+
+from typing import TypeVar
+
+from attrs import frozen
+
+
+CallbackT = TypeVar("CallbackT")
+
+
+@frozen(kw_only=True)
+class Changes:
+    """What one commit left for others."""
+
+    #: Orchestrator messages that are visible now.
+    messages: bool = False
+    #: The earliest time (ms since the epoch) at which a message written by it becomes visible.
+    due_ms: int | None = None
+    #: Activities that anybody may take.
+    activities: bool = False
+    #: Instances whose status, custom status or key-values have changed.
+    instances: Iterable[str] = ()
+
+
+NO_CHANGES = Changes()
+
+
+class Subscription:
+    """Keeps a callback registered until it is closed."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self._close = close
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the callback. Idempotent; a call under way may still finish."""
+        self._close()
+
+
+class Wakeups:
+    """The in-process signal of one database. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Replaced, never changed, so that publishing needs no lock.
+        self._on_messages: tuple[Callable[[int | None], None], ...] = ()
+        self._on_activities: tuple[Callable[[], None], ...] = ()
+        self._on_instance: dict[str, tuple[Callable[[], None], ...]] = {}
+        self._subscribers = 0
+        self._when_subscribed: Callable[[], None] | None = None
+
+    def on_messages(self, callback: Callable[[int | None], None]) -> Subscription:
+        """Call *callback* with None when messages are there, or with the time (ms) when some will be."""
+        with self._lock:
+            self._on_messages = (*self._on_messages, callback)
+        return self._subscription(lambda: self._drop_messages(callback))
+
+    def on_activities(self, callback: Callable[[], None]) -> Subscription:
+        """Call *callback* when there are activities that anybody may take."""
+        with self._lock:
+            self._on_activities = (*self._on_activities, callback)
+        return self._subscription(lambda: self._drop_activities(callback))
+
+    def on_instance(self, instance_id: str, callback: Callable[[], None]) -> Subscription:
+        """Call *callback* when status, custom status or key-values of *instance_id* change."""
+        with self._lock:
+            self._on_instance = {
+                **self._on_instance,
+                instance_id: (*self._on_instance.get(instance_id, ()), callback),
+            }
+        return self._subscription(lambda: self._drop_instance(instance_id, callback))
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether anybody in this process waits for anything: only then is watching the database worth it."""
+        return self._subscribers > 0
+
+    def when_subscribed(self, callback: Callable[[], None]) -> None:
+        """Call *callback* at every new subscription; the provider starts its watcher with it."""
+        self._when_subscribed = callback
+
+    def publish(self, changes: Changes) -> None:
+        """Tell those who wait for what has changed. Call it after the commit, holding no lock."""
+        if changes.messages or changes.due_ms is not None:
+            due_ms = None if changes.messages else changes.due_ms
+            for on_messages in self._on_messages:
+                on_messages(due_ms)
+                if due_ms is None and changes.due_ms is not None:
+                    on_messages(changes.due_ms)
+        if changes.activities:
+            for on_activities in self._on_activities:
+                on_activities()
+        waiting = self._on_instance
+        if waiting:
+            for instance_id in changes.instances:
+                for on_instance in waiting.get(instance_id, ()):
+                    on_instance()
+
+    def publish_everything(self) -> None:
+        """Tell everybody: another process has written something, and nobody knows what."""
+        self.publish(Changes(messages=True, activities=True, instances=tuple(self._on_instance)))
+
+    def _subscription(self, drop: Callable[[], None]) -> Subscription:
+        with self._lock:
+            self._subscribers += 1
+            started = self._when_subscribed
+        if started is not None:
+            started()
+        closed = threading.Event()
+
+        def close() -> None:
+            with self._lock:
+                if closed.is_set():
+                    return
+                closed.set()
+                self._subscribers -= 1
+                drop()
+
+        return Subscription(close)
+
+    def _drop_messages(self, callback: Callable[[int | None], None]) -> None:
+        self._on_messages = _without(self._on_messages, callback)
+
+    def _drop_activities(self, callback: Callable[[], None]) -> None:
+        self._on_activities = _without(self._on_activities, callback)
+
+    def _drop_instance(self, instance_id: str, callback: Callable[[], None]) -> None:
+        left = _without(self._on_instance.get(instance_id, ()), callback)
+        others = {key: value for key, value in self._on_instance.items() if key != instance_id}
+        self._on_instance = {**others, instance_id: left} if left else others
+
+
+def _without(callbacks: tuple[CallbackT, ...], callback: CallbackT) -> tuple[CallbackT, ...]:
+    """Return *callbacks* less one occurrence of *callback* (compared by equality: bound methods are made anew)."""
+    position = callbacks.index(callback)
+    return callbacks[:position] + callbacks[position + 1 :]
