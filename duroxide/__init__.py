@@ -1,0 +1,109 @@
+"""
+Durable execution: workflows that survive crashes, as plain generators, in your own database.
+
+What users import is here; everything else is an implementation detail, except `duroxide.providers`
+(for those who write storage), `duroxide.errors` and `duroxide.testing`.
+"""
+
+from __future__ import annotations
+
+from ._core.actions import Action, Orchestration, Winner
+from ._core.commit import ExecutionStatus
+from ._core.context import OrchestrationContext
+from ._core.executor import Executor
+from ._core.registry import ActivityRegistry, Exact, Latest, OrchestrationRegistry, Registry
+from ._core.retry import Exponential, Fixed, Linear, RetryPolicy
+from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
+from ._core.turn import run_turn
+from ._core.verdicts import Turn
+from ._core.versions import VersionRange
+from ._runtime.activity_context import ActivityContext
+from ._runtime.options import RuntimeOptions
+from ._runtime.runtime import Runtime
+from ._version import __version__
+from .client import Client
+from .errors import (
+    ActionCancelled,
+    ActivityCancelled,
+    ActivityFailed,
+    CannotDeleteSubOrchestration,
+    DuroxideError,
+    ErrorCategory,
+    ErrorDetails,
+    ErrorKind,
+    InstanceAlreadyExists,
+    InstanceNotFound,
+    InstanceStillRunning,
+    InvalidInput,
+    LimitExceeded,
+    NondeterminismError,
+    NonRetryableError,
+    OrchestrationFailed,
+    OrchestrationMisuse,
+    PayloadError,
+    ProviderError,
+    RegistrationError,
+    SubOrchestrationFailed,
+    WaitTimeout,
+)
+from .providers.contract import InstanceInfo, Provider, TagFilter, UnreadableHistory
+from .providers.sql import SqlProvider
+
+
+__all__ = [
+    "Action",
+    "ActionCancelled",
+    "ActivityCancelled",
+    "ActivityContext",
+    "ActivityFailed",
+    "ActivityRegistry",
+    "CannotDeleteSubOrchestration",
+    "Client",
+    "Completed",
+    "DuroxideError",
+    "ErrorCategory",
+    "ErrorDetails",
+    "ErrorKind",
+    "Exact",
+    "ExecutionStatus",
+    "Executor",
+    "Exponential",
+    "Failed",
+    "Fixed",
+    "InstanceAlreadyExists",
+    "InstanceInfo",
+    "InstanceNotFound",
+    "InstanceStillRunning",
+    "InvalidInput",
+    "Latest",
+    "LimitExceeded",
+    "Linear",
+    "NonRetryableError",
+    "NondeterminismError",
+    "NotFound",
+    "Orchestration",
+    "OrchestrationContext",
+    "OrchestrationFailed",
+    "OrchestrationMisuse",
+    "OrchestrationRegistry",
+    "OrchestrationStatus",
+    "PayloadError",
+    "Provider",
+    "ProviderError",
+    "RegistrationError",
+    "Registry",
+    "RetryPolicy",
+    "Running",
+    "Runtime",
+    "RuntimeOptions",
+    "SqlProvider",
+    "SubOrchestrationFailed",
+    "TagFilter",
+    "Turn",
+    "UnreadableHistory",
+    "VersionRange",
+    "WaitTimeout",
+    "Winner",
+    "__version__",
+    "run_turn",
+]

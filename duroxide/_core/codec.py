@@ -18,11 +18,12 @@ import json
 import typing
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from attrs import NOTHING as REQUIRED
-from attrs import Attribute, define, fields, frozen
+from attrs import Attribute, define, evolve, fields, frozen
 
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind
 from .events import EVENT_TYPES, TYPE_NAMES, Event, KvEntry, Parent, QueuedMessage
@@ -34,10 +35,13 @@ START_KIND = "StartOrchestration"
 
 _scan: Callable[[str, int], tuple[Any, int]]
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # undocumented: what raw_decode() calls
+#: Longer chains of causes lose their end: it helps nobody, and JSON cannot be nested without limit.
+MAX_CAUSES = 50
+
 _encode_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-class UnreadableEvent(ValueError):  # noqa: N818  # a finding about stored data, not a fault of the caller
+class UnreadableEvent(ValueError):
     """Stored text that this release cannot read: written by a newer one, or damaged."""
 
 
@@ -83,8 +87,20 @@ def decode_message(kind: str, instance_id: str, execution_id: int | None, data: 
 
 
 def encode_details(details: ErrorDetails) -> str:
-    """Return *details* as JSON text."""
-    return _encode(_DETAILS_PLAN, details)
+    """Return *details* as JSON text, with at most `MAX_CAUSES` causes."""
+    return _encode(_DETAILS_PLAN, _shortened(details))
+
+
+def _shortened(details: ErrorDetails) -> ErrorDetails:
+    if details.cause is None:
+        return details
+    links = list(islice(details.chain(), MAX_CAUSES + 2))
+    if len(links) <= MAX_CAUSES + 1:
+        return details
+    shortened = None
+    for link in reversed(links[: MAX_CAUSES + 1]):
+        shortened = evolve(link, cause=shortened)
+    return shortened or details
 
 
 def decode_details(data: str) -> ErrorDetails:

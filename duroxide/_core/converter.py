@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import types
 import typing
 
 from collections.abc import Callable, Mapping, MutableMapping
@@ -58,6 +59,8 @@ def build_converter() -> Converter:
     converter.register_structure_hook(timedelta, _structure_timedelta)
     converter.register_unstructure_hook_func(_is_path, str)
     converter.register_structure_hook_func(_is_path, _structure_path)
+    converter.register_unstructure_hook_factory(_is_named_tuple, _named_tuple_writer)
+    converter.register_structure_hook_factory(_is_named_tuple, _named_tuple_reader)
     converter.register_unstructure_hook_factory(_is_set, _set_writer)
     converter.register_unstructure_hook_factory(_has_typed_keys, _mapping_writer)
     converter.register_structure_hook_factory(_has_typed_keys, _mapping_reader)
@@ -113,6 +116,23 @@ def _structure_path(value: Any, kind: Any) -> PurePath:
     text = _structure_str(value, str)
     # What ran elsewhere may have been a WindowsPath; a hint for the concrete class is a hint for a path.
     return Path(text) if issubclass(kind, Path) else kind(text)
+
+
+# Named tuples: cattrs' own hooks cannot resolve annotations that are strings.
+
+
+def _is_named_tuple(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
+
+
+def _named_tuple_writer(_: Any, converter: Converter) -> Callable[[Any], list[Any]]:
+    return lambda members: [converter.unstructure(member) for member in members]
+
+
+def _named_tuple_reader(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    hints = typing.get_type_hints(kind)
+    members: Any = types.GenericAlias(tuple, tuple(hints.get(name, Any) for name in kind._fields))
+    return lambda value, _: kind(*converter.structure(value, members))
 
 
 # Sets, in an order that does not depend on the process: replay compares what was written.

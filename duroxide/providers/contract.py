@@ -59,8 +59,9 @@ class OrchestrationItem:
     status: ExecutionStatus = ExecutionStatus.RUNNING
     #: Whom the instance reports to, so that even one whose history cannot be read can say that it failed.
     parent: Parent | None = None
-    #: Set when a message of the batch could not be read; the unreadable ones are not in *messages*.
-    unreadable: str | None = None
+    #: Rows of the batch that could not be read, and the reason; they are not in *messages*.
+    unreadable_messages: tuple[int, ...] = ()
+    unreadable_reason: str | None = None
 
     @property
     def attempt_count(self) -> int:
@@ -141,6 +142,7 @@ class InstanceInfo:
     orchestration_name: str
     orchestration_version: str
     execution_id: int
+    last_event_id: int
     status: ExecutionStatus
     #: Output (JSON text) when Completed, error text when Failed.
     output: str | None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,3 +187,15 @@ class TestDetails:
         assert codec.encode_details(ErrorDetails.cancelled("why")) == (
             '{"category":"application","kind":"Cancelled","message":"why"}'
         )
+
+    @pytest.mark.parametrize("count", [codec.MAX_CAUSES, 5000])
+    def test_long_chain_of_causes(self, count):
+        """A very long chain of causes loses its end, and nothing else."""
+        details = DETAILS.cause
+        for number in range(count):
+            details = evolve(DETAILS, message=str(number), cause=details)
+
+        decoded = codec.decode_details(codec.encode_details(details))
+
+        expected = [link.message for link in details.chain()][: codec.MAX_CAUSES + 1]
+        assert expected == [link.message for link in decoded.chain()]

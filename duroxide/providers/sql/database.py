@@ -13,11 +13,11 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
 from attrs import define, field
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -26,7 +26,7 @@ from ...errors import ProviderError
 from ..wakeups import Changes
 from .dialects import Conflict, Dialect, Use, driver_error
 from .shared import PROCESS, SharedDatabase
-from .statements import Bulk, Query, Step, Values
+from .statements import AnyRow, Bulk, Query, Step, Values
 
 
 ResultT = TypeVar("ResultT")
@@ -56,7 +56,7 @@ class Transaction:
         """Run *bulk* for *rows*; return how many rows of the database it touched."""
         return self.dialect.many(self.connection, bulk, rows) if rows else 0
 
-    def query(self, query: Query, keys: Sequence[Values] | None = None, **parameters: Any) -> Sequence[Row[Any]]:
+    def query(self, query: Query, keys: Sequence[Values] | None = None, **parameters: Any) -> Sequence[AnyRow]:
         """Run *query* and return its rows; with no keys to ask about there are none."""
         if keys is not None and not keys:
             return ()
@@ -156,6 +156,10 @@ class Database:
                 # Not under our own name: our listener too must hear of it, as we cannot see the commit.
                 self.dialect.notify(connection, f":{payload}")
 
+    def notify(self, payload: str) -> None:
+        """Send *payload* as a notification of its own."""
+        self.write("notify", lambda transaction: self.dialect.notify(transaction.connection, payload))
+
     def check_clock(self) -> None:
         """Measure the distance to the database's clock, at most once a minute. Never fails."""
         if not self._clock_is_ours or self.dialect.single_writer:
@@ -175,9 +179,9 @@ class Database:
 
     def writer_version(self) -> int | None:
         """Return SQLite's ``data_version`` for the writer, which its own commits leave alone. Hold the write lock."""
-        if self._writer is None:
+        if self._closed.is_set():
             return None
-        return int(self._writer.exec_driver_sql("PRAGMA data_version").scalar_one())
+        return int(self._open_writer().exec_driver_sql("PRAGMA data_version").scalar_one())
 
     def _measure_clock(self, transaction: Transaction) -> None:
         before = self._clock.now_ms()
@@ -261,11 +265,9 @@ class Database:
     def _discard(self, connection: Connection) -> None:
         if connection is self._writer:
             self._writer = None
-        try:
+        with suppress(SQLAlchemyError):
             # SQLAlchemy recognises a lost connection by this, and empties the pool of older ones.
             connection.exec_driver_sql("SELECT 1")
-        except SQLAlchemyError:
-            pass
         connection.invalidate()
         if self.dialect.single_writer:
             connection.close()

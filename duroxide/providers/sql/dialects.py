@@ -17,15 +17,17 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from .schema import TABLES
 from .statements import (
+    AnyRow,
     Bulk,
     Query,
     Step,
     Values,
+    postgres_arrays,
     postgres_bulk,
     postgres_query,
     sqlite_bulk,
@@ -33,7 +35,7 @@ from .statements import (
 )
 
 
-class Conflict(Exception):  # noqa: N818  # internal: a refusal, on its way to becoming a result
+class Conflict(Exception):  # internal: a refusal, on its way to becoming a result
     """A row that was to be inserted is there already, or one that was to be changed is not."""
 
 
@@ -64,7 +66,7 @@ class Dialect(Protocol):
 
     def query(
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[AnyRow]:
         """Run *query* and return its rows."""
         ...
 
@@ -141,7 +143,7 @@ class SqliteDialect:
 
     def query(
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[AnyRow]:
         """Run *query*; its keys travel as JSON."""
         text = self._texts.get(query)
         if text is None:
@@ -244,18 +246,18 @@ class PostgresDialect:
 
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Run *bulk* once, with an array for each column."""
-        return connection.exec_driver_sql(self._bulk_text(bulk), _columns(rows)).rowcount
+        return connection.exec_driver_sql(self._bulk_text(bulk), postgres_arrays(bulk.columns, rows)).rowcount
 
     def query(
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[AnyRow]:
         """Run *query*; its keys travel as arrays."""
         text = self._texts.get(query)
         if text is None:
             text = self._texts[query] = postgres_query(query, self._words)
         given = dict(parameters)
         if keys is not None:
-            given |= {f"key{position}": column for position, column in enumerate(_columns(keys))}
+            given |= {f"key{position}": column for position, column in enumerate(postgres_arrays(query.columns, keys))}
         result = connection.exec_driver_sql(text, given)
         return result.all() if result.returns_rows else ()
 
@@ -268,7 +270,7 @@ class PostgresDialect:
                 for step in steps:
                     cursor = driver.cursor()
                     cursors.append(cursor)
-                    cursor.execute(self._bulk_text(step.bulk), _columns(step.rows), prepare=False)
+                    cursor.execute(self._bulk_text(step.bulk), postgres_arrays(step.bulk.columns, step.rows), prepare=False)
         except Exception as error:
             if self.is_conflict(error):
                 raise Conflict(str(error)) from error
@@ -324,11 +326,6 @@ class PostgresDialect:
         if text is None:
             text = self._texts[bulk] = postgres_bulk(bulk, self._words)
         return text
-
-
-def _columns(rows: Sequence[Values]) -> tuple[list[Any], ...]:
-    """Turn rows into columns."""
-    return tuple(map(list, zip(*rows, strict=True)))
 
 
 def _driver_connection(connection: Connection) -> Any:

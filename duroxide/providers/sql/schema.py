@@ -11,6 +11,8 @@ Rule 3: a change here is a migration as well; a test compares the two.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text, text
 
 
@@ -33,7 +35,7 @@ _IN_PLACE = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.05}
 _QueueId = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _key(name: str, kind: type[BigInteger | Text]) -> Column[int] | Column[str]:
+def _key(name: str, kind: type[BigInteger | Text]) -> Column[Any]:
     return Column(name, kind(), primary_key=True, autoincrement=False)
 
 

@@ -9,137 +9,171 @@ written again. If even then a row was there already, the commits are written one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
 
-from attrs import define, evolve, field, frozen
-
-from ..._core.codec import encode_event
-from ..._core.commit import CommitResult, ExecutionStatus, TurnCommit
-from ..._core.versions import Version
-from .activities import INSERT_ACTIVITIES, touch_sessions
+from ..._core.commit import CommitResult, TurnCommit
+from . import turn_statements as sql
 from .database import Database, Transaction
 from .dialects import Conflict
-from .orchestrations import INSERT_MESSAGES, message_values, tell_of_waiting_messages
-from .statements import Bulk, Query, Step, Values
+from .orchestrations import tell_of_waiting_messages
+from .sessions import touch_sessions
+from .statements import Step, Values
+from .turn_rows import TurnRows
 
 
-_ADVANCE = Bulk(
-    "instance_id text, incarnation bigint, execution_id bigint, last_event_id bigint, now_ms bigint,"
-    " new_last_event_id bigint, status text, output text, status_changes bigint, custom_status text, changed_ms bigint",
-    """
-    UPDATE {instances} AS i SET
-        last_event_id = :new_last_event_id,
-        status = COALESCE(:status, i.status),
-        output = CASE WHEN :status IS NULL THEN i.output ELSE :output END,
-        custom_status = CASE WHEN :status_changes = 1 THEN :custom_status ELSE i.custom_status END,
-        custom_status_version = i.custom_status_version + :status_changes,
-        updated_at_ms = COALESCE(:changed_ms, i.updated_at_ms)
-    {rows}
-    WHERE i.instance_id = :instance_id AND i.incarnation = :incarnation
-        AND i.execution_id = :execution_id AND i.last_event_id = :last_event_id
-        AND NOT EXISTS (
-            SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
-        )
-    """,
-)
+class _Unexpected(Exception):  # internal: the hope was wrong
+    """Some commit of the batch does not hold; roll everything back."""
 
-_CREATE_INSTANCES = Bulk(
-    "instance_id text, incarnation bigint, orchestration_name text, orchestration_version text, execution_id bigint,"
-    " last_event_id bigint, status text, output text, pinned bigint, custom_status text, custom_status_version bigint,"
-    " parent_instance_id text, parent_execution_id bigint, parent_event_id bigint, now_ms bigint",
-    """
-    INSERT INTO {instances} (
-        instance_id, incarnation, orchestration_name, orchestration_version, execution_id, last_event_id, status, output,
-        pinned, custom_status, custom_status_version, parent_instance_id, parent_execution_id, parent_event_id,
-        created_at_ms, updated_at_ms
+
+def commit_turns(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
+    """Write *commits* in one transaction; return for each what became of it."""
+    # In one order everywhere, so that two batches cannot wait for each other in a circle.
+    order = sorted(range(len(commits)), key=lambda position: commits[position].instance_id)
+    in_order = [commits[position] for position in order]
+    results = _commit(database, in_order, lock_ms)
+    by_position = dict(zip(order, results, strict=True))
+    return [by_position[position] for position in range(len(commits))]
+
+
+def _commit(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
+    attempts: tuple[Callable[[], Sequence[CommitResult]], ...] = (
+        lambda: _hopefully(database, commits, lock_ms),
+        lambda: _carefully(database, commits, lock_ms),
     )
-    SELECT
-        :instance_id, :incarnation, :orchestration_name, :orchestration_version, :execution_id, :last_event_id, :status,
-        :output, :pinned, :custom_status, :custom_status_version, :parent_instance_id, :parent_execution_id,
-        :parent_event_id, :now_ms, :now_ms
-    {rows}
-    WHERE NOT EXISTS (
-        SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
-    )
-    """,
-)
+    for attempt in attempts:
+        try:
+            return attempt()
+        except (_Unexpected, Conflict):
+            continue
+    # Only a duplicate key gets us here, and it takes a transaction of its own down with it, not the others.
+    return [_alone(database, commit, lock_ms) for commit in commits]
 
-_CONTINUE_INSTANCES = Bulk(
-    "instance_id text, incarnation bigint, orchestration_name text, orchestration_version text, execution_id bigint,"
-    " last_event_id bigint, status text, output text, pinned bigint, status_changes bigint, custom_status text,"
-    " now_ms bigint",
-    """
-    UPDATE {instances} AS i SET
-        execution_id = :execution_id,
-        last_event_id = :last_event_id,
-        orchestration_name = :orchestration_name,
-        orchestration_version = :orchestration_version,
-        status = :status,
-        output = :output,
-        pinned = :pinned,
-        custom_status = CASE WHEN :status_changes = 1 THEN :custom_status ELSE i.custom_status END,
-        custom_status_version = i.custom_status_version + :status_changes,
-        updated_at_ms = :now_ms
-    {rows}
-    WHERE i.instance_id = :instance_id AND i.incarnation = :incarnation AND i.execution_id = :execution_id - 1
-        AND NOT EXISTS (
-            SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
+
+def _hopefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
+    """Write all *commits*, asking nothing before."""
+    if any(_asks_for_nobody(commit) for commit in commits):
+        raise _Unexpected
+    rows = TurnRows.of(commits, database, lock_ms)
+    database.write("commit_turns", lambda transaction: _write(transaction, rows))
+    return [CommitResult.COMMITTED] * len(commits)
+
+
+def _carefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
+    """Ask which of *commits* hold, and write those."""
+
+    def work(transaction: Transaction) -> Sequence[CommitResult]:
+        results = _judge(transaction, commits)
+        accepted = [commit for commit, result in zip(commits, results, strict=True) if result is CommitResult.COMMITTED]
+        if accepted:
+            _write(transaction, TurnRows.of(accepted, database, lock_ms))
+        return results
+
+    return database.write("commit_turns", work)
+
+
+def _alone(database: Database, commit: TurnCommit, lock_ms: int) -> CommitResult:
+    """Write one commit; what cannot be written although it seems to hold repeats what is there already."""
+    try:
+        (result,) = _carefully(database, [commit], lock_ms)
+    except (_Unexpected, Conflict):
+        return CommitResult.STALE
+    return result
+
+
+def _write(transaction: Transaction, rows: TurnRows) -> None:
+    if not transaction.steps(_steps(rows)):
+        raise _Unexpected
+    if rows.active_sessions:
+        touch_sessions(transaction, rows.active_sessions)
+    if rows.unlocked:
+        tell_of_waiting_messages(transaction, [(instance_id,) for instance_id, *_ in rows.unlocked])
+    rows.announce(transaction)
+
+
+def _steps(rows: TurnRows) -> Iterator[Step]:
+    """Yield what is to be written, what may fail first."""
+    yield Step(sql.UNLOCK, rows.unlocked, exact=True)
+    yield Step(sql.ADVANCE, rows.advanced, exact=True)
+    yield Step(sql.CREATE_INSTANCES, rows.created, exact=True)
+    yield Step(sql.CONTINUE_INSTANCES, rows.continued, exact=True)
+    yield Step(sql.FINISH_ACTIVITIES, rows.finished, exact=True)
+    yield Step(sql.REMOVE_TIMERS, rows.fired, exact=True)
+    yield Step(sql.CONSUME, rows.consumed, exact=True)
+    yield Step(sql.PUT_BACK, rows.put_back)
+    yield Step(sql.APPEND, rows.events)
+    yield Step(sql.CREATE_EXECUTIONS, rows.executions)
+    yield Step(sql.END_EXECUTIONS, rows.ended)
+    yield Step(sql.INSERT_ACTIVITIES, rows.activities)
+    yield Step(sql.REMOVE_ACTIVITIES, rows.cancelled_activities)
+    yield Step(sql.INSERT_MESSAGES, rows.messages)
+    yield Step(sql.REMOVE_TIMERS, rows.cancelled_timers)
+    yield Step(sql.REMOVE_VALUES, rows.removed_values)
+    yield Step(sql.SET_VALUES, rows.values)
+
+
+def _asks_for_nobody(commit: TurnCommit) -> bool:
+    """Whether *commit* only removes messages, of an instance that must not exist."""
+    return commit.started is None and commit.last_event_id == 0
+
+
+class _Truth:
+    """What the store says about everything that a batch of commits relies on, under locks."""
+
+    def __init__(self, transaction: Transaction, commits: Sequence[TurnCommit]) -> None:
+        now_ms = transaction.now_ms
+        ids = sorted({(commit.instance_id,) for commit in commits})
+        self.instances: dict[str, Values] = {
+            row[0]: tuple(row[1:]) for row in transaction.query(sql.ASK_INSTANCES, ids)
+        }
+        self.locks = {row[0]: row[1] for row in transaction.query(sql.ASK_LOCKS, ids, now_ms=now_ms)}
+        messages = [(message_id,) for commit in commits for message_id in commit.consumed_messages]
+        self.messages = {tuple(row) for row in transaction.query(sql.ASK_MESSAGES, messages)}
+        activities = [
+            (lock.key.instance_id, lock.key.execution_id, lock.key.activity_id)
+            for commit in commits
+            for lock in commit.finished_activities
+        ]
+        self.activities = {tuple(row) for row in transaction.query(sql.ASK_ACTIVITIES, activities, now_ms=now_ms)}
+        timers = [
+            (commit.instance_id, commit.execution_id, event_id)
+            for commit in commits
+            for event_id in commit.fired_timers
+        ]
+        self.timers = {tuple(row) for row in transaction.query(sql.ASK_TIMERS, timers)}
+
+    def judge(self, commit: TurnCommit) -> CommitResult:
+        """Return what is to become of *commit*."""
+        if self.locks.get(commit.instance_id) != (None if commit.lock is None else commit.lock.token):
+            return CommitResult.LOCK_LOST
+        if not (self._instance_fits(commit) and self._messages_fit(commit)):
+            return CommitResult.STALE
+        if not self._work_fits(commit):
+            return CommitResult.GONE
+        return CommitResult.COMMITTED
+
+    def _instance_fits(self, commit: TurnCommit) -> bool:
+        found = self.instances.get(commit.instance_id)
+        if commit.started is None:
+            expected = (commit.incarnation, commit.execution_id, commit.last_event_id)
+            return found == expected if commit.last_event_id else found is None and not commit.events
+        if commit.execution_id == 1:
+            return found is None
+        return found is not None and found[:2] == (commit.incarnation, commit.execution_id - 1)
+
+    def _messages_fit(self, commit: TurnCommit) -> bool:
+        token = None if commit.lock is None else commit.lock.token
+        return all((message, commit.instance_id, token) in self.messages for message in commit.consumed_messages)
+
+    def _work_fits(self, commit: TurnCommit) -> bool:
+        activities_fit = all(
+            (lock.key.instance_id, lock.key.execution_id, lock.key.activity_id, lock.token) in self.activities
+            for lock in commit.finished_activities
         )
-    """,
-)
+        return activities_fit and all(
+            (commit.instance_id, commit.execution_id, event_id) in self.timers for event_id in commit.fired_timers
+        )
 
-_UNLOCK = Bulk(
-    "instance_id text, token text, now_ms bigint",
-    "DELETE FROM {instance_locks} AS l {rows}"
-    " WHERE l.instance_id = :instance_id AND l.token = :token AND l.locked_until_ms > :now_ms",
-)
-_CONSUME = Bulk(
-    "id bigint, instance_id text, token text",
-    "DELETE FROM {orchestrator_queue} AS q {rows}"
-    " WHERE q.id = :id AND q.instance_id = :instance_id AND q.batch_token = :token",
-)
-_PUT_BACK = Bulk(
-    "instance_id text, token text",
-    "UPDATE {orchestrator_queue} AS q SET batch_token = NULL {rows}"
-    " WHERE q.instance_id = :instance_id AND q.batch_token = :token",
-)
-_FINISH_ACTIVITIES = Bulk(
-    "instance_id text, execution_id bigint, activity_id bigint, token text, now_ms bigint",
-    "DELETE FROM {worker_queue} AS w {rows} WHERE w.instance_id = :instance_id AND w.execution_id = :execution_id"
-    " AND w.activity_id = :activity_id AND w.lock_token = :token AND w.visible_at_ms > :now_ms",
-)
-_REMOVE_ACTIVITIES = Bulk(
-    "instance_id text, execution_id bigint, activity_id bigint",
-    "DELETE FROM {worker_queue} AS w {rows} WHERE w.instance_id = :instance_id AND w.execution_id = :execution_id"
-    " AND w.activity_id = :activity_id",
-)
-_REMOVE_TIMERS = Bulk(
-    "instance_id text, execution_id bigint, event_id bigint",
-    "DELETE FROM {orchestrator_queue} AS q {rows} WHERE q.instance_id = :instance_id AND q.event_id = :event_id"
-    " AND q.execution_id = :execution_id AND q.kind = 'TimerFired'",
-)
-_APPEND = Bulk.insert(
-    "history",
-    "instance_id text, execution_id bigint, event_id bigint, event_type text, timestamp_ms bigint, data text",
-)
-_CREATE_EXECUTIONS = Bulk.insert(
-    "executions",
-    "instance_id text, execution_id bigint, status text, output text, version text, pinned bigint, started_at_ms bigint,"
-    " completed_at_ms bigint",
-)
-_END_EXECUTIONS = Bulk(
-    "instance_id text, execution_id bigint, status text, output text, completed_at_ms bigint",
-    "UPDATE {executions} AS e SET status = :status, output = :output, completed_at_ms = :completed_at_ms {rows}"
-    " WHERE e.instance_id = :instance_id AND e.execution_id = :execution_id",
-)
-_SET_VALUES = Bulk(
-    "instance_id text, key text, value text, updated_at_ms bigint",
-    "INSERT INTO {kv} (instance_id, key, value, updated_at_ms) SELECT :instance_id, :key, :value, :updated_at_ms {rows}"
-    " WHERE TRUE ON CONFLICT (instance_id, key)"
-    " DO UPDATE SET value = excluded.value, updated_at_ms = excluded.updated_at_ms",
-)
-_REMOVE_VALUES = Bulk(
-    "instance_id text, key text",
-    "DELETE FROM {kv} AS v {rows} WHERE v.instance_id = :instance_id AND v.key = :key",
-)
+
+def _judge(transaction: Transaction, commits: Sequence[TurnCommit]) -> list[CommitResult]:
+    truth = _Truth(transaction, commits)
+    return [truth.judge(commit) for commit in commits]

@@ -1,0 +1,1 @@
+"""The runtime: threads that carry out what orchestrations decide."""

@@ -1,0 +1,366 @@
+"""
+The worker side: fetches activities, runs them, and hands their outcome to the dispatcher.
+
+Rule 1: the outcome of an activity is worth something only while its row is locked by this runtime.
+Whoever writes it down proves that (`TurnCommit.finished_activities`, `Provider.ack_activities`).
+
+Rule 2: nothing waits here for a slot while another worker is idle. What this runtime takes in advance is
+bounded by its free slots, and by how much very short work its threads get through in a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+
+from attrs import define, field, frozen
+
+from .._clock import monotonic, new_token
+from .._core.commit import ActivityLock
+from .._core.events import ActivityFailed
+from .._core.functions import FunctionInfo
+from .._core.messages import ActivityExecute, ActivityKey
+from ..client import Client
+from ..errors import ErrorCategory, ErrorDetails, ErrorKind
+from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
+from .activity_context import ActivityContext, Cancellation
+from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
+from .options import RuntimeOptions, milliseconds
+from .threads import WorkerThreads
+
+
+_log = logging.getLogger("duroxide.runtime")
+
+#: Short work may queue up here for about this many seconds: less than it would take to fetch it again.
+_QUEUE_AHEAD = 0.002
+#: … and for this many activities at most.
+_MOST_AHEAD = 512
+
+
+@frozen
+class Finished:
+    """The outcome of one activity, and the lock that it is worth something under."""
+
+    lock: ActivityLock
+    outcome: ActivityOutcome
+
+
+@define(eq=False)
+class RunningActivity:
+    """An activity that this runtime holds, waiting for a thread or running."""
+
+    work: ActivityExecute
+    lock: ActivityLock
+    renewed_at: float
+    cancellation: Cancellation = field(factory=Cancellation)
+    started_at: float | None = None
+    cancelled_at: float | None = None
+    is_abandoned: bool = False
+
+
+class ActivityWorker:
+    """
+    Runs activities on threads, an event loop, or an executor of the user's.
+
+    Args:
+        find: Name → function, or None if it is not registered here.
+
+        finished: Called in any thread with each outcome.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        options: RuntimeOptions,
+        *,
+        worker_id: str,
+        find: Callable[[str], FunctionInfo | None],
+        finished: Callable[[Finished], None],
+        client: Client,
+    ) -> None:
+        self._provider = provider
+        self._options = options
+        self._worker_id = worker_id
+        self._find = find
+        self._finished = finished
+        self._client = client
+        self._lock_ms = milliseconds(options.worker_lock_timeout)
+        self._session = SessionClaim(worker_id, milliseconds(options.session_lock_timeout))
+        self._mutex = threading.Lock()
+        self._running: dict[ActivityKey, RunningActivity] = {}
+        #: Slots promised to a commit that is under way.
+        self._promised = 0
+        self._abandoned = 0
+        #: How long an activity takes, in seconds: a moving average.
+        self._mean = 1.0
+        #: Whether the last fetch took all it could, so that more may be waiting for a free slot.
+        self._is_behind = False
+        #: Whether this runtime may own sessions, which are then to be renewed.
+        self.has_sessions = False
+        self._idle = threading.Condition(self._mutex)
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._fetcher = threading.Thread(target=self._fetch_loop, name=f"duroxide-fetch-{worker_id[-6:]}", daemon=True)
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to fetch."""
+        if self._options.worker_concurrency:
+            self._fetcher.start()
+
+    def notice(self) -> None:
+        """Take note that there may be activities to fetch."""
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def stop_taking(self) -> list[RunningActivity]:
+        """Fetch and claim no more; return what is held but has not begun, to be given back."""
+        with self._mutex:
+            self._is_stopping = True
+        self._wake.set()
+        if self._fetcher.is_alive():
+            self._fetcher.join()
+        self._threads.take_back()
+        with self._mutex:
+            waiting = [each for each in self._running.values() if each.started_at is None]
+            for each in waiting:
+                del self._running[each.lock.key]
+        self._threads.stop()
+        return waiting
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait up to *timeout* seconds until nothing runs; return whether nothing does."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._running, timeout)
+
+    def close(self, timeout: float) -> None:
+        """End the threads, waiting up to *timeout* seconds for them."""
+        self._threads.join(timeout)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    # Claiming: activities that a turn schedules, for this runtime to run at once
+
+    def claim(self, work: ActivityExecute) -> str | None:
+        """Reserve a slot for *work* and return the token to lock it with, or None if it is for anybody."""
+        if not self._options.eager_dispatch or work.session_id is not None or self._is_stopping:
+            return None
+        if not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:
+            return None
+        with self._mutex:
+            if self._free_slots() <= 0:
+                return None
+            self._promised += 1
+        return new_token()
+
+    def unclaim(self, count: int) -> None:
+        """Give promised slots back: their commit was refused."""
+        with self._mutex:
+            self._promised -= count
+
+    def run_claimed(self, claimed: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
+        """Run what was claimed, now that it is committed."""
+        with self._mutex:
+            self._promised -= len(claimed)
+        self._begin([(work, lock) for work, lock in claimed])
+
+    # Fetching
+
+    def _free_slots(self) -> int:
+        """Return how many activities more this runtime may hold. Call it under the mutex."""
+        slots = self._options.worker_concurrency
+        ahead = min(int(slots * _QUEUE_AHEAD / max(self._mean, 1e-6)), _MOST_AHEAD)
+        return slots + ahead + self._abandoned - len(self._running) - self._promised
+
+    def _fetch_loop(self) -> None:
+        poll = self._options.poll_interval.total_seconds()
+        failures = 0
+        while not self._is_stopping:
+            self._wake.clear()
+            try:
+                pause = 0.0 if self._fetch() else poll
+                failures = 0
+            except Exception:  # this loop must not die: whatever the store or a bug raises, the next round may work
+                failures += 1
+                pause = min(0.1 * 2 ** min(failures, 6), 3.0)
+                _log.warning("fetching activities failed, next try in %.1f s", pause, exc_info=True)
+            if pause:
+                self._wake.wait(pause)
+
+    def _fetch(self) -> bool:
+        """Fetch as many activities as there are free slots; return whether there may be more."""
+        if self._options.worker_tag_filter.accepts_nothing:
+            return False
+        with self._mutex:
+            free = self._free_slots()
+            sessions = {each.work.session_id for each in self._running.values() if each.work.session_id is not None}
+        if free <= 0:
+            self._is_behind = True
+            return False
+        has_room = len(sessions) < self._options.max_sessions_per_runtime
+        items = self._provider.fetch_activities(
+            free,
+            self._lock_ms,
+            tags=self._options.worker_tag_filter,
+            session=self._session if has_room else None,
+        )
+        self.has_sessions = self.has_sessions or any(item.work.session_id is not None for item in items)
+        self._take(items)
+        self._is_behind = len(items) == free
+        return self._is_behind
+
+    def _take(self, items: Sequence[ActivityItem]) -> None:
+        """Run fetched activities; give back what cannot be run here, and end what is poison."""
+        releases: list[Release] = []
+        ready: list[tuple[ActivityExecute, ActivityLock]] = []
+        for item in items:
+            if item.attempt_count > self._options.max_attempts:
+                _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
+                self._finished(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
+            elif self._find(item.work.name) is None:
+                delay_ms = self._options.unregistered_delay_ms(item.attempt_count)
+                _log.warning(
+                    "activity %r is not registered here; passing it on for %d ms (delivery %d of %d)",
+                    item.work.name,
+                    delay_ms,
+                    item.attempt_count,
+                    self._options.max_attempts,
+                    extra={"action": "unregistered_activity", "instance_id": item.work.key.instance_id},
+                )
+                releases.append(Release(item.lock, delay_ms))
+            else:
+                ready.append((item.work, item.lock))
+        self._begin(ready)
+        if releases:
+            self._provider.release_activities(releases)
+
+    # Running
+
+    def _begin(self, ready: Iterable[tuple[ActivityExecute, ActivityLock]]) -> None:
+        now = monotonic()
+        threaded: list[Callable[[], None]] = []
+        for work, lock in ready:
+            info = self._find(work.name)
+            assert info is not None, "only registered activities are claimed or kept"
+            running = RunningActivity(work, lock, now)
+            with self._mutex:
+                self._running[work.key] = running
+            if self._options.executor is not None:
+                self._submit(self._options.executor, info, running)
+            elif info.is_async:
+                asyncio.run_coroutine_threadsafe(self._run_async(info, running), self._event_loop())
+            else:
+                threaded.append(partial(self._run, info, running))
+        if threaded:
+            self._threads.post(threaded)
+
+    def _context(self, running: RunningActivity) -> ActivityContext:
+        return ActivityContext(
+            running.work, worker_id=self._worker_id, cancellation=running.cancellation, client=self._client
+        )
+
+    def _run(self, info: FunctionInfo, running: RunningActivity) -> None:
+        running.started_at = monotonic()
+        self._end(running, invoke(info, running.work, self._context(running)))
+
+    async def _run_async(self, info: FunctionInfo, running: RunningActivity) -> None:
+        running.started_at = monotonic()
+        self._end(running, await invoke_async(info, running.work, self._context(running)))
+
+    def _submit(self, executor: Executor, info: FunctionInfo, running: RunningActivity) -> None:
+        """Run on the user's executor; only one of threads shares this process's memory."""
+        running.started_at = monotonic()
+        if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
+            future = executor.submit(invoke, info, running.work, self._context(running))
+        else:
+            future = executor.submit(invoke_elsewhere, info, running.work, self._worker_id)
+        future.add_done_callback(partial(self._collect, running))
+
+    def _collect(self, running: RunningActivity, future: Future[ActivityOutcome]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled() or error is not None:
+            self._end(running, failed(running.work, error or asyncio.CancelledError("the executor dropped it")))
+        else:
+            self._end(running, future.result())
+
+    def _end(self, running: RunningActivity, outcome: ActivityOutcome) -> None:
+        now = monotonic()
+        took = now - (running.started_at or now)
+        with self._mutex:
+            self._running.pop(running.lock.key, None)
+            self._mean += (min(took, 1.0) - self._mean) / 16
+            if running.is_abandoned:
+                self._abandoned -= 1
+            free = self._free_slots()
+            if self._is_stopping and not self._running:
+                self._idle.notify_all()
+        self._finished(Finished(running.lock, outcome))
+        # Short work is fetched in larger portions, long work as soon as there is a slot.
+        if self._is_behind and free >= (1 if self._mean > _QUEUE_AHEAD else self._options.worker_concurrency // 2):
+            self.notice()
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        with self._mutex:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=self._loop.run_forever, name="duroxide-asyncio", daemon=True)
+                thread.start()
+            return self._loop
+
+    # Leases and cancellation
+
+    def running(self) -> list[RunningActivity]:
+        """Return what this runtime holds at the moment."""
+        with self._mutex:
+            return list(self._running.values())
+
+    def cancel(self, keys: Iterable[ActivityKey]) -> None:
+        """Tell running activities that nobody wants their result any more."""
+        for key in keys:
+            with self._mutex:
+                running = self._running.get(key)
+                if running is None or running.cancelled_at is not None:
+                    continue
+                running.cancelled_at = monotonic()
+            running.cancellation.set()
+
+    def abandon(self, running: RunningActivity) -> None:
+        """Give the slot of an activity that does not end to another one."""
+        with self._mutex:
+            if running.is_abandoned or running.lock.key not in self._running:
+                return
+            running.is_abandoned = True
+            self._abandoned += 1
+        _log.warning(
+            "activity %r of %r goes on although it was cancelled %.0f s ago; its thread is lost to it until it ends."
+            " Let it look at ctx.is_cancelled, or wait with ctx.wait_cancelled().",
+            running.work.name,
+            running.work.key.instance_id,
+            monotonic() - (running.cancelled_at or 0),
+            extra={"action": "activity_abandoned", "instance_id": running.work.key.instance_id},
+        )
+        self._threads.replace_one()
+
+
+def _poisoned(item: ActivityItem, max_attempts: int) -> ActivityOutcome:
+    return ActivityFailed(
+        0,
+        0,
+        item.work.key.activity_id,
+        ErrorDetails(
+            category=ErrorCategory.POISON,
+            kind=ErrorKind.POISONED_ACTIVITY,
+            message=f"input {item.work.input}",
+            subject=f"activity {item.work.name}#{item.work.key.activity_id} of {item.work.key.instance_id}",
+            attempt_count=item.attempt_count,
+            max_attempts=max_attempts,
+        ),
+    )

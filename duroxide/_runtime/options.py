@@ -1,0 +1,98 @@
+"""What can be set about a runtime, with the reason for each default."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from datetime import timedelta
+
+from attrs import Attribute, field, frozen
+from attrs.validators import ge
+
+from .._core.durations import Duration, duration_ms
+from .._core.versions import VersionRange
+from ..errors import InvalidInput
+from ..providers.contract import TagFilter
+
+
+def _duration(value: Duration) -> timedelta:
+    return timedelta(milliseconds=duration_ms(value, what="an option of the runtime"))
+
+
+def _positive(_: object, attribute: Attribute[timedelta], value: timedelta) -> None:
+    if value <= timedelta(0):
+        msg = f"RuntimeOptions.{attribute.name} is {value}: it must be longer than nothing."
+        raise InvalidInput(msg)
+
+
+@frozen(kw_only=True)
+class RuntimeOptions:
+    """
+    Settings of a `Runtime`. Durations are a timedelta or seconds.
+
+    The defaults are durable and quick; most people never change one.
+    """
+
+    #: Activities that may run at the same time. 0: this runtime runs orchestrations only.
+    worker_concurrency: int = field(default=32, validator=ge(0))
+    #: 0: this runtime runs activities only. More than 1 has no effect: one dispatcher batches best.
+    orchestration_concurrency: int = field(default=1, validator=ge(0))
+    #: Run activities here instead of on threads of the runtime's own. It is not shut down.
+    executor: Executor | None = None
+
+    #: Which activities to take, by tag.
+    worker_tag_filter: TagFilter = field(factory=TagFilter)
+    #: Names this node in logs, and owns its sessions over restarts.
+    worker_node_id: str | None = None
+    #: Sessions that may be in flight here at the same time.
+    max_sessions_per_runtime: int = field(default=10, validator=ge(0))
+
+    #: How long a turn's instance stays locked if its runtime dies.
+    orchestrator_lock_timeout: timedelta = field(default=timedelta(seconds=5), converter=_duration, validator=_positive)
+    #: How long an activity stays locked if its runtime dies. Running ones are renewed.
+    worker_lock_timeout: timedelta = field(default=timedelta(seconds=30), converter=_duration, validator=_positive)
+    session_lock_timeout: timedelta = field(default=timedelta(seconds=30), converter=_duration, validator=_positive)
+    session_idle_timeout: timedelta = field(default=timedelta(minutes=5), converter=_duration, validator=_positive)
+
+    #: Deliveries before a message is poison: a crash loop must end.
+    max_attempts: int = field(default=10, validator=ge(1))
+    #: Pause before a message is tried again whose orchestration or activity is not registered here: this much,
+    #: doubled each time, up to the maximum.
+    unregistered_backoff: timedelta = field(default=timedelta(seconds=1), converter=_duration, validator=_positive)
+    unregistered_backoff_max: timedelta = field(default=timedelta(seconds=60), converter=_duration, validator=_positive)
+    #: How long an activity that was cancelled may go on before its slot is given to another.
+    activity_cancellation_grace_period: timedelta = field(default=timedelta(seconds=10), converter=_duration)
+    #: How often a running activity is checked for having been cancelled by another process.
+    cancellation_poll_interval: timedelta = field(default=timedelta(seconds=2), converter=_duration, validator=_positive)
+
+    #: How long to wait for running activities at shutdown (10 s is what container platforms give).
+    shutdown_timeout: timedelta = field(default=timedelta(seconds=8), converter=_duration)
+    #: The slow poll behind all notifications: finds what a dead runtime has left.
+    poll_interval: timedelta = field(default=timedelta(seconds=5), converter=_duration, validator=_positive)
+    #: Turns that one transaction may commit.
+    batch_size: int = field(default=256, validator=ge(1))
+    #: Executions kept in memory between turns; others are replayed when they are needed.
+    cache_size: int = field(default=4096, validator=ge(0))
+    #: Completions of this runtime's own activities go straight into the next turn.
+    short_way_round: bool = True
+    #: New activities are handed to free slots of this runtime in the commit that schedules them.
+    eager_dispatch: bool = True
+    #: Releases whose executions this runtime takes over. None: up to its own.
+    supported_replay_versions: VersionRange | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.session_idle_timeout <= self.worker_lock_timeout / 3:
+            msg = (
+                f"RuntimeOptions.session_idle_timeout ({self.session_idle_timeout}) must be longer than a third of"
+                f" worker_lock_timeout ({self.worker_lock_timeout}), or sessions lapse between two renewals."
+            )
+            raise InvalidInput(msg)
+
+    def unregistered_delay_ms(self, attempt: int) -> int:
+        """Return the pause after delivery number *attempt* (from 1) of something that is not registered here."""
+        base, longest = self.unregistered_backoff, self.unregistered_backoff_max
+        return min(base * 2 ** min(attempt - 1, 6), longest) // timedelta(milliseconds=1)
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Return *duration* in whole milliseconds."""
+    return duration // timedelta(milliseconds=1)

@@ -1,0 +1,174 @@
+"""The runtime: builds, starts and stops what carries out the decisions of orchestrations."""
+
+from __future__ import annotations
+
+import logging
+
+from typing import Any
+
+from .._clock import monotonic, new_token
+from .._core.context import GET_KV_VALUE
+from .._core.functions import FunctionInfo, inspect_activity
+from .._core.registry import Registry
+from ..client import Client
+from ..errors import InvalidInput, ProviderError
+from ..providers.contract import Provider, Release
+from ..providers.sql import SqlProvider
+from ..providers.wakeups import Subscription
+from .activities import ActivityWorker
+from .activity_context import ActivityContext
+from .dispatcher import Dispatcher
+from .leases import Leases
+from .options import RuntimeOptions
+
+
+_log = logging.getLogger("duroxide.runtime")
+
+
+def _get_kv_value(ctx: ActivityContext, where: list[str]) -> Any:
+    """Read a live key-value of any instance: `OrchestrationContext.get_kv_value_from_instance`."""
+    instance_id, key = where
+    return ctx.client.get_kv_value(instance_id, key)
+
+
+#: Activities that every runtime has.
+_BUILT_IN = {GET_KV_VALUE: inspect_activity(_get_kv_value)}
+
+
+class Runtime:
+    """
+    Runs the orchestrations and activities of *registry* that are in a database.
+
+    ::
+
+        with Runtime("sqlite:///orders.db", registry):
+            ...
+
+    Any number of runtimes, in any number of processes and machines, may share one database. There is
+    no leader: what one leaves behind, another takes over when its locks have expired.
+
+    Args:
+        database: A database URL, a SQLAlchemy Engine, or a provider. A provider that is made here is
+            closed at shutdown; one that is passed in is not.
+
+        registry: The functions to run.
+
+        options: See `RuntimeOptions`.
+    """
+
+    def __init__(self, database: object, registry: Registry, options: RuntimeOptions | None = None) -> None:
+        if not isinstance(registry, Registry):
+            msg = f"the registry of a Runtime is {registry!r}: pass a duroxide.Registry with the functions to run."
+            raise InvalidInput(msg)
+        self._owns_provider = not hasattr(database, "commit_turns")
+        self._provider: Provider = SqlProvider(database) if self._owns_provider else database  # type: ignore[assignment]
+        self._registry = registry
+        self._options = options or RuntimeOptions()
+        self._id = self._options.worker_node_id or f"runtime-{new_token()[:12]}"
+        self._client = Client(self._provider)
+        self._subscriptions: list[Subscription] = []
+        self._state = "new"
+        self._dispatcher = Dispatcher(self._provider, registry, self._options, runtime_id=self._id)
+        self._worker = ActivityWorker(
+            self._provider,
+            self._options,
+            worker_id=self._id,
+            find=self._find_activity,
+            finished=self._dispatcher.take,
+            client=self._client,
+        )
+        self._leases = Leases(
+            self._provider, self._options, worker=self._worker, dispatcher=self._dispatcher, worker_id=self._id
+        )
+
+    def __repr__(self) -> str:
+        return f"<duroxide.Runtime {self._id} on {self._provider!r}, {self._state}>"
+
+    def __enter__(self) -> Runtime:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+
+    @property
+    def client(self) -> Client:
+        """A client that shares this runtime's provider."""
+        return self._client
+
+    @property
+    def provider(self) -> Provider:
+        """Where this runtime stores everything."""
+        return self._provider
+
+    def start(self) -> None:
+        """
+        Create or upgrade the schema, and begin to work. Returns at once.
+
+        Raises:
+            RuntimeError: If it was started before; make a new one.
+
+            ProviderError: If the database cannot be used.
+        """
+        if self._state != "new":
+            msg = f"{self!r} cannot be started: a runtime is started once. Make a new one."
+            raise RuntimeError(msg)
+        self._provider.initialize()
+        self._state = "running"
+        wakeups = self._provider.wakeups
+        if self._options.orchestration_concurrency:
+            self._subscriptions.append(wakeups.on_messages(self._dispatcher.notice_messages))
+        if self._options.worker_concurrency:
+            self._subscriptions.append(wakeups.on_activities(self._worker.notice))
+        self._dispatcher.start(self._worker)
+        self._worker.start()
+        self._leases.start()
+        _log.info(
+            "started %s with %d orchestrations and %d activities",
+            self._id,
+            self._registry.orchestrations.count(),
+            self._registry.activities.count(),
+            extra={"action": "runtime_started", "worker_id": self._id},
+        )
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """
+        Stop, and hand everything back so that others can take it over at once. Idempotent.
+
+        Takes no new work, waits up to *timeout* seconds (by default the option `shutdown_timeout`) for
+        running activities and writes their results down; what runs on is given back, to be run again.
+        """
+        if self._state != "running":
+            self._state = "stopped"
+            return
+        self._state = "stopping"
+        deadline = monotonic() + (self._options.shutdown_timeout.total_seconds() if timeout is None else timeout)
+        for subscription in self._subscriptions:
+            subscription.close()
+        waiting = self._worker.stop_taking()
+        self._worker.wait_idle(max(deadline - monotonic(), 0))
+        self._dispatcher.stop(max(deadline - monotonic(), 1))
+        running = self._worker.running()
+        self._leases.stop()
+        self._give_back([Release(each.lock, 0, ignore_attempt=True) for each in waiting])
+        self._give_back([Release(each.lock) for each in running])
+        if running:
+            _log.warning("gave back %d activities that did not end in time", len(running))
+        self._worker.close(max(deadline - monotonic(), 0) if not running else 0)
+        self._state = "stopped"
+        if self._owns_provider:
+            self._provider.close()
+        _log.info("stopped %s", self._id, extra={"action": "runtime_stopped", "worker_id": self._id})
+
+    def _give_back(self, releases: list[Release]) -> None:
+        if not releases:
+            return
+        try:
+            self._provider.release_activities(releases)
+        except ProviderError as error:
+            _log.warning("%d activities could not be given back; their locks will expire: %s", len(releases), error)
+
+    def _find_activity(self, name: str) -> FunctionInfo | None:
+        return self._registry.activities.resolve(name) or _BUILT_IN.get(name)
+
+

@@ -1,0 +1,315 @@
+"""
+The client: starts instances, sends them events, and asks how they stand.
+
+It needs no runtime, in this process or elsewhere: everything goes through the database, and returns
+once it is stored there.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar, overload
+
+from ._clock import monotonic
+from ._core import limits, payloads
+from ._core.actions import Action
+from ._core.commit import ExecutionStatus, Outgoing
+from ._core.events import (
+    Event,
+    ExternalEvent,
+    OrchestrationCancelRequested,
+    OrchestrationCompleted,
+    OrchestrationFailed,
+    QueueEventDelivered,
+)
+from ._core.functions import registered_name
+from ._core.messages import Deliver, StartOrchestration
+from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
+from ._core.versions import Version
+from .errors import OrchestrationFailed as OrchestrationFailedError
+from .errors import WaitTimeout
+from .providers.contract import HistoryRequest, InstanceInfo, Provider, UnreadableHistory
+from .providers.sql import SqlProvider
+
+
+T = TypeVar("T")
+InputT = TypeVar("InputT")
+
+#: Behind the notifications: a waiting client looks again at least this often, in seconds.
+_LOOK_AGAIN = 2.0
+
+#: How long the wait_for_… methods wait when they are not told, in seconds.
+DEFAULT_TIMEOUT = 30.0
+
+
+class Client:
+    """
+    Talks to instances through their database. Thread-safe.
+
+    Args:
+        database: A database URL, a SQLAlchemy Engine, or a provider. A provider that is made here is
+            closed with the client; one that is passed in is not.
+    """
+
+    def __init__(self, database: object) -> None:
+        self._owns_provider = not _is_provider(database)
+        self._provider: Provider = SqlProvider(database) if self._owns_provider else database  # type: ignore[assignment]
+        if self._owns_provider:
+            self._provider.initialize()
+
+    def __repr__(self) -> str:
+        return f"<duroxide.Client({self._provider!r})>"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the connections, unless they belong to a provider that was passed in."""
+        if self._owns_provider:
+            self._provider.close()
+
+    # Sending
+
+    @overload
+    def start_orchestration(
+        self,
+        instance_id: str,
+        orchestration: Callable[[Any, InputT], Generator[Action[Any], Any, Any]],
+        input: InputT,
+        *,
+        version: str | None = None,
+        connection: object = None,
+    ) -> None: ...
+    @overload
+    def start_orchestration(
+        self,
+        instance_id: str,
+        orchestration: Callable[[Any], Any] | str,
+        input: object = None,
+        *,
+        version: str | None = None,
+        connection: object = None,
+    ) -> None: ...
+    def start_orchestration(
+        self,
+        instance_id: str,
+        orchestration: Callable[..., Any] | str,
+        input: object = None,
+        *,
+        version: str | None = None,
+        connection: object = None,
+    ) -> None:
+        """
+        Start *orchestration* (a function or its registered name) as *instance_id*.
+
+        If the id exists already, nothing happens.
+
+        Args:
+            version: Run exactly this version; by default the registry of the runtime decides.
+
+            connection: A SQLAlchemy Connection or Session: start when its transaction commits.
+
+        Raises:
+            InvalidInput: If id, name or version are no good.
+
+            PayloadError: If *input* cannot be turned into JSON.
+        """
+        limits.check_instance_id(instance_id)
+        name = registered_name(orchestration)
+        limits.check_name("orchestration name", name)
+        if version is not None:
+            Version.parse(version)
+        text = payloads.encode(input, where=f"input of orchestration {name!r}")
+        self._send(StartOrchestration(instance_id, name, text, version), connection)
+
+    def raise_event(self, instance_id: str, name: str, data: object = None, *, connection: object = None) -> None:
+        """
+        Raise the event *name*: it answers the oldest open `schedule_wait` for it.
+
+        If nothing waits when it is processed, it is recorded, and seen by nobody. Raising twice is twice.
+        """
+        limits.check_instance_id(instance_id)
+        limits.check_name("event name", name)
+        text = payloads.encode(data, where=f"data of event {name!r}")
+        self._send(Deliver(instance_id, None, ExternalEvent(0, 0, name, text)), connection)
+
+    def enqueue_event(self, instance_id: str, queue: str, data: object = None, *, connection: object = None) -> None:
+        """Put *data* into a queue of the instance, where it waits for `dequeue_event`."""
+        limits.check_instance_id(instance_id)
+        limits.check_name("queue name", queue)
+        text = payloads.encode(data, where=f"message of queue {queue!r}")
+        self._send(Deliver(instance_id, None, QueueEventDelivered(0, 0, queue, text)), connection)
+
+    def cancel_instance(self, instance_id: str, reason: str = "", *, connection: object = None) -> None:
+        """
+        Cancel the instance and its children. It ends Failed, with details of kind Cancelled.
+
+        No effect on an instance that has ended, or does not exist.
+        """
+        limits.check_instance_id(instance_id)
+        self._send(Deliver(instance_id, None, OrchestrationCancelRequested(0, 0, reason)), connection)
+
+    def _send(self, message: StartOrchestration | Deliver, connection: object) -> None:
+        self._provider.enqueue((Outgoing(message),), connection=connection)
+
+    # Asking
+
+    def get_orchestration_status(self, instance_id: str) -> OrchestrationStatus:
+        """Return how the instance stands now."""
+        info = self._provider.get_instance_info(instance_id)
+        return NotFound() if info is None else self._status_of(info)
+
+    def read_execution_history(self, instance_id: str, execution_id: int | None = None) -> Sequence[Event]:
+        """
+        Return the events of an execution (None: the current one), oldest first; empty if unknown.
+
+        Raises:
+            UnreadableHistory: If an event cannot be read, for example because a newer release wrote it.
+        """
+        return self._history(HistoryRequest(instance_id, execution_id))
+
+    def _history(self, request: HistoryRequest) -> Sequence[Event]:
+        answer = self._provider.read_histories([request])[0]
+        if isinstance(answer, UnreadableHistory):
+            raise answer
+        return answer
+
+    def _status_of(self, info: InstanceInfo) -> OrchestrationStatus:
+        if info.status not in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
+            return Running(info.custom_status, info.custom_status_version)
+        last = self._history(HistoryRequest(info.instance_id, info.execution_id, info.last_event_id - 1))
+        match last[-1] if last else None:
+            case OrchestrationCompleted(output=output):
+                value = payloads.decode(output, Any, where=f"output of instance {info.instance_id!r}")
+                return Completed(value, info.custom_status, info.custom_status_version)
+            case OrchestrationFailed(details=details):
+                return Failed(details, info.custom_status, info.custom_status_version)
+            case _:
+                # Deleted or restarted between the two reads.
+                return NotFound()
+
+    # Waiting
+
+    def wait_for_orchestration(self, instance_id: str, timeout: float = DEFAULT_TIMEOUT) -> Completed | Failed:
+        """
+        Wait until the instance has ended, and return how. An instance that is not there yet is waited for.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            WaitTimeout: If it has not ended in time.
+        """
+
+        def ended() -> Completed | Failed | None:
+            status = self.get_orchestration_status(instance_id)
+            return status if isinstance(status, Completed | Failed) else None
+
+        return self._wait(instance_id, timeout, "end", ended)
+
+    @overload
+    def wait_for_result(self, instance_id: str, timeout: float = DEFAULT_TIMEOUT) -> Any: ...
+    @overload
+    def wait_for_result(self, instance_id: str, timeout: float = DEFAULT_TIMEOUT, type: type[T] = ...) -> T: ...
+    def wait_for_result(
+        self, instance_id: str, timeout: float = DEFAULT_TIMEOUT, type: type[Any] | None = None
+    ) -> Any:
+        """
+        Wait until the instance has ended, and return its output, as *type* if given.
+
+        Raises:
+            OrchestrationFailed: If it failed or was cancelled; `details` says how.
+
+            WaitTimeout: If it has not ended in time.
+
+            PayloadError: If the output is not a *type*.
+        """
+        status = self.wait_for_orchestration(instance_id, timeout)
+        if isinstance(status, Failed):
+            raise OrchestrationFailedError(status.details)
+        if type is None:
+            return status.output
+        where = f"output of instance {instance_id!r}"
+        return payloads.decode(payloads.encode(status.output, where=where), type, where=where)
+
+    def wait_for_status_change(
+        self, instance_id: str, last_seen_version: int, timeout: float = DEFAULT_TIMEOUT
+    ) -> OrchestrationStatus:
+        """
+        Wait until the custom status is newer than *last_seen_version*, or the instance has ended.
+
+        Raises:
+            WaitTimeout: If neither happens within *timeout* seconds.
+        """
+
+        def changed() -> OrchestrationStatus | None:
+            status = self.get_orchestration_status(instance_id)
+            if isinstance(status, NotFound):
+                return None
+            is_news = isinstance(status, Completed | Failed) or status.custom_status_version > last_seen_version
+            return status if is_news else None
+
+        return self._wait(instance_id, timeout, f"change its status after version {last_seen_version}", changed)
+
+    def _wait(self, instance_id: str, timeout: float, what: str, look: Callable[[], T | None]) -> T:
+        """Return what *look* finds, as soon as it finds anything."""
+        limits.check_instance_id(instance_id)
+        deadline = monotonic() + timeout
+        changed = threading.Event()
+        with self._provider.wakeups.on_instance(instance_id, changed.set):
+            while True:
+                found = look()
+                if found is not None:
+                    return found
+                left = deadline - monotonic()
+                if left <= 0:
+                    msg = (
+                        f"instance {instance_id!r} did not {what} within {timeout} s. It may still do so; if it never"
+                        " gets anywhere, check that a runtime is running on this database, and its log."
+                    )
+                    raise WaitTimeout(msg)
+                changed.wait(min(left, _LOOK_AGAIN))
+                changed.clear()
+
+    # Key-values
+
+    @overload
+    def get_kv_value(self, instance_id: str, key: str) -> Any: ...
+    @overload
+    def get_kv_value(self, instance_id: str, key: str, type: type[T]) -> T | None: ...
+    def get_kv_value(self, instance_id: str, key: str, type: type[Any] | None = None) -> Any:
+        """Return the live value of *key*, as *type* if given; None if there is none."""
+        entry = self._provider.get_kv_value(instance_id, key)
+        return None if entry is None else _decode_kv(entry.value, key, type)
+
+    def get_kv_all_values(self, instance_id: str) -> dict[str, Any]:
+        """Return all live key-values, by key in sorted order; empty for an unknown instance."""
+        entries = self._provider.get_kv_all_values(instance_id)
+        return {key: _decode_kv(entries[key].value, key, None) for key in sorted(entries)}
+
+    def wait_for_kv_value(
+        self, instance_id: str, key: str, timeout: float = DEFAULT_TIMEOUT, type: type[Any] | None = None
+    ) -> Any:
+        """
+        Wait until *key* exists, and return its value.
+
+        Raises:
+            WaitTimeout: If it does not exist within *timeout* seconds.
+        """
+        entry = self._wait(
+            instance_id, timeout, f"set key {key!r}", lambda: self._provider.get_kv_value(instance_id, key)
+        )
+        return _decode_kv(entry.value, key, type)
+
+
+def _decode_kv(text: str, key: str, type_: object) -> Any:
+    return payloads.decode(text, Any if type_ is None else type_, where=f"key-value {key!r}")
+
+
+def _is_provider(database: object) -> bool:
+    return hasattr(database, "commit_turns")

@@ -1,0 +1,120 @@
+"""
+Bring the schema up to date: at once when it is, under a lock when it is not.
+
+Rule 1: Alembic is imported only for a database that an older release made; a fresh one is created from
+`schema.py` as it is, and a current one costs one query. (Alembic alone takes longer to import than
+everything else to start.)
+
+Rule 2: releases share a database as long as they are of one generation, the part of a revision before the
+underscore. Within it, a migration only adds what older releases can ignore.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from importlib import import_module
+from typing import Any
+
+from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import DBAPIError
+
+from ...errors import ProviderError
+from .database import Database, Transaction
+from .dialects import driver_error
+from .schema import VERSION_TABLE, metadata
+
+
+_log = logging.getLogger("duroxide.provider")
+
+#: All revisions, oldest first; the last is what this release works with.
+REVISIONS = ("1_0001",)
+HEAD = REVISIONS[-1]
+
+
+def migrate(database: Database, schema: str | None) -> None:
+    """Create or upgrade the schema, unless it is up to date."""
+    if database.shared.in_memory or not _is_current(database, schema):
+        database.write("initialize", lambda transaction: _migrate(transaction, schema))
+
+
+def _table(schema: str | None) -> str:
+    return VERSION_TABLE if schema is None else '"' + schema.replace('"', '""') + f'".{VERSION_TABLE}'
+
+
+def _is_current(database: Database, schema: str | None) -> bool:
+    """Ask, and take a failure to mean no: the guarded way finds out why."""
+
+    def ask(transaction: Transaction) -> str | None:
+        try:
+            found = transaction.connection.exec_driver_sql(f"SELECT version_num FROM {_table(schema)}").scalar()  # noqa: S608  # a constant
+        except DBAPIError as error:
+            if database.dialect.is_transient(error):
+                raise
+            _log.debug("no schema yet: %s", driver_error(error))
+            return None
+        return None if found is None else str(found)
+
+    found = database.read("initialize", ask)
+    return found is not None and _is_usable(found, schema) and found not in REVISIONS[:-1]
+
+
+def _is_usable(found: str, schema: str | None) -> bool:
+    """
+    Whether a database at revision *found* can be used, warning of a newer one.
+
+    Raises:
+        ProviderError: If it belongs to another generation.
+    """
+    if found in REVISIONS:
+        return True
+    generation = HEAD.partition("_")[0]
+    if found.partition("_")[0] != generation:
+        message = (
+            f"the database is at revision {found!r} of {_table(schema)}, and this release works with generation"
+            f" {generation} only. Upgrade duroxide in this process, or use another database."
+        )
+        raise ProviderError("initialize", message, retryable=False)
+    _log.warning(
+        "the database is at revision %s, newer than %s, which this release knows; it is used as it is",
+        found,
+        HEAD,
+        extra={"action": "newer_schema"},
+    )
+    return True
+
+
+def _migrate(transaction: Transaction, schema: str | None) -> None:
+    connection = transaction.connection
+    transaction.dialect.guard_schema(connection)
+    if inspect(connection).has_table(VERSION_TABLE, schema=schema):
+        found = str(connection.exec_driver_sql(f"SELECT version_num FROM {_table(schema)}").scalar_one())  # noqa: S608  # a constant
+        if _is_usable(found, schema) and found in REVISIONS[:-1]:
+            upgrade(connection, schema)
+        return
+    create(connection, schema)
+
+
+def create(connection: Connection, schema: str | None) -> None:
+    """Create everything as `schema.py` says, and note that no migration is due."""
+    if schema is not None:
+        connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema.replace(chr(34), chr(34) * 2)}"')
+    # Options stay on a connection, and the writer's is kept: set this one only for as long as it takes.
+    connection.execution_options(schema_translate_map={None: schema})
+    try:
+        metadata.create_all(connection, checkfirst=False)
+    finally:
+        connection.execution_options(schema_translate_map=None)
+    table = _table(schema)
+    connection.exec_driver_sql(f"CREATE TABLE {table} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.exec_driver_sql(f"INSERT INTO {table} VALUES ('{HEAD}')")  # noqa: S608  # constants
+
+
+def upgrade(connection: Connection, schema: str | None, revision: str = "head") -> None:
+    """Run the migrations up to *revision*, in the transaction that *connection* is in."""
+    command: Any = import_module("alembic.command")
+    config = import_module("alembic.config").Config()
+    config.set_main_option("script_location", "duroxide.providers.sql:migrations")
+    config.attributes["connection"] = connection
+    config.attributes["schema"] = schema
+    command.upgrade(config, revision)

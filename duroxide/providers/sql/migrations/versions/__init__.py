@@ -1,0 +1,1 @@
+"""One module for each migration; none ever changes once it is released."""

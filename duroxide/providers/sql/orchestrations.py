@@ -1,0 +1,278 @@
+"""
+The orchestrator queue: messages, and the locks of the instances that they are for.
+
+Nothing here scans: candidates come from the index of what is visible, a few times as many as asked for, and
+everything else is found by instance.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..._clock import new_token
+from ..._core.codec import START_KIND, UnreadableEvent, decode_message, encode_message, message_kind
+from ..._core.commit import ExecutionStatus, InstanceLock, Outgoing
+from ..._core.events import Parent, TimerFired
+from ..._core.messages import Message, StartOrchestration
+from ..._core.versions import VersionRange
+from ..contract import OrchestrationItem, QueuedItem, Release
+from .database import Transaction
+from .statements import AnyRow, Query, Values
+from .turn_statements import INSERT_MESSAGES
+
+
+_log = logging.getLogger("duroxide.provider")
+
+#: Messages looked at for each instance asked for: several may be for the same one, or for one that others are taking.
+_LOOK_AHEAD = 4
+
+_CANDIDATES = """
+    SELECT c.instance_id FROM (
+        SELECT v.instance_id, MIN(v.visible_at_ms) AS since_ms, MIN(v.id) AS first_id FROM (
+            SELECT q.instance_id, q.visible_at_ms, q.id FROM {orchestrator_queue} AS q
+            WHERE q.visible_at_ms <= :now_ms AND NOT EXISTS (
+                SELECT 1 FROM {instance_locks} AS l
+                WHERE l.instance_id = q.instance_id AND l.locked_until_ms > :now_ms
+            ) %s
+            ORDER BY q.visible_at_ms, q.id LIMIT :look_at
+        ) AS v GROUP BY v.instance_id ORDER BY since_ms, first_id LIMIT :look_at
+    ) AS c WHERE {nobody_else_claims} LIMIT :wanted
+"""
+_CANDIDATES_ANY = Query(_CANDIDATES % "")
+_CANDIDATES_REPLAYABLE = Query(
+    _CANDIDATES
+    % """
+            AND NOT EXISTS (
+                SELECT 1 FROM {instances} AS i
+                WHERE i.instance_id = q.instance_id AND i.pinned NOT BETWEEN :lowest AND :highest
+            )
+    """
+)
+_LOCK = Query(
+    """
+    INSERT INTO {instance_locks} AS l (instance_id, token, locked_until_ms)
+    SELECT k.p_instance_id, k.p_token, :locked_until_ms FROM {keys} WHERE TRUE ORDER BY k.p_instance_id
+    ON CONFLICT (instance_id) DO UPDATE SET token = excluded.token, locked_until_ms = excluded.locked_until_ms
+    WHERE l.locked_until_ms <= :now_ms
+    RETURNING instance_id, token
+    """,
+    "instance_id text, token text",
+)
+_TAKE_MESSAGES = Query(
+    """
+    UPDATE {orchestrator_queue} AS q SET attempt_count = attempt_count + 1, batch_token = k.p_token
+    FROM {keys} WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms <= :now_ms
+    RETURNING id, instance_id, execution_id, kind, data, attempt_count
+    """,
+    "instance_id text, token text",
+)
+_INSTANCES = Query(
+    "SELECT i.instance_id, i.execution_id, i.last_event_id, i.incarnation, i.status,"
+    " i.parent_instance_id, i.parent_execution_id, i.parent_event_id FROM {instances} AS i"
+    " WHERE i.instance_id IN (SELECT k.p_instance_id FROM {keys})",
+    "instance_id text",
+)
+_DROP_MESSAGES = Query(
+    "DELETE FROM {orchestrator_queue} WHERE id IN (SELECT k.p_id FROM {keys})",
+    "id bigint",
+)
+_DROP_LOCKS = Query(
+    "DELETE FROM {instance_locks} WHERE (instance_id, token) IN (SELECT k.p_instance_id, k.p_token FROM {keys})",
+    "instance_id text, token text",
+)
+_UNLOCK = Query(
+    "DELETE FROM {instance_locks} WHERE (instance_id, token) IN (SELECT k.p_instance_id, k.p_token FROM {keys})"
+    " AND locked_until_ms > :now_ms RETURNING instance_id, token",
+    "instance_id text, token text",
+)
+_RENEW = Query(
+    "UPDATE {instance_locks} SET locked_until_ms = :locked_until_ms"
+    " WHERE (instance_id, token) IN (SELECT k.p_instance_id, k.p_token FROM {keys})"
+    " AND locked_until_ms > :now_ms RETURNING instance_id, token",
+    "instance_id text, token text",
+)
+_PUT_BACK = Query(
+    """
+    UPDATE {orchestrator_queue} AS q SET
+        batch_token = NULL,
+        visible_at_ms = COALESCE(k.p_visible_at_ms, q.visible_at_ms),
+        attempt_count = CASE WHEN q.attempt_count > k.p_uncounted THEN q.attempt_count - k.p_uncounted ELSE 0 END
+    FROM {keys} WHERE q.instance_id = k.p_instance_id AND q.batch_token = k.p_token
+    """,
+    "instance_id text, token text, visible_at_ms bigint, uncounted bigint",
+)
+_WAITING = Query(
+    "SELECT 1 FROM {orchestrator_queue} AS q"
+    " WHERE q.instance_id IN (SELECT k.p_instance_id FROM {keys}) AND q.visible_at_ms <= :now_ms LIMIT 1",
+    "instance_id text",
+)
+
+
+def message_values(message: Message, visible_at_ms: int) -> Values:
+    """Return the row of the orchestrator queue for *message*."""
+    if isinstance(message, StartOrchestration):
+        timer = None
+    else:
+        timer = message.event.source_event_id if isinstance(message.event, TimerFired) else None
+    kind, data = message_kind(message), encode_message(message)
+    return (message.instance_id, message.execution_id, kind, timer, data, visible_at_ms, 0)
+
+
+def enqueue(transaction: Transaction, messages: Sequence[Outgoing]) -> None:
+    """Add *messages* to the queue, in order."""
+    rows = []
+    for outgoing in messages:
+        visible_at_ms = transaction.now_ms if outgoing.visible_at_ms is None else outgoing.visible_at_ms
+        rows.append(message_values(outgoing.message, visible_at_ms))
+        transaction.leave_message(visible_at_ms)
+    transaction.many(INSERT_MESSAGES, rows)
+
+
+def tell_of_waiting_messages(transaction: Transaction, instances: Sequence[Values]) -> None:
+    """
+    Note whether one of *instances*, whose locks were given back, has messages waiting.
+
+    Whoever was woken when they came found the instance locked, and went back to sleep.
+    """
+    if transaction.query(_WAITING, instances, now_ms=transaction.now_ms):
+        transaction.messages = True
+
+
+def fetch(
+    transaction: Transaction, limit: int, lock_ms: int, replayable: VersionRange | None
+) -> Sequence[OrchestrationItem]:
+    """Lock up to *limit* instances with visible messages, and return them with those messages."""
+    candidates = _candidates(transaction, limit, replayable)
+    now_ms = transaction.now_ms
+    locked = transaction.query(
+        _LOCK,
+        [(instance_id, new_token()) for instance_id in candidates],
+        now_ms=now_ms,
+        locked_until_ms=now_ms + lock_ms,
+    )
+    locks = {row.instance_id: InstanceLock(row.instance_id, row.token) for row in locked}
+    tokens = [(lock.instance_id, lock.token) for lock in locks.values()]
+    batches: dict[str, list[AnyRow]] = defaultdict(list)
+    for row in sorted(transaction.query(_TAKE_MESSAGES, tokens, now_ms=now_ms), key=lambda row: row.id):
+        batches[row.instance_id].append(row)
+    known = {row.instance_id: row for row in transaction.query(_INSTANCES, [(instance_id,) for instance_id in locks])}
+    _drop_orphans(transaction, locks, batches, known)
+    return [
+        _item(locks[instance_id], batches[instance_id], known.get(instance_id))
+        for instance_id in candidates
+        if instance_id in locks
+    ]
+
+
+def _candidates(transaction: Transaction, limit: int, replayable: VersionRange | None) -> Sequence[str]:
+    now_ms, look_at = transaction.now_ms, limit * _LOOK_AHEAD
+    if replayable is None:
+        found = transaction.query(_CANDIDATES_ANY, now_ms=now_ms, look_at=look_at, wanted=limit)
+    else:
+        lowest, highest = replayable.lowest.packed, replayable.highest.packed
+        found = transaction.query(
+            _CANDIDATES_REPLAYABLE, now_ms=now_ms, look_at=look_at, wanted=limit, lowest=lowest, highest=highest
+        )
+    return [row.instance_id for row in found]
+
+
+def _drop_orphans(
+    transaction: Transaction,
+    locks: dict[str, InstanceLock],
+    batches: Mapping[str, Sequence[AnyRow]],
+    known: Mapping[str, AnyRow],
+) -> None:
+    """Remove from *locks*, and from the store, instances that do not exist and that no message starts."""
+    orphans = [
+        locks[instance_id]
+        for instance_id in list(locks)
+        if instance_id not in known and not any(row.kind == START_KIND for row in batches.get(instance_id, ()))
+    ]
+    for lock in orphans:
+        del locks[lock.instance_id]
+        rows = batches.get(lock.instance_id, ())
+        transaction.query(_DROP_MESSAGES, [(row.id,) for row in rows])
+        if rows:
+            _log.warning(
+                "dropped %d message(s) for instance %r, which does not exist: %s",
+                len(rows),
+                lock.instance_id,
+                ", ".join(sorted({row.kind for row in rows})),
+                extra={"action": "drop_orphans", "instance": lock.instance_id},
+            )
+    transaction.query(_DROP_LOCKS, [(lock.instance_id, lock.token) for lock in orphans])
+
+
+def _item(lock: InstanceLock, rows: Iterable[AnyRow], instance: AnyRow | None) -> OrchestrationItem:
+    messages = []
+    problems = {}
+    for row in rows:
+        try:
+            message = decode_message(row.kind, row.instance_id, row.execution_id, row.data)
+        except UnreadableEvent as error:
+            problems[row.id] = f"message {row.id} ({row.kind}): {error}"
+        else:
+            messages.append(QueuedItem(row.id, message, row.attempt_count))
+    reason = "; ".join(problems.values()) or None
+    if instance is None:
+        return OrchestrationItem(
+            lock=lock, messages=tuple(messages), unreadable_messages=tuple(problems), unreadable_reason=reason
+        )
+    return OrchestrationItem(
+        lock=lock,
+        messages=tuple(messages),
+        execution_id=instance.execution_id,
+        last_event_id=instance.last_event_id,
+        incarnation=instance.incarnation,
+        status=ExecutionStatus(instance.status),
+        parent=_parent(instance),
+        unreadable_messages=tuple(problems),
+        unreadable_reason=reason,
+    )
+
+
+def _parent(instance: AnyRow) -> Parent | None:
+    if instance.parent_instance_id is None:
+        return None
+    return Parent(instance.parent_instance_id, instance.parent_execution_id, instance.parent_event_id)
+
+
+def release(transaction: Transaction, releases: Sequence[Release]) -> Sequence[bool]:
+    """Give instance locks back; return for each whether it was still held."""
+    now_ms = transaction.now_ms
+    held = renewed_or_released(transaction, _UNLOCK, [_instance_lock(release) for release in releases], now_ms=now_ms)
+    rows = []
+    for release in releases:
+        lock = _instance_lock(release)
+        if lock in held:
+            visible_at_ms = now_ms + release.delay_ms if release.delay_ms > 0 else None
+            rows.append((lock.instance_id, lock.token, visible_at_ms, int(release.ignore_attempt)))
+            if visible_at_ms is not None:
+                transaction.leave_message(visible_at_ms)
+    transaction.query(_PUT_BACK, rows)
+    tell_of_waiting_messages(transaction, [(lock.instance_id,) for lock in held])
+    return [_instance_lock(release) in held for release in releases]
+
+
+def renew(transaction: Transaction, locks: Sequence[InstanceLock], lock_ms: int) -> frozenset[InstanceLock]:
+    """Extend *locks*; return those that were still held."""
+    now_ms = transaction.now_ms
+    return renewed_or_released(transaction, _RENEW, locks, now_ms=now_ms, locked_until_ms=now_ms + lock_ms)
+
+
+def renewed_or_released(
+    transaction: Transaction, query: Query, locks: Sequence[InstanceLock], **parameters: int
+) -> frozenset[InstanceLock]:
+    """Run *query* on *locks*; return those that it found held."""
+    keys = [(lock.instance_id, lock.token) for lock in locks]
+    return frozenset(InstanceLock(row[0], row[1]) for row in transaction.query(query, keys, **parameters))
+
+
+def _instance_lock(release: Release) -> InstanceLock:
+    if not isinstance(release.lock, InstanceLock):
+        msg = f"{release.lock!r} is the lock of an activity: give it to release_activities()."
+        raise TypeError(msg)
+    return release.lock

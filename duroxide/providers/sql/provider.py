@@ -1,0 +1,350 @@
+"""
+`SqlProvider`: the provider contract, one transaction an operation, on SQLite or Postgres.
+
+What the operations do is in the module of their topic; here is how a provider is made and closed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any, Self
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.pool import StaticPool
+
+from ..._clock import Clock
+from ..._core.commit import ActivityLock, CommitResult, InstanceLock, Outgoing, TurnCommit
+from ..._core.events import Event, KvEntry
+from ..._core.versions import VersionRange
+from ...errors import InvalidInput
+from ..contract import (
+    ActivityAck,
+    ActivityItem,
+    HistoryRequest,
+    InstanceInfo,
+    OrchestrationItem,
+    Release,
+    SessionClaim,
+    TagFilter,
+    UnreadableHistory,
+)
+from . import activities, orchestrations, reads, sessions
+from .audit import Violation, audit
+from .database import Database
+from .dialects import Dialect, PostgresDialect, SqliteDialect, Use
+from .migrate import migrate
+from .shared import SharedDatabase, shared_database
+from .turns import commit_turns
+from .watcher import DataVersionEar, NotificationEar, Watcher
+
+
+#: Milliseconds that SQLite waits for another process to finish writing, before we try again.
+BUSY_TIMEOUT_MS = 60_000
+
+#: What ``PRAGMA synchronous`` may be: FULL survives a power cut, NORMAL may lose the last commits in one.
+SYNCHRONOUS = ("FULL", "NORMAL")
+
+_members = count(1)
+
+
+class SqlProvider:
+    """
+    Durable storage in SQLite or Postgres.
+
+    Args:
+        url_or_engine: ``sqlite:///path.db``, ``postgresql://user:password@host/database``, or a SQLAlchemy Engine,
+            which stays the caller's: no listener is installed on it, and it is not disposed of.
+
+        schema: Postgres only: the schema that holds the tables; created when it is missing.
+
+        clock: Where the time comes from; by default this machine's, corrected by Postgres' own.
+
+        synchronous: SQLite only: ``FULL`` or ``NORMAL``.
+    """
+
+    def __init__(
+        self,
+        url_or_engine: str | URL | Engine,
+        *,
+        schema: str | None = None,
+        clock: Clock | None = None,
+        synchronous: str = "FULL",
+    ) -> None:
+        if synchronous not in SYNCHRONOUS:
+            msg = f"synchronous={synchronous!r} is not one of {SYNCHRONOUS}."
+            raise InvalidInput(msg)
+        self._owns_engine = not isinstance(url_or_engine, Engine)
+        self._engine = url_or_engine if isinstance(url_or_engine, Engine) else _make_engine(make_url(url_or_engine))
+        self._schema = schema
+        self._member = next(_members)
+        in_memory = _is_in_memory(self._engine)
+        _check(self._engine, schema, in_memory=in_memory)
+        identity = _identity(self._engine.url, schema)
+        self._shared = SharedDatabase(in_memory=True) if in_memory else shared_database(identity)
+        self._channel = f"duroxide_{schema or 'public'}"[:63]
+        self._database = Database(
+            self._engine,
+            _dialect(self._engine, schema, self._channel),
+            self._shared,
+            clock=clock,
+            pragmas=_pragmas(synchronous, in_memory=in_memory) if self._engine.dialect.name == "sqlite" else {},
+        )
+        self._shared.join(self._member, self._database.writer_version, self._watcher(in_memory=in_memory))
+        self.wakeups = self._shared.wakeups
+
+    @classmethod
+    def in_memory(cls, *, clock: Clock | None = None) -> SqlProvider:
+        """Return a provider with an SQLite database of its own, which ends with it. For tests."""
+        return cls("sqlite://", clock=clock)
+
+    def __repr__(self) -> str:
+        schema = "" if self._schema is None else f", schema={self._schema!r}"
+        return f"<SqlProvider({self._engine.url.render_as_string(hide_password=True)!r}{schema})>"
+
+    def __enter__(self) -> Self:
+        self.initialize()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def now_ms(self) -> int:
+        """Return the provider's time."""
+        return self._database.now_ms()
+
+    def initialize(self) -> None:
+        """Create or upgrade the schema."""
+        migrate(self._database, self._schema)
+        self._database.check_clock()
+
+    def close(self) -> None:
+        """Release connections and threads. Idempotent."""
+        self._shared.leave(self._member)
+        self._database.close()
+        if self._owns_engine:
+            self._engine.dispose()
+
+    # The orchestrator queue
+
+    def enqueue(self, messages: Sequence[Outgoing], *, connection: Any = None) -> None:
+        """Add messages to the orchestrator queue; with *connection*, in the caller's transaction."""
+        if not messages:
+            return
+        if connection is None:
+            self._database.write("enqueue", lambda transaction: orchestrations.enqueue(transaction, messages))
+            return
+        theirs = self._checked(connection)
+        self._database.write_with("enqueue", theirs, lambda transaction: orchestrations.enqueue(transaction, messages))
+        if self._database.dialect.single_writer:
+            # The event comes just before the commit, too early to wake anybody: the watcher looks for what follows it.
+            event.listen(theirs, "commit", lambda _: self._shared.hurry.set(), once=True)
+
+    def fetch_orchestration_items(
+        self, limit: int, lock_ms: int, *, replayable: VersionRange | None = None
+    ) -> Sequence[OrchestrationItem]:
+        """Lock up to *limit* instances that have visible messages, and return them with those messages."""
+        if limit <= 0:
+            return ()
+        return self._database.write(
+            "fetch_orchestration_items",
+            lambda transaction: orchestrations.fetch(transaction, limit, lock_ms, replayable),
+        )
+
+    def read_histories(self, requests: Sequence[HistoryRequest]) -> Sequence[Sequence[Event] | UnreadableHistory]:
+        """Return the events asked for, ascending, one answer for each request."""
+        return self._database.read("read_histories", lambda transaction: reads.histories(transaction, requests))
+
+    def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
+        """Write what turns decided, in one transaction; return for each commit what became of it."""
+        return commit_turns(self._database, commits, lock_ms) if commits else ()
+
+    def release_orchestration_items(self, releases: Sequence[Release]) -> Sequence[bool]:
+        """Give instance locks back; return for each whether the lock was still held."""
+        if not releases:
+            return ()
+        return self._database.write(
+            "release_orchestration_items", lambda transaction: orchestrations.release(transaction, releases)
+        )
+
+    def renew_instance_locks(self, locks: Sequence[InstanceLock], lock_ms: int) -> frozenset[InstanceLock]:
+        """Extend locks to now + *lock_ms*; return those that were still held."""
+        if not locks:
+            return frozenset()
+        self._database.check_clock()
+        return self._database.write(
+            "renew_instance_locks", lambda transaction: orchestrations.renew(transaction, locks, lock_ms)
+        )
+
+    # The worker queue
+
+    def fetch_activities(
+        self, limit: int, lock_ms: int, *, tags: TagFilter, session: SessionClaim | None
+    ) -> Sequence[ActivityItem]:
+        """Lock up to *limit* activities, oldest first, and return them."""
+        if limit <= 0 or tags.accepts_nothing:
+            return ()
+        return self._database.write(
+            "fetch_activities", lambda transaction: activities.fetch(transaction, limit, lock_ms, tags, session)
+        )
+
+    def ack_activities(self, acks: Sequence[ActivityAck]) -> Sequence[bool]:
+        """Remove finished activities and enqueue their completions; return for each whether its lock was held."""
+        if not acks:
+            return ()
+        return self._database.write("ack_activities", lambda transaction: activities.ack(transaction, acks))
+
+    def release_activities(self, releases: Sequence[Release]) -> Sequence[bool]:
+        """Unlock activities; return for each whether its lock was still held."""
+        if not releases:
+            return ()
+        return self._database.write("release_activities", lambda transaction: activities.release(transaction, releases))
+
+    def renew_activity_locks(self, locks: Sequence[ActivityLock], lock_ms: int) -> frozenset[ActivityLock]:
+        """Extend locks; return those still held."""
+        if not locks:
+            return frozenset()
+        self._database.check_clock()
+        return self._database.write(
+            "renew_activity_locks", lambda transaction: activities.renew(transaction, locks, lock_ms)
+        )
+
+    def held_activity_locks(self, locks: Sequence[ActivityLock]) -> frozenset[ActivityLock]:
+        """Return those of *locks* whose row is still there under its token."""
+        if not locks:
+            return frozenset()
+        return self._database.read("held_activity_locks", lambda transaction: activities.held_locks(transaction, locks))
+
+    def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
+        """Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many."""
+        return self._database.write(
+            "renew_sessions", lambda transaction: sessions.renew(transaction, owner, lease_ms, idle_ms)
+        )
+
+    def remove_orphaned_sessions(self) -> int:
+        """Remove expired sessions that no row of the worker queue names; return how many."""
+        return self._database.write("remove_orphaned_sessions", sessions.remove_orphaned)
+
+    def next_due_ms(self) -> int | None:
+        """Return when the earliest message or activity that is not visible yet becomes visible, if any."""
+        return self._database.read("next_due_ms", reads.next_due_ms)
+
+    # Questions
+
+    def get_instance_info(self, instance_id: str) -> InstanceInfo | None:
+        """Return how an instance stands, or None if there is no such instance."""
+        return self._database.read(
+            "get_instance_info", lambda transaction: reads.instance_info(transaction, instance_id)
+        )
+
+    def get_kv_value(self, instance_id: str, key: str) -> KvEntry | None:
+        """Return one live value, or None."""
+        return self._database.read("get_kv_value", lambda transaction: reads.kv_value(transaction, instance_id, key))
+
+    def get_kv_all_values(self, instance_id: str) -> Mapping[str, KvEntry]:
+        """Return all live values; empty for an unknown instance."""
+        return self._database.read(
+            "get_kv_all_values", lambda transaction: reads.kv_all_values(transaction, instance_id)
+        )
+
+    def audit(self) -> list[Violation]:
+        """
+        Return everything in which the database breaks the conservation law; nothing, as long as no work was lost.
+
+        Sees the database at one moment, and disturbs nobody.
+        """
+        return self._database.read("audit", audit, use=Use.SNAPSHOT)
+
+    def _watcher(self, *, in_memory: bool) -> Watcher | None:
+        if in_memory:
+            return None
+        database, channel = self._database, self._channel
+        name = f"duroxide-watcher-{self._engine.url.database}"
+        if database.dialect.single_writer:
+            return Watcher(name, self._shared.wakeups, lambda: DataVersionEar(database))
+        return Watcher(name, self._shared.wakeups, lambda: NotificationEar(database, channel))
+
+    def _checked(self, connection: Any) -> Connection:
+        """Return the Connection behind *connection*, if it can share a transaction with us."""
+        theirs = connection if isinstance(connection, Connection) else connection.connection()
+        if self._shared.in_memory:
+            msg = "an in-memory database has a single connection, which cannot be shared: use a file for connection=."
+            raise InvalidInput(msg)
+        if _identity(theirs.engine.url, self._schema) != _identity(self._engine.url, self._schema):
+            msg = (
+                f"connection= is to {theirs.engine.url!r}, and this provider to {self._engine.url!r}: use one database."
+            )
+            raise InvalidInput(msg)
+        return theirs
+
+
+def _make_engine(url: URL) -> Engine:
+    """Return an engine for *url* with the settings that suit us."""
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        if _names_no_file(url):
+            return create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        wait = {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        return create_engine(url, connect_args=wait)
+    if backend == "postgresql":
+        # Nothing prepared on the server: a transaction-mode pooler hands each transaction another session.
+        settings = {} if "prepare_threshold" in url.query else {"prepare_threshold": None}
+        return create_engine(url.set(drivername="postgresql+psycopg"), connect_args=settings, pool_size=10)
+    msg = f"{backend!r} is not supported: use a URL that starts with sqlite:/// or postgresql://."
+    raise InvalidInput(msg)
+
+
+def _check(engine: Engine, schema: str | None, *, in_memory: bool) -> None:
+    """Refuse engines that cannot work, with the remedy."""
+    if engine.dialect.name == "sqlite":
+        if schema is not None:
+            msg = f"schema={schema!r}: SQLite has no schemas. Use a database file of its own instead."
+            raise InvalidInput(msg)
+        if in_memory and not isinstance(engine.pool, StaticPool):
+            msg = "an Engine for an in-memory database shares nothing between threads: use SqlProvider.in_memory()."
+            raise InvalidInput(msg)
+    elif (engine.dialect.name, engine.driver) != ("postgresql", "psycopg"):
+        msg = (
+            f"an Engine for {engine.dialect.name}+{engine.driver} is not supported:"
+            " use sqlite or postgresql+psycopg (pip install 'duroxide[postgres]')."
+        )
+        raise InvalidInput(msg)
+
+
+def _dialect(engine: Engine, schema: str | None, channel: str) -> Dialect:
+    return SqliteDialect() if engine.dialect.name == "sqlite" else PostgresDialect(schema, channel)
+
+
+def _names_no_file(url: URL) -> bool:
+    return url.database in {None, "", ":memory:"} or url.query.get("mode") == "memory"
+
+
+def _is_in_memory(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite" and _names_no_file(engine.url)
+
+
+def _identity(url: URL, schema: str | None) -> str:
+    """Return what names a database in this process, whoever logs in to it and however its path is written."""
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:{os.path.realpath((url.database or '').removeprefix('file:'))}"
+    host = url.host or url.query.get("host") or "localhost"
+    port = url.port or url.query.get("port") or 5432
+    database = url.database or url.query.get("dbname") or url.username
+    return f"postgresql:{host}:{port}:{database}:{schema or ''}"
+
+
+def _pragmas(synchronous: str, *, in_memory: bool) -> Mapping[str, str]:
+    """Return the settings of the writing connection."""
+    if in_memory:
+        return {"synchronous": "OFF", "temp_store": "MEMORY"}
+    return {
+        "busy_timeout": str(BUSY_TIMEOUT_MS),
+        "journal_mode": "WAL",
+        "synchronous": synchronous,
+        "temp_store": "MEMORY",
+        # 64 MB; and a checkpoint each 16 MB of log, so that its fsync is paid seldom.
+        "cache_size": "-65536",
+        "wal_autocheckpoint": "4000",
+    }

@@ -1,0 +1,217 @@
+"""A batch of commits as the rows that are to be written, made before the transaction begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attrs import define, field
+
+from ..._core.codec import encode_event
+from ..._core.commit import ExecutionStatus, TurnCommit
+from ..._core.events import TYPE_NAMES
+from ..._core.versions import Version
+from .database import Database, Transaction
+from .orchestrations import message_values
+from .statements import Values
+
+
+@define
+class TurnRows:
+    """Rows for each statement of `turn_statements`, in the order of its columns."""
+
+    now_ms: int
+    lock_ms: int
+    unlocked: list[Values] = field(factory=list)
+    advanced: list[Values] = field(factory=list)
+    created: list[Values] = field(factory=list)
+    continued: list[Values] = field(factory=list)
+    finished: list[Values] = field(factory=list)
+    fired: list[Values] = field(factory=list)
+    consumed: list[Values] = field(factory=list)
+    put_back: list[Values] = field(factory=list)
+    events: list[Values] = field(factory=list)
+    executions: list[Values] = field(factory=list)
+    ended: list[Values] = field(factory=list)
+    activities: list[Values] = field(factory=list)
+    cancelled_activities: list[Values] = field(factory=list)
+    messages: list[Values] = field(factory=list)
+    cancelled_timers: list[Values] = field(factory=list)
+    values: list[Values] = field(factory=list)
+    removed_values: list[Values] = field(factory=list)
+    #: Sessions with activities that the committer starts at once.
+    active_sessions: set[str] = field(factory=set)
+    #: When each message becomes visible.
+    _visible: list[int] = field(factory=list)
+    #: Whether there are activities for anybody.
+    _for_anybody: bool = False
+    #: Instances whose status, custom status or key-values change.
+    _changed: set[str] = field(factory=set)
+    #: Whether one of them changes in more than having been started.
+    _awaited: bool = False
+
+    @classmethod
+    def of(cls, commits: Sequence[TurnCommit], database: Database, lock_ms: int) -> TurnRows:
+        """Return what *commits* write."""
+        rows = cls(database.now_ms(), lock_ms)
+        for commit in commits:
+            rows._add(commit)
+        activities = [commit for commit in commits if commit.activities]
+        positions = iter(database.next_positions(sum(len(commit.activities) for commit in activities)))
+        for commit in activities:
+            rows._add_activities(commit, positions)
+        return rows
+
+    def announce(self, transaction: Transaction) -> None:
+        """Note on *transaction* what the rows leave for others."""
+        for visible_at_ms in self._visible:
+            transaction.leave_message(visible_at_ms)
+        transaction.activities |= self._for_anybody
+        transaction.instances |= self._changed
+        transaction.ended |= self._awaited
+
+    def _add(self, commit: TurnCommit) -> None:
+        instance_id, execution_id = commit.instance_id, commit.execution_id
+        if commit.started is not None:
+            self._add_start(commit)
+        elif commit.last_event_id:
+            self._add_progress(commit)
+        for event in commit.events:
+            self.events.append(
+                (
+                    instance_id,
+                    execution_id,
+                    event.event_id,
+                    TYPE_NAMES[type(event)],
+                    event.timestamp_ms,
+                    encode_event(event),
+                )
+            )
+        for lock in commit.finished_activities:
+            key = lock.key
+            self.finished.append((key.instance_id, key.execution_id, key.activity_id, lock.token, self.now_ms))
+        if commit.lock is not None:
+            self._add_lock(commit, commit.lock.token)
+        elif commit.consumed_messages:
+            # Without a lock there is no batch that they could be of: refused like any that is not ours.
+            self.consumed += [(message, instance_id, None) for message in commit.consumed_messages]
+        if commit.messages:
+            self._add_messages(commit)
+        if commit.kv:
+            self._add_values(commit)
+        self._add_removals(commit)
+        if commit.status is not ExecutionStatus.RUNNING or commit.custom_status is not None or commit.kv:
+            self._changed.add(instance_id)
+            self._awaited = True
+
+    def _add_progress(self, commit: TurnCommit) -> None:
+        """Move a known execution on, and end it if the turn did."""
+        ends = commit.status is not ExecutionStatus.RUNNING
+        custom = commit.custom_status
+        status, output = (commit.status.value, _storable(commit.output)) if ends else (None, None)
+        self.advanced.append(
+            (
+                commit.instance_id,
+                commit.incarnation,
+                commit.execution_id,
+                commit.last_event_id,
+                self.now_ms,
+                commit.events[-1].event_id if commit.events else commit.last_event_id,
+                status,
+                output,
+                0 if custom is None else 1,
+                None if custom is None else _storable(custom.status),
+                self.now_ms if commit.events else None,
+            )
+        )
+        if ends:
+            self.ended.append((commit.instance_id, commit.execution_id, status, output, self.now_ms))
+
+    def _add_start(self, commit: TurnCommit) -> None:
+        """Bring an execution to life, and with the first one its instance."""
+        started = commit.started
+        assert started is not None
+        instance_id, execution_id, custom = commit.instance_id, commit.execution_id, commit.custom_status
+        parent = started.parent
+        status, output = commit.status.value, _storable(commit.output)
+        pinned = Version.parse(started.duroxide_version).packed
+        last_event_id = commit.events[-1].event_id if commit.events else 0
+        common: Values = (instance_id, commit.incarnation, started.name, started.version, execution_id)
+        common = (*common, last_event_id, status, output, pinned)
+        if execution_id == 1:
+            status_set: Values = (None, 0) if custom is None else (_storable(custom.status), 1)
+            reports_to: Values = (
+                (parent.instance_id, parent.execution_id, parent.event_id) if parent else (None, None, None)
+            )
+            self.created.append((*common, *status_set, *reports_to, self.now_ms))
+        else:
+            status_change: Values = (0, None) if custom is None else (1, _storable(custom.status))
+            self.continued.append((*common, *status_change, self.now_ms))
+        completed = None if commit.status is ExecutionStatus.RUNNING else self.now_ms
+        self.executions.append(
+            (instance_id, execution_id, status, output, started.version, pinned, self.now_ms, completed)
+        )
+        self._changed.add(instance_id)
+
+    def _add_lock(self, commit: TurnCommit, token: str) -> None:
+        """Give the lock back, with the messages of its batch that were not consumed."""
+        self.unlocked.append((commit.instance_id, token, self.now_ms))
+        self.consumed += [(message, commit.instance_id, token) for message in commit.consumed_messages]
+        self.put_back.append((commit.instance_id, token))
+
+    def _add_messages(self, commit: TurnCommit) -> None:
+        for outgoing in commit.messages:
+            visible_at_ms = self.now_ms if outgoing.visible_at_ms is None else outgoing.visible_at_ms
+            self._visible.append(visible_at_ms)
+            self.messages.append(message_values(outgoing.message, visible_at_ms))
+
+    def _add_values(self, commit: TurnCommit) -> None:
+        for key, entry in commit.kv.items():
+            if entry is None:
+                self.removed_values.append((commit.instance_id, key))
+            else:
+                self.values.append((commit.instance_id, key, entry.value, entry.updated_at_ms))
+
+    def _add_removals(self, commit: TurnCommit) -> None:
+        instance_id, execution_id = commit.instance_id, commit.execution_id
+        for event_id in commit.fired_timers:
+            self.fired.append((instance_id, execution_id, event_id))
+        for event_id in commit.cancelled_timers:
+            self.cancelled_timers.append((instance_id, execution_id, event_id))
+        for activity_id in commit.cancelled_activities:
+            self.cancelled_activities.append((instance_id, execution_id, activity_id))
+
+    def _add_activities(self, commit: TurnCommit, positions: Iterator[int]) -> None:
+        tokens = {lock.key: lock.token for lock in commit.eager}
+        for work in commit.activities:
+            key = work.key
+            token = tokens.get(key)
+            visible_at_ms = self.now_ms if token is None else self.now_ms + self.lock_ms
+            self.activities.append(
+                (
+                    key.instance_id,
+                    key.execution_id,
+                    key.activity_id,
+                    work.name,
+                    work.input,
+                    work.orchestration_name,
+                    work.orchestration_version,
+                    work.session_id,
+                    work.tag,
+                    work.attempt,
+                    next(positions),
+                    visible_at_ms,
+                    token,
+                    0 if token is None else 1,
+                )
+            )
+            if token is None:
+                self._for_anybody |= key.activity_id not in commit.cancelled_activities
+            elif work.session_id is not None:
+                self.active_sessions.add(work.session_id)
+
+
+def _storable(text: str | None) -> str | None:
+    """Return *text* without what no database takes: NUL and lone surrogates, which a user's error message may hold."""
+    if text is None or (text.isascii() and "\0" not in text):
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -1,0 +1,176 @@
+"""
+The statements that a committed turn consists of.
+
+Rule 1: each touches one row for each row that it is given, or the commit it belongs to does not hold.
+
+Rule 2: each finds its rows by a key, so that its cost does not grow with its table.
+"""
+
+from __future__ import annotations
+
+from .statements import Bulk, Query
+
+
+ADVANCE = Bulk(
+    "instance_id text, incarnation bigint, execution_id bigint, last_event_id bigint, now_ms bigint,"
+    " new_last_event_id bigint, status text, output text, status_changes bigint, custom_status text, changed_ms bigint",
+    """
+    UPDATE {instances} AS i SET
+        last_event_id = :new_last_event_id,
+        status = COALESCE(:status, i.status),
+        output = CASE WHEN :status IS NULL THEN i.output ELSE :output END,
+        custom_status = CASE WHEN :status_changes = 1 THEN :custom_status ELSE i.custom_status END,
+        custom_status_version = i.custom_status_version + :status_changes,
+        updated_at_ms = COALESCE(:changed_ms, i.updated_at_ms)
+    {rows}
+    WHERE i.instance_id = :instance_id AND i.incarnation = :incarnation
+        AND i.execution_id = :execution_id AND i.last_event_id = :last_event_id
+        AND NOT EXISTS (
+            SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
+        )
+    """,
+)
+
+CREATE_INSTANCES = Bulk(
+    "instance_id text, incarnation bigint, orchestration_name text, orchestration_version text, execution_id bigint,"
+    " last_event_id bigint, status text, output text, pinned bigint, custom_status text, custom_status_version bigint,"
+    " parent_instance_id text, parent_execution_id bigint, parent_event_id bigint, now_ms bigint",
+    """
+    INSERT INTO {instances} (
+        instance_id, incarnation, orchestration_name, orchestration_version, execution_id, last_event_id, status,
+        output, pinned, custom_status, custom_status_version, parent_instance_id, parent_execution_id, parent_event_id,
+        created_at_ms, updated_at_ms
+    )
+    SELECT
+        :instance_id, :incarnation, :orchestration_name, :orchestration_version, :execution_id, :last_event_id, :status,
+        :output, :pinned, :custom_status, :custom_status_version, :parent_instance_id, :parent_execution_id,
+        :parent_event_id, :now_ms, :now_ms
+    {rows}
+    WHERE NOT EXISTS (
+        SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
+    )
+    """,
+)
+
+CONTINUE_INSTANCES = Bulk(
+    "instance_id text, incarnation bigint, orchestration_name text, orchestration_version text, execution_id bigint,"
+    " last_event_id bigint, status text, output text, pinned bigint, status_changes bigint, custom_status text,"
+    " now_ms bigint",
+    """
+    UPDATE {instances} AS i SET
+        execution_id = :execution_id,
+        last_event_id = :last_event_id,
+        orchestration_name = :orchestration_name,
+        orchestration_version = :orchestration_version,
+        status = :status,
+        output = :output,
+        pinned = :pinned,
+        custom_status = CASE WHEN :status_changes = 1 THEN :custom_status ELSE i.custom_status END,
+        custom_status_version = i.custom_status_version + :status_changes,
+        updated_at_ms = :now_ms
+    {rows}
+    WHERE i.instance_id = :instance_id AND i.incarnation = :incarnation AND i.execution_id = :execution_id - 1
+        AND NOT EXISTS (
+            SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
+        )
+    """,
+)
+
+UNLOCK = Bulk(
+    "instance_id text, token text, now_ms bigint",
+    "DELETE FROM {instance_locks} AS l {rows}"
+    " WHERE l.instance_id = :instance_id AND l.token = :token AND l.locked_until_ms > :now_ms",
+)
+CONSUME = Bulk(
+    "id bigint, instance_id text, token text",
+    "DELETE FROM {orchestrator_queue} AS q {rows}"
+    " WHERE q.id = :id AND q.instance_id = :instance_id AND q.batch_token = :token",
+)
+PUT_BACK = Bulk(
+    "instance_id text, token text",
+    "UPDATE {orchestrator_queue} AS q SET batch_token = NULL {rows}"
+    " WHERE q.instance_id = :instance_id AND q.batch_token = :token",
+)
+FINISH_ACTIVITIES = Bulk(
+    "instance_id text, execution_id bigint, activity_id bigint, token text, now_ms bigint",
+    "DELETE FROM {worker_queue} AS w {rows} WHERE w.instance_id = :instance_id AND w.execution_id = :execution_id"
+    " AND w.activity_id = :activity_id AND w.lock_token = :token AND w.visible_at_ms > :now_ms",
+)
+REMOVE_ACTIVITIES = Bulk(
+    "instance_id text, execution_id bigint, activity_id bigint",
+    "DELETE FROM {worker_queue} AS w {rows} WHERE w.instance_id = :instance_id AND w.execution_id = :execution_id"
+    " AND w.activity_id = :activity_id",
+)
+REMOVE_TIMERS = Bulk(
+    "instance_id text, execution_id bigint, event_id bigint",
+    "DELETE FROM {orchestrator_queue} AS q {rows} WHERE q.instance_id = :instance_id AND q.event_id = :event_id"
+    " AND q.execution_id = :execution_id AND q.kind = 'TimerFired'",
+)
+APPEND = Bulk.insert(
+    "history",
+    "instance_id text, execution_id bigint, event_id bigint, event_type text, timestamp_ms bigint, data text",
+)
+CREATE_EXECUTIONS = Bulk.insert(
+    "executions",
+    "instance_id text, execution_id bigint, status text, output text, version text, pinned bigint,"
+    " started_at_ms bigint, completed_at_ms bigint",
+)
+END_EXECUTIONS = Bulk(
+    "instance_id text, execution_id bigint, status text, output text, completed_at_ms bigint",
+    "UPDATE {executions} AS e SET status = :status, output = :output, completed_at_ms = :completed_at_ms {rows}"
+    " WHERE e.instance_id = :instance_id AND e.execution_id = :execution_id",
+)
+SET_VALUES = Bulk(
+    "instance_id text, key text, value text, updated_at_ms bigint",
+    "INSERT INTO {kv} (instance_id, key, value, updated_at_ms) SELECT :instance_id, :key, :value, :updated_at_ms {rows}"
+    " WHERE TRUE ON CONFLICT (instance_id, key)"
+    " DO UPDATE SET value = excluded.value, updated_at_ms = excluded.updated_at_ms",
+)
+REMOVE_VALUES = Bulk(
+    "instance_id text, key text",
+    "DELETE FROM {kv} AS v {rows} WHERE v.instance_id = :instance_id AND v.key = :key",
+)
+
+INSERT_MESSAGES = Bulk.insert(
+    "orchestrator_queue",
+    "instance_id text, execution_id bigint, kind text, event_id bigint, data text, visible_at_ms bigint,"
+    " attempt_count bigint",
+)
+INSERT_ACTIVITIES = Bulk.insert(
+    "worker_queue",
+    "instance_id text, execution_id bigint, activity_id bigint, name text, input text, orchestration_name text,"
+    " orchestration_version text, session_id text, tag text, retry_attempt bigint, position bigint,"
+    " visible_at_ms bigint, lock_token text, attempt_count bigint",
+)
+
+# The questions that tell why a commit does not hold. Rows are locked in the order of their keys.
+ASK_INSTANCES = Query(
+    "SELECT i.instance_id, i.incarnation, i.execution_id, i.last_event_id FROM {instances} AS i"
+    " WHERE i.instance_id IN (SELECT k.p_instance_id FROM {keys}) ORDER BY i.instance_id {for_update}",
+    "instance_id text",
+)
+ASK_LOCKS = Query(
+    "SELECT l.instance_id, l.token FROM {instance_locks} AS l"
+    " WHERE l.instance_id IN (SELECT k.p_instance_id FROM {keys}) AND l.locked_until_ms > :now_ms"
+    " ORDER BY l.instance_id {for_update}",
+    "instance_id text",
+)
+ASK_MESSAGES = Query(
+    "SELECT q.id, q.instance_id, q.batch_token FROM {orchestrator_queue} AS q"
+    " WHERE q.id IN (SELECT k.p_id FROM {keys}) ORDER BY q.id {for_update}",
+    "id bigint",
+)
+ASK_ACTIVITIES = Query(
+    "SELECT w.instance_id, w.execution_id, w.activity_id, w.lock_token FROM {worker_queue} AS w"
+    " WHERE (w.instance_id, w.execution_id, w.activity_id) IN"
+    " (SELECT k.p_instance_id, k.p_execution_id, k.p_activity_id FROM {keys}) AND w.visible_at_ms > :now_ms"
+    " ORDER BY w.instance_id, w.execution_id, w.activity_id {for_update}",
+    "instance_id text, execution_id bigint, activity_id bigint",
+)
+ASK_TIMERS = Query(
+    "SELECT q.instance_id, q.execution_id, q.event_id FROM {orchestrator_queue} AS q"
+    " WHERE (q.instance_id, q.execution_id, q.event_id) IN"
+    " (SELECT k.p_instance_id, k.p_execution_id, k.p_event_id FROM {keys}) AND q.kind = 'TimerFired'"
+    " ORDER BY q.id {for_update}",
+    "instance_id text, execution_id bigint, event_id bigint",
+)

@@ -1,0 +1,229 @@
+"""
+Notice what other processes write.
+
+One daemon thread for each database of this process, and only while somebody here waits for something. It stays
+for a while after the last subscriber left, since the next one is usually not far.
+
+SQLite: a look at ``PRAGMA data_version``, which costs microseconds, often after a change and seldom in peace. Postgres:
+LISTEN, proven to work by a notification of our own, with a slow poll behind it; behind a pooler that loses
+notifications, the poll alone, quicker.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..._clock import monotonic, new_token
+from ..wakeups import Changes, Wakeups
+from .database import Database
+from .shared import PROCESS
+
+
+_log = logging.getLogger("duroxide.provider")
+
+#: Seconds that the thread stays after the last subscriber has left.
+LINGER = 5.0
+
+
+class Ear(Protocol):
+    """One way to hear of foreign changes."""
+
+    def listen(self, stop: threading.Event) -> None:
+        """Wait a moment for changes and publish what was heard."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Watcher:
+    """Runs an ear in a thread, while there are subscribers."""
+
+    def __init__(self, name: str, wakeups: Wakeups, make_ear: Callable[[], Ear]) -> None:
+        self._name = name
+        self._wakeups = wakeups
+        self._make_ear = make_ear
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Watch from now on, if nobody does yet."""
+        with self._lock:
+            if self._thread is None:
+                self._stop = threading.Event()
+                self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching and wait for the thread to end. Idempotent."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stop.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self, stop: threading.Event) -> None:
+        ear = self._make_ear()
+        wanted_at = monotonic()
+        try:
+            while not stop.is_set():
+                try:
+                    ear.listen(stop)
+                except Exception:  # noqa: BLE001  # a loop that must go on: waiting clients have nothing else
+                    _log.warning("watching %s failed; trying again", self._name, exc_info=True)
+                    stop.wait(1.0)
+                if self._wakeups.has_subscribers:
+                    wanted_at = monotonic()
+                elif monotonic() - wanted_at > LINGER and self._leave(stop):
+                    return
+        finally:
+            ear.close()
+
+    def _leave(self, stop: threading.Event) -> bool:
+        """Return whether nobody came back in the last moment."""
+        with self._lock:
+            if self._wakeups.has_subscribers or stop is not self._stop:
+                return False
+            self._thread = None
+            return True
+
+
+class DataVersionEar:
+    """SQLite: a foreign commit changes the data version that each of our writers sees."""
+
+    #: Seconds between looks, soon after a change and in peace; and how long "soon" is.
+    QUICK, SLOW, ALERT = 0.02, 0.25, 3.0
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: dict[int, int] = {}
+        self._changed_at = monotonic()
+        self._interval = self.QUICK
+        self._fresh = True
+
+    def listen(self, stop: threading.Event) -> None:
+        """Look once, and pause."""
+        if self._look():
+            self._changed_at = monotonic()
+            self._interval = self.QUICK
+            self._database.shared.wakeups.publish_everything()
+        elif monotonic() - self._changed_at > self.ALERT:
+            self._interval = min(self._interval * 1.5, self.SLOW)
+        if self._database.shared.hurry.is_set():
+            self._database.shared.hurry.clear()
+            self._changed_at, self._interval = monotonic(), self.QUICK
+        stop.wait(self._interval)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _look(self) -> bool:
+        """
+        Return whether another process has written.
+
+        With several writers in this process, each sees the others' commits as foreign; what *all* see is.
+        """
+        shared = self._database.shared
+        if not shared.write_lock.acquire(blocking=False):
+            return False
+        try:
+            now = shared.data_versions()
+        finally:
+            shared.write_lock.release()
+        before, self._seen = self._seen, now
+        if self._fresh:
+            # What was written between the subscription and this first look would be missed.
+            self._fresh = not now
+            return True
+        known = before.keys() & now.keys()
+        return bool(known) and all(before[writer] != now[writer] for writer in known)
+
+
+class NotificationEar:
+    """Postgres: LISTEN on a connection of its own."""
+
+    #: Seconds within which our own test notification must arrive.
+    TEST = 2.0
+    #: Seconds between polls: behind LISTEN, and without it (growing from the first to the second).
+    BEHIND, QUICK, SLOW = 5.0, 0.2, 1.0
+    #: Longest pause (seconds) before a lost connection is opened again.
+    LONGEST_PAUSE = 10.0
+
+    def __init__(self, database: Database, channel: str) -> None:
+        self._database = database
+        self._channel = channel
+        self._driver: Any = None
+        self._deaf = False
+        self._interval = self.QUICK
+        self._pause = 0.1
+        self._polled_at = monotonic()
+
+    def listen(self, stop: threading.Event) -> None:
+        """Wait for notifications, or for the next poll."""
+        if self._deaf:
+            stop.wait(self._interval)
+            self._interval = min(self._interval * 1.2, self.SLOW)
+            self._database.shared.wakeups.publish_everything()
+            return
+        try:
+            if self._driver is None:
+                self._connect(stop)
+            else:
+                self._hear(0.25)
+        except Exception as error:  # noqa: BLE001  # whatever ended the connection, another one is opened
+            _log.info("lost the listening connection: %s", error, extra={"action": "listen_lost"})
+            self.close()
+            stop.wait(self._pause)
+            self._pause = min(self._pause * 2, self.LONGEST_PAUSE)
+
+    def close(self) -> None:
+        """Close the listening connection."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
+
+    def _connect(self, stop: threading.Event) -> None:
+        """Open a connection, and prove that it hears; what was missed meanwhile is published as everything."""
+        connection = self._database.engine.connect()
+        connection.detach()
+        driver = connection.connection.dbapi_connection
+        connection.rollback()
+        assert driver is not None
+        self._driver = driver
+        driver.autocommit = True
+        driver.execute(f'LISTEN "{self._channel}"')
+        proof = f"{PROCESS}:?{new_token()}"
+        self._database.notify(proof)
+        deadline = monotonic() + self.TEST
+        heard = False
+        while not heard and monotonic() < deadline and not stop.is_set():
+            heard = any(notification.payload == proof for notification in driver.notifies(timeout=0.1))
+        if not heard and not stop.is_set():
+            _log.warning(
+                "this connection hears no notifications (a pooler in transaction mode?); polling instead",
+                extra={"action": "listen_deaf"},
+            )
+            self._deaf = True
+            self.close()
+        self._pause = 0.1
+        self._database.shared.wakeups.publish_everything()
+
+    def _hear(self, seconds: float) -> None:
+        letters = set()
+        for notification in self._driver.notifies(timeout=seconds, stop_after=1):
+            sender, _, found = notification.payload.partition(":")
+            # A question mark: some process proves that its own connection hears.
+            if sender != PROCESS and not found.startswith("?"):
+                letters |= set(found)
+        wakeups = self._database.shared.wakeups
+        if "i" in letters or monotonic() - self._polled_at > self.BEHIND:
+            self._polled_at = monotonic()
+            wakeups.publish_everything()
+        elif letters:
+            wakeups.publish(Changes(messages="m" in letters, activities="a" in letters))

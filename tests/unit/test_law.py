@@ -1,0 +1,196 @@
+"""The law that everything rests on, for generated orchestrations in a generated world."""
+
+from __future__ import annotations
+
+import copy
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from duroxide._core import events as e
+from duroxide._core.commit import ExecutionStatus
+from duroxide._core.executor import Executor
+from duroxide._core.turn import run_turn
+from duroxide._core.verdicts import Continue, Turn
+
+from .programs import Program, programs
+from .world import HOWS, Move, Story, Told, batches_of_moves, moves, rebuilt, stories, tell
+
+
+NOTHING_NEW = Turn(Continue())
+
+
+def fed(told: Told, history: tuple[e.Event, ...], cuts: list[int]) -> Turn:
+    """Feed *history* in pieces to a live executor; return what it decides in the end."""
+    executor = Executor(told.program.function(), told.started)
+    try:
+        turn = executor.feed()
+        for start, end in zip([1, *cuts], [*cuts, len(history)], strict=True):
+            turn = executor.feed(history[start:end])
+        return turn
+    finally:
+        executor.close()
+
+
+class TestLaw:
+    @settings(max_examples=300)
+    @given(stories(), st.data())
+    def test_any_prefix_cut_anywhere(self, story: Story, data: st.DataObject) -> None:
+        """Feeding any prefix of a history in any pieces, and replaying it whole, give the same decisions."""
+        for told in story.executions:
+            length = data.draw(st.integers(1, len(told.history)), label="length")
+            prefix = told.history[:length]
+            cuts = sorted(data.draw(st.lists(st.integers(1, length), max_size=4), label="cuts"))
+
+            assert run_turn(prefix, told.program.function()) == fed(told, prefix, cuts)
+
+    @settings(max_examples=150)
+    @given(stories())
+    def test_event_by_event(self, story: Story) -> None:
+        """An executor that is fed one event at a time decides after each what a replay of all of them decides."""
+        for told in story.executions:
+            executor = Executor(told.program.function(), told.started)
+            turn = executor.feed()
+            for length in range(1, len(told.history) + 1):
+                if length > 1:
+                    turn = executor.feed([told.history[length - 1]])
+
+                assert run_turn(told.history[:length], told.program.function()) == turn
+            executor.close()
+
+    @settings(max_examples=200)
+    @given(stories())
+    def test_rebuilt_executions_commit_the_same(self, story: Story) -> None:
+        """An execution rebuilt from the store writes what the one that stayed in memory writes, turn by turn."""
+        for told in story.executions:
+            for advance in told.advances:
+                execution = rebuilt(told, advance.before)
+                commit, _ = execution.advance(advance.messages, now_ms=advance.now_ms)
+                execution.close()
+
+                assert advance.commit == commit
+
+    @settings(max_examples=150)
+    @given(stories())
+    def test_committed_histories_ask_for_nothing_new(self, story: Story) -> None:
+        """Replaying what has been committed decides nothing, while the execution runs and when it is over."""
+        for told in story.executions:
+            for end in [advance.before for advance in told.advances[1:]] + [len(told.history)]:
+                assert run_turn(told.history[:end], told.program.function()) == NOTHING_NEW
+
+    @settings(max_examples=150)
+    @given(stories())
+    def test_confirming_equals_replay(self, story: Story) -> None:
+        """Feeding a turn's own events back leaves nothing to decide, after every turn."""
+        for told in story.executions:
+            executor = Executor(told.program.function(), told.started)
+            executor.feed()
+            for advance in told.advances:
+                events = [event for event in advance.commit.events if event.event_id > executor.last_event_id]
+
+                assert executor.feed(events) == NOTHING_NEW
+            executor.close()
+
+    @settings(max_examples=100)
+    @given(stories())
+    def test_input_is_never_changed(self, story: Story) -> None:
+        """A turn changes neither the history nor the messages that it is given."""
+        for told in story.executions:
+            history = list(told.history)
+            before = copy.deepcopy(history)
+            run_turn(history, told.program.function())
+            last = told.advances[-1]
+            messages = copy.deepcopy(last.messages)
+            execution = rebuilt(told, last.before)
+            execution.advance(last.messages, now_ms=last.now_ms)
+            execution.close()
+
+            assert (before, messages) == (history, last.messages)
+
+
+class TestHistories:
+    @settings(max_examples=150)
+    @given(stories())
+    def test_ids_are_contiguous(self, story: Story) -> None:
+        """[623] Event ids start at 1 and have no gaps; time never goes backwards."""
+        for told in story.executions:
+            assert [event.event_id for event in told.history] == list(range(1, len(told.history) + 1))
+            times = [event.timestamp_ms for event in told.history]
+            assert times == sorted(times)
+
+    @settings(max_examples=150)
+    @given(stories())
+    def test_one_completion_and_one_breadcrumb(self, story: Story) -> None:
+        """[625] Every schedule has at most one completion and at most one breadcrumb, and they follow it."""
+        for told in story.executions:
+            for kind in (e.CompletionEvent, e.Breadcrumb):
+                sources = [event.source_event_id for event in told.history if isinstance(event, kind)]
+                assert len(sources) == len(set(sources))
+            scheduled: set[int] = set()
+            for event in told.history:
+                if isinstance(event, e.CompletionEvent | e.Breadcrumb):
+                    assert event.source_event_id in scheduled
+                elif isinstance(event, e.ScheduleEvent):
+                    scheduled.add(event.event_id)
+
+    @settings(max_examples=150)
+    @given(stories())
+    def test_one_ending(self, story: Story) -> None:
+        """An execution has one terminal event, the last one, when it has ended; and its status says so."""
+        for told in story.executions:
+            endings = [position for position, event in enumerate(told.history) if isinstance(event, e.TERMINAL_EVENTS)]
+
+            assert endings == ([] if told.status is ExecutionStatus.RUNNING else [len(told.history) - 1])
+
+    @settings(max_examples=150)
+    @given(stories())
+    def test_work_is_conserved(self, story: Story) -> None:
+        """What is open in a running execution was handed out and not taken back; an ended one leaves nothing open."""
+        for told in story.executions:
+            activities: set[int] = set()
+            wanted: set[int] = set()
+            for advance in told.advances:
+                commit = advance.commit
+                activities |= {activity.key.activity_id for activity in commit.activities}
+                activities -= set(commit.cancelled_activities)
+                for event in commit.events:
+                    if isinstance(event, e.ActivityScheduled):
+                        wanted.add(event.event_id)
+                    elif isinstance(event, e.CompletionEvent | e.ActivityCancelRequested):
+                        wanted.discard(event.source_event_id)
+                        activities.discard(event.source_event_id)
+                assert activities == wanted
+            if told.status is not ExecutionStatus.RUNNING:
+                assert not wanted
+
+
+class TestBatching:
+    @settings(max_examples=200)
+    @given(
+        programs(positional=False, rounds=False, times=False),
+        st.lists(st.lists(moves("answer", "answer", "enqueue"), max_size=5), min_size=1, max_size=10),
+    )
+    def test_batches_do_not_matter(self, program: Program, batches: list[list[Move]]) -> None:
+        """The same answers in the same order, one per turn or many, ask for the same and give the same result."""
+        together = tell(program, batches)
+        one_by_one = tell(program, [[_exactly(*answer)] for answer in together.answers])
+
+        assert _result(together) == _result(one_by_one)
+
+
+def _exactly(what: int | str, number: int) -> Move:
+    """Return the move that gives this very answer."""
+    return Move("exactly", what * HOWS + number) if isinstance(what, int) else Move("enqueue", number)
+
+
+def _result(story: Story) -> tuple[object, ...]:
+    """Return how an instance stands, and what it asked for, without ids."""
+    (told,) = story.executions
+    asked = [
+        (type(event), *(getattr(event, name) for name in e.payload_fields(type(event)) if name != "instance_id"))
+        for event in told.history
+        if isinstance(event, e.ScheduleEvent)
+    ]
+    return told.status, told.advances[-1].commit.output, asked

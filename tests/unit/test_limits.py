@@ -1,0 +1,90 @@
+"""Limits: exactly at the limit passes, one byte more is refused, with size, limit and remedy."""
+
+from __future__ import annotations
+
+import pytest
+
+from duroxide._core import limits
+from duroxide.errors import InvalidInput, LimitExceeded
+
+
+# Two bytes of UTF-8.
+UMLAUT = "ä"
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("check", "limit", "words"),
+        [
+            (limits.check_instance_id, 512, "instance id"),
+            (limits.check_tag, 256, "tag size"),
+            (limits.check_custom_status, 262_144, "Custom status size"),
+            (lambda text: limits.check_kv("k", text), 65_536, "KV value size of 'k'"),
+            (lambda text: limits.check_kv(text, ""), 512, "KV key size"),
+        ],
+    )
+    @pytest.mark.parametrize("character", ["x", UMLAUT])
+    def test_at_and_over_the_limit(self, check, limit, words, character):
+        """Sizes are bytes of UTF-8; exactly at the limit passes."""
+        at_limit = character * (limit // len(character.encode()))
+        check(at_limit)
+
+        with pytest.raises(LimitExceeded) as caught:
+            check(at_limit + "x")
+
+        assert str(caught.value).startswith(f"{words} of {limit + 1} bytes exceeds limit of {limit} bytes. ")
+
+    def test_kv_count(self):
+        """150 keys pass, 151 are refused."""
+        limits.check_kv_count(150)
+
+        with pytest.raises(LimitExceeded, match=r"^KV key count 151 exceeds limit of 150"):
+            limits.check_kv_count(151)
+
+    def test_empty_key(self):
+        """An empty key and an empty value are legal."""
+        limits.check_kv("", "")
+
+    def test_tag_filter(self):
+        """A filter has one to five tags."""
+        limits.check_tag_filter({"a", "b", "c", "d", "e"})
+
+        with pytest.raises(LimitExceeded, match=r"^6 tags exceeds limit of 5"):
+            limits.check_tag_filter(list("abcdef"))
+        with pytest.raises(InvalidInput, match=r"^tags is empty"):
+            limits.check_tag_filter([])
+
+    def test_size_of(self):
+        """A lone surrogate has a size, too."""
+        assert limits.size_of("a\ud800😀") == 8
+
+
+class TestTexts:
+    @pytest.mark.parametrize("check", [limits.check_instance_id, limits.check_tag, lambda n: limits.check_name("n", n)])
+    @pytest.mark.parametrize("text", ["", "a\0b", "a\ud800", None, 5])
+    def test_unusable(self, check, text):
+        """What is empty, no text, or cannot be stored everywhere is refused."""
+        with pytest.raises(InvalidInput):
+            check(text)
+
+    @pytest.mark.parametrize("text", ["a\nb", "\x1b[0m", "\x7f", "\x85"])
+    def test_control_characters(self, text):
+        """An instance id has no control characters."""
+        with pytest.raises(InvalidInput, match="has control characters"):
+            limits.check_instance_id(text)
+
+    @pytest.mark.parametrize("text", ["order-17", "Bestellung ä/😀 #1", " ", "a::sub::2"])
+    def test_usable(self, text):
+        """Any printable text is an instance id."""
+        limits.check_instance_id(text)
+
+    @pytest.mark.parametrize("text", ["sub::1", "a::sub::2", "::sub::"])
+    def test_reserved_child_ids(self, text):
+        """An explicit child id cannot look like an automatic one."""
+        with pytest.raises(InvalidInput, match="reserved for automatic child ids"):
+            limits.check_child_id(text)
+
+    @pytest.mark.parametrize("text", ["child", "a::subway", "xsub::1"])
+    def test_other_child_ids(self, text):
+        """Every other instance id is a child id."""
+        limits.check_child_id(text)
