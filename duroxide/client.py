@@ -20,7 +20,6 @@ from ._core.events import (
     Event,
     ExternalEvent,
     OrchestrationCancelRequested,
-    OrchestrationCompleted,
     OrchestrationFailed,
     QueueEventDelivered,
 )
@@ -180,18 +179,15 @@ class Client:
         return answer
 
     def _status_of(self, info: InstanceInfo) -> OrchestrationStatus:
-        if info.status not in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
-            return Running(info.custom_status, info.custom_status_version)
+        seen = (info.custom_status, info.custom_status_version)
+        if info.status is ExecutionStatus.COMPLETED:
+            where = f"output of instance {info.instance_id!r}"
+            return Completed(payloads.decode(info.output or "null", Any, where=where), *seen)
+        if info.status is not ExecutionStatus.FAILED:
+            return Running(*seen)
         last = self._history(HistoryRequest(info.instance_id, info.execution_id, info.last_event_id - 1))
-        match last[-1] if last else None:
-            case OrchestrationCompleted(output=output):
-                value = payloads.decode(output, Any, where=f"output of instance {info.instance_id!r}")
-                return Completed(value, info.custom_status, info.custom_status_version)
-            case OrchestrationFailed(details=details):
-                return Failed(details, info.custom_status, info.custom_status_version)
-            case _:
-                # Deleted or restarted between the two reads.
-                return NotFound()
+        # Without it the instance was deleted between the two reads.
+        return Failed(last[-1].details, *seen) if last and isinstance(last[-1], OrchestrationFailed) else NotFound()
 
     # Waiting
 

@@ -179,6 +179,8 @@ class Join(Action[T_co]):
                     if not self.return_exceptions:
                         return error
                     values.append(make())
+                case None:
+                    raise AssertionError("a join is collected when all have answered")
         return Value(values)
 
 

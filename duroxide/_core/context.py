@@ -11,8 +11,7 @@ import random
 import uuid
 
 from collections.abc import Callable, Coroutine, Generator
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
 from ..errors import InvalidInput
@@ -20,24 +19,20 @@ from . import limits, payloads
 from .actions import Action, Value, Winner
 from .attempts import attempts
 from .durations import duration_ms
-from .events import KvEntry
 from .functions import inspect_activity, inspect_orchestration, registered_name
 from .logs import OrchestrationLogger
 from .replay import Replay
 from .requests import (
     CallActivity,
-    ClearKeyValue,
-    ClearKeyValues,
     ContinueAsNew,
     CreateTimer,
     DequeueEvent,
-    SetKeyValue,
     StartOrchestrationDetached,
     StartSubOrchestration,
-    UpdateCustomStatus,
     WaitExternal,
 )
 from .retry import RetryPolicy
+from .state import EPOCH, OrchestrationState, decoder
 
 
 T = TypeVar("T")
@@ -49,14 +44,12 @@ Awaitable: TypeAlias = Action[T] | Generator[Action[Any], Any, T]
 #: Built into every runtime: reads a live key-value of any instance.
 GET_KV_VALUE = "__duroxide_syscall:get_kv_value"
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
-
-class OrchestrationContext:
+class OrchestrationContext(OrchestrationState):
     """The first argument of every orchestration function. Never made by users."""
 
     def __init__(self, replay: Replay, log: OrchestrationLogger) -> None:
-        self._replay = replay
+        super().__init__(replay)
         self._started = replay.started
         self._log = log
         self._random: random.Random | None = None
@@ -176,7 +169,7 @@ class OrchestrationContext:
         if tag is not None:
             limits.check_tag(tag)
         text = payloads.encode(input, where=f"input of activity {name!r}")
-        decode = _decoder(result_type, f"result of activity {name!r}")
+        decode = decoder(result_type, f"result of activity {name!r}")
 
         def schedule(attempt: int) -> Action[Any]:
             return self._replay.emit(CallActivity(name, text, session_id, tag, attempt), decode)
@@ -208,7 +201,7 @@ class OrchestrationContext:
         where a sender may be early. Each event answers one wait, the oldest.
         """
         limits.check_name("event name", name)
-        return self._replay.emit(WaitExternal(name), _decoder(type, f"data of event {name!r}"))
+        return self._replay.emit(WaitExternal(name), decoder(type, f"data of event {name!r}"))
 
     @overload
     def dequeue_event(self, queue: str) -> Action[Any]: ...
@@ -221,7 +214,7 @@ class OrchestrationContext:
         Messages wait for their dequeue, also over continue-as-new.
         """
         limits.check_name("queue name", queue)
-        return self._replay.emit(DequeueEvent(queue), _decoder(type, f"message of queue {queue!r}"))
+        return self._replay.emit(DequeueEvent(queue), decoder(type, f"message of queue {queue!r}"))
 
     # Other orchestrations
 
@@ -269,7 +262,7 @@ class OrchestrationContext:
         if instance_id is not None:
             limits.check_child_id(instance_id)
         text = payloads.encode(input, where=f"input of orchestration {name!r}")
-        decode = _decoder(result_type, f"result of orchestration {name!r}")
+        decode = decoder(result_type, f"result of orchestration {name!r}")
         return self._replay.emit(StartSubOrchestration(name, text, instance_id, version), decode)
 
     def schedule_orchestration(
@@ -338,7 +331,7 @@ class OrchestrationContext:
 
     def utc_now(self) -> datetime:
         """Return the time of the event that is being processed. It never goes backwards."""
-        return _EPOCH + timedelta(milliseconds=self._replay.now_ms)
+        return EPOCH + timedelta(milliseconds=self._replay.now_ms)
 
     def new_guid(self) -> str:
         """Return a UUID of version 4's form, another at each call and the same in replay."""
@@ -350,7 +343,7 @@ class OrchestrationContext:
     def random(self) -> random.Random:
         """A random generator that draws the same numbers in replay. Not for secrets."""
         if self._random is None:
-            self._random = random.Random(self._seed)  # noqa: S311  # it must be predictable
+            self._random = random.Random(self._seed)  # it must be predictable
         return self._random
 
     @property
@@ -358,83 +351,7 @@ class OrchestrationContext:
         # The start time tells a deleted instance from the next one of the same id.
         return f"{self.instance_id}\0{self.execution_id}\0{self._started.timestamp_ms}"
 
-    # Custom status
-
-    def set_custom_status(self, status: str) -> None:
-        """Show *status* (at most 256 KiB of text) to clients."""
-        limits.check_custom_status(status)
-        self._replay.custom_status = status
-        self._replay.note(UpdateCustomStatus(status))
-
-    def reset_custom_status(self) -> None:
-        """Show no custom status any more."""
-        self._replay.custom_status = None
-        self._replay.note(UpdateCustomStatus(None))
-
-    def get_custom_status(self) -> str | None:
-        """Return the custom status as of this point in the code."""
-        return self._replay.custom_status
-
-    # Key-values
-
-    def set_kv_value(self, key: str, value: object) -> None:
-        """
-        Set *key* to *value*, which clients and other instances can read.
-
-        Raises:
-            LimitExceeded: If the value, or the number of keys, is over the limit.
-        """
-        text = payloads.encode(value, where=f"key-value {key!r}")
-        limits.check_kv(key, text)
-        kv = self._replay.kv
-        limits.check_kv_count(len(kv) + (key not in kv))
-        now_ms = self._replay.now_ms
-        kv[key] = KvEntry(text, now_ms)
-        self._replay.note(SetKeyValue(key, text, now_ms))
-
-    @overload
-    def get_kv_value(self, key: str) -> Any: ...
-    @overload
-    def get_kv_value(self, key: str, *, type: type[T]) -> T | None: ...
-    def get_kv_value(self, key: str, *, type: type[Any] | None = None) -> Any:
-        """Return the value of *key* as of this point in the code, or None."""
-        entry = self._replay.kv.get(key)
-        return None if entry is None else _decoder(type, f"key-value {key!r}")(entry.value)
-
-    def get_kv_all_values(self) -> dict[str, Any]:
-        """Return all key-values, by key in sorted order."""
-        kv = self._replay.kv
-        return {key: _decoder(None, f"key-value {key!r}")(kv[key].value) for key in sorted(kv)}
-
-    def get_kv_all_keys(self) -> list[str]:
-        """Return all keys, sorted."""
-        return sorted(self._replay.kv)
-
-    def get_kv_length(self) -> int:
-        """Return the number of keys."""
-        return len(self._replay.kv)
-
-    def clear_kv_value(self, key: str) -> None:
-        """Remove *key*. No effect on the values if it does not exist."""
-        self._replay.kv.pop(key, None)
-        self._replay.note(ClearKeyValue(key))
-
-    def clear_all_kv_values(self) -> None:
-        """Remove all keys."""
-        self._replay.kv.clear()
-        self._replay.note(ClearKeyValues())
-
-    def prune_kv_values_updated_before(self, cutoff: datetime | int) -> int:
-        """Remove the keys that were last set before *cutoff* (a time, or ms since the epoch); return how many."""
-        if isinstance(cutoff, datetime):
-            if cutoff.tzinfo is None:
-                msg = f"cutoff {cutoff!r} has no time zone. Use ctx.utc_now(), or add tzinfo=datetime.UTC."
-                raise InvalidInput(msg)
-            cutoff = (cutoff - _EPOCH) // timedelta(milliseconds=1)
-        old = sorted(key for key, entry in self._replay.kv.items() if entry.updated_at_ms < cutoff)
-        for key in old:
-            self.clear_kv_value(key)
-        return len(old)
+    # Other instances
 
     def get_kv_value_from_instance(self, instance_id: str, key: str) -> Action[Any]:
         """Return an action for the live value of *key* of another instance: None if there is none."""
@@ -457,7 +374,3 @@ def _orchestration(orchestration: Callable[..., Any] | str) -> tuple[str, object
         limits.check_name("orchestration name", orchestration)
         return orchestration, None
     return registered_name(orchestration), inspect_orchestration(orchestration).result_type
-
-
-def _decoder(type_: object, where: str) -> Callable[[str], Any]:
-    return partial(payloads.decode, type_=Any if type_ is None else type_, where=where)

@@ -72,14 +72,15 @@ def effects_of(
     effects = Effects(cancelled_activities=list(turn.cancelled_activities))
     is_ending = not isinstance(turn.verdict, Continue)
     _start_work(effects, turn, started, is_ending=is_ending)
-    _cancel_children(effects, turn.cancelled_children, PARENT_DROPPED, but=_started_in(turn))
+    dropped = zip(_dropped_children(turn), turn.cancelled_children, strict=True)
+    _cancel_children(effects, dropped, PARENT_DROPPED, but=_scheduled_in(turn))
     if not is_ending:
         return effects
     return _end(effects, turn, started, list(open_timers), next_event_id, timestamp_ms, inheritance)
 
 
 def _start_work(effects: Effects, turn: Turn, started: e.OrchestrationStarted, *, is_ending: bool) -> None:
-    given_up = {*turn.cancelled_activities, *turn.cancelled_children}
+    given_up = {*turn.cancelled_activities, *_dropped_children(turn)}
     for event in turn.events:
         match event:
             case e.OrchestrationChained():
@@ -90,7 +91,7 @@ def _start_work(effects: Effects, turn: Turn, started: e.OrchestrationStarted, *
                 effects.activities.append(_activity(event, started))
             case e.TimerCreated():
                 effects.messages.append(_timer(event, started))
-            case e.SubOrchestrationScheduled() if event.instance_id not in given_up:
+            case e.SubOrchestrationScheduled() if event.event_id not in given_up:
                 parent = e.Parent(started.instance_id, started.execution_id, event.event_id)
                 effects.messages.append(Outgoing(_start_of(event, parent)))
             case _:
@@ -121,14 +122,19 @@ def _start_of(
     return StartOrchestration(event.instance_id, event.name, event.input, event.version, parent=parent)
 
 
-def _started_in(turn: Turn) -> set[str]:
-    return {event.instance_id for event in turn.events if isinstance(event, e.SubOrchestrationScheduled)}
+def _scheduled_in(turn: Turn) -> set[int]:
+    return {event.event_id for event in turn.events if isinstance(event, e.SubOrchestrationScheduled)}
 
 
-def _cancel_children(effects: Effects, children: Iterable[str], reason: str, *, but: set[str]) -> None:
-    """Cancel *children*; those scheduled in this very turn were never started."""
-    for child in children:
-        if child not in but:
+def _dropped_children(turn: Turn) -> list[int]:
+    """Return the schedule ids of `Turn.cancelled_children`: two schedules may name the same child."""
+    return [event.source_event_id for event in turn.events if isinstance(event, e.SubOrchestrationCancelRequested)]
+
+
+def _cancel_children(effects: Effects, children: Iterable[tuple[int, str]], reason: str, *, but: set[int]) -> None:
+    """Cancel *children* (schedule id and instance id); those scheduled in this very turn were never started."""
+    for source, child in children:
+        if source not in but:
             effects.messages.append(Outgoing(Deliver(child, None, e.OrchestrationCancelRequested(0, 0, reason))))
 
 
@@ -151,8 +157,10 @@ def _end(
         effects.events.append(breadcrumb(next_event_id + len(effects.events), timestamp_ms, scheduled.event_id, why))
         if isinstance(scheduled, e.ActivityScheduled):
             effects.cancelled_activities.append(scheduled.event_id)
-    children = [each.instance_id for each in turn.left_open if isinstance(each, e.SubOrchestrationScheduled)]
-    _cancel_children(effects, children, PARENT_ENDED, but=_started_in(turn))
+    children = [
+        (each.event_id, each.instance_id) for each in turn.left_open if isinstance(each, e.SubOrchestrationScheduled)
+    ]
+    _cancel_children(effects, children, PARENT_ENDED, but=_scheduled_in(turn))
     effects.events.append(_numbered(ending, next_event_id + len(effects.events)))
     outgoing = _report(turn, started, inheritance)
     if outgoing is not None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-
 from ..errors import ErrorDetails
 from . import events as e
+from . import limits
 from .commit import (
     ActivityLock,
     CustomStatusChange,
@@ -91,11 +91,14 @@ class Execution:
         `confirm` it.
         """
         executor = self.executor
+        started = self.started
         before = self.last_event_id
+        if executor.has_ended:
+            return self._nothing(messages, before, lock, consumed_messages)
         staged = stage(
             messages,
             executor.ledger,
-            execution_id=self.started.execution_id,
+            execution_id=started.execution_id,
             first_event_id=executor.last_event_id + 1,
             timestamp_ms=max(now_ms, executor.now_ms),
             is_cancelled=executor.is_cancel_requested,
@@ -105,8 +108,8 @@ class Execution:
             turn = Turn(
                 Failed(ErrorDetails.nondeterminism(staged.impossible[0])), left_open=tuple(executor.ledger.wanted())
             )
-        events = [*([self.started] if self.is_new else ()), *staged.events, *turn.events]
-        effects = self._effects(turn, events)
+        events = [*([started] if self.is_new else ()), *staged.events, *turn.events]
+        effects = self._effects(turn, events, staged)
         events.extend(effects.events)
         eager = tuple(
             ActivityLock(activity.key, token)
@@ -114,8 +117,8 @@ class Execution:
             if (token := claim(activity)) is not None
         )
         commit = TurnCommit(
-            instance_id=self.started.instance_id,
-            execution_id=self.started.execution_id,
+            instance_id=started.instance_id,
+            execution_id=started.execution_id,
             incarnation=self.incarnation,
             last_event_id=before,
             lock=lock,
@@ -123,7 +126,7 @@ class Execution:
             finished_activities=finished_activities,
             fired_timers=fired_timers,
             events=tuple(events),
-            started=_new_execution(self.started) if self.is_new else None,
+            started=_new_execution(started) if self.is_new else None,
             status=effects.status,
             output=effects.output,
             custom_status=_status_change(turn),
@@ -149,11 +152,18 @@ class Execution:
         """Forget the code."""
         self.executor.close()
 
-    def _effects(self, turn: Turn, events: Sequence[e.Event]) -> Effects:
+    def _effects(self, turn: Turn, events: Sequence[e.Event], staged: Staged) -> Effects:
         executor = self.executor
         inheritance = None
         if isinstance(turn.verdict, ContinuesAsNew):
-            inheritance = Inheritance(executor.custom_status, dict(executor.kv), executor.unread_messages())
+            unread = executor.unread_messages()
+            lost = len(unread) - limits.MAX_CARRIED_MESSAGES
+            if lost > 0:
+                staged.dropped.append(
+                    f"{lost} unread queue messages, the newest: continue-as-new carries {limits.MAX_CARRIED_MESSAGES}"
+                )
+            unread = unread[: limits.MAX_CARRIED_MESSAGES]
+            inheritance = Inheritance(executor.custom_status, dict(executor.kv), unread)
         return effects_of(
             turn,
             self.started,
@@ -162,6 +172,20 @@ class Execution:
             timestamp_ms=executor.now_ms,
             inheritance=inheritance,
         )
+
+    def _nothing(
+        self, messages: Iterable[Deliver], before: int, lock: InstanceLock | None, consumed_messages: tuple[int, ...]
+    ) -> tuple[TurnCommit, Staged]:
+        """Return the commit that only consumes messages: nothing follows a terminal event."""
+        commit = TurnCommit(
+            instance_id=self.started.instance_id,
+            execution_id=self.started.execution_id,
+            incarnation=self.incarnation,
+            last_event_id=before,
+            lock=lock,
+            consumed_messages=consumed_messages,
+        )
+        return commit, Staged(dropped=[f"{type(each.event).__name__}: the execution has ended" for each in messages])
 
     def _kv_changes(self, turn: Turn) -> dict[str, e.KvEntry | None]:
         """Return the keys whose stored value is not what the code left, if the turn's events say so."""

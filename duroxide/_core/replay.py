@@ -89,8 +89,6 @@ class Replay:
         #: Live key-values and status, as the code sees them.
         self.kv: dict[str, e.KvEntry] = dict(started.kv)
         self.custom_status = started.custom_status
-        #: How many ids and random generators the code has made, so that each is different and the same in replay.
-        self.ids_made = 0
         self.ledger = Ledger()
         self.last_event_id = started.event_id
         self._begin = begin
@@ -133,6 +131,7 @@ class Replay:
             self._is_started = True
             self.is_replaying = persisted > 0
             self._scheduler.start(self._begin())
+            self._settle()
         for position, event in enumerate(events, start=position):
             self.is_replaying = position + 1 < persisted
             self._apply(event)
@@ -142,6 +141,11 @@ class Replay:
     def close(self) -> None:
         """Forget the code. Nothing it does from now on has an effect. Idempotent."""
         self._scheduler.close()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether history has a terminal event."""
+        return self._has_ended
 
     @property
     def is_cancel_requested(self) -> bool:
@@ -161,18 +165,22 @@ class Replay:
         if self._scheduler.is_over:
             return action
         if isinstance(request, ContinueAsNew):
+            # The end of the turn records it, after all that is asked for in the turn, also later.
             self._continuation = self._continuation or request
+            return action
         self._unmatched.append(action)
         if isinstance(request, DequeueEvent):
             self._dequeues.setdefault(request.name, deque()).append(action)
             self._hand_out(request.name)
         return action
 
-    def note(self, request: Request) -> None:
-        """Take note of a change of state: it is recorded, and nobody waits for it."""
+    def note(self, request: Request) -> bool:
+        """Take note of a change of state, which nobody waits for; return whether it counts: the code has not ended."""
         action = self.emit(request)
-        if not self._scheduler.is_over:
-            self._scheduler.resolve(action, Value(None))
+        if self._scheduler.is_over:
+            return False
+        self._scheduler.resolve(action, Value(None))
+        return True
 
     @property
     def scheduler(self) -> Scheduler:
@@ -182,16 +190,27 @@ class Replay:
     # Applying events
 
     def _apply(self, event: e.Event) -> None:
-        if event.event_id > self.last_event_id:
-            self.last_event_id = event.event_id
+        self.last_event_id = max(self.last_event_id, event.event_id)
+        self.now_ms = max(self.now_ms, event.timestamp_ms)
         if self._failure is not None or self._has_ended:
+            self.ledger.apply(event)
             return
-        if event.timestamp_ms > self.now_ms:
-            self.now_ms = event.timestamp_ms
         apply = _APPLY.get(type(event))
         if apply is not None:
             apply(self, event)
         self._scheduler.run()
+        self._settle()
+
+    def _settle(self) -> None:
+        """When the code has ended by itself: give up what it leaves open, at once, so that it counts from here on."""
+        if self._leftovers_given_up or self._scheduler.outcome is None or self._continuation is not None:
+            return
+        self._leftovers_given_up = True
+        for action in self._scheduler.give_up_everything():
+            # Open subscriptions get their breadcrumb from the end of the execution.
+            if not isinstance(action.request, (WaitExternal, DequeueEvent)):
+                action.is_cancelled = True
+                self._given_up(action)
 
     @property
     def _is_finished(self) -> bool:
@@ -199,16 +218,20 @@ class Replay:
 
     def _match(self, event: e.ScheduleEvent) -> None:
         """Match a recorded schedule with the oldest request that has not been matched."""
-        if self._unmatched:
-            action = self._unmatched[0]
-            if not agrees(action.request, event):
-                if self._is_finished:
-                    return
-                self._fail(mismatch(event, action.request, self._scheduler.where(action.owner)))
-                return
+        action = self._unmatched[0] if self._unmatched else None
+        if action is not None and agrees(action.request, event):
             self._unmatched.popleft()
             self._bind(action, event)
-        elif not self._is_finished and type(event) not in OPTIONAL_EVENTS:
+            return
+        # Whatever becomes of the code, this was started and may have to be ended.
+        self.ledger.apply(event)
+        if self._is_finished:
+            return
+        if action is not None:
+            self._fail(mismatch(event, action.request, self._scheduler.where(action.owner)))
+        elif self._continuation is not None:
+            self._fail(mismatch(event, self._continuation, self._scheduler.where()))
+        elif type(event) not in OPTIONAL_EVENTS:
             self._fail(extra_event(event, self._scheduler.where()))
 
     def _bind(self, action: Scheduled[Any], event: e.ScheduleEvent) -> None:
@@ -231,6 +254,9 @@ class Replay:
         scheduled = self.ledger.open.get(source)
         if self._is_finished:
             self.ledger.apply(event)
+            action = self._waiting.pop(source, None)
+            if action is not None:
+                self._dropped.pop(action, None)
         elif scheduled is None:
             known = self.ledger.kind_of(source)
             self._fail((closed_schedule if known else early_completion)(event, self._scheduler.where()))
@@ -256,7 +282,7 @@ class Replay:
             self._answer(action, event.result)
 
     def _answer(self, action: Scheduled[Any], text: str) -> None:
-        if action.outcome is not None:
+        if action.outcome is not None or self._is_finished:
             return  # it was given up
         try:
             value = Value(action.decode(text))
@@ -307,6 +333,7 @@ class Replay:
         """What history says was given up, must have been given up by the code, too."""
         action = self._waiting.get(event.source_event_id)
         if action is None:
+            self.ledger.apply(event)
             return
         if event.reason == e.DROPPED and not action.is_cancelled and not self._is_finished:
             self._fail(cancellation_mismatch(event, action.request, self._scheduler.where(action.owner)))
@@ -335,8 +362,6 @@ class Replay:
         if isinstance(verdict, Cancelled) or self._failure is not None or self._scheduler.misuse is not None:
             # What the code decided in this turn does not count; what it had asked for before is to be ended.
             return Turn(verdict, left_open=tuple(self.ledger.wanted()))
-        if isinstance(verdict, (Completed, Failed)):
-            self._give_up_leftovers()
         return self._decisions(verdict)
 
     def _verdict(self) -> Verdict | None:
@@ -365,16 +390,6 @@ class Replay:
         except Exception as error:  # noqa: BLE001  # a user's unstructure hook may raise anything
             return _failed(error)
 
-    def _give_up_leftovers(self) -> None:
-        if self._leftovers_given_up:
-            return
-        self._leftovers_given_up = True
-        for action in self._scheduler.give_up_everything():
-            # Open subscriptions get their breadcrumb from the end of the execution.
-            if not isinstance(action.request, (WaitExternal, DequeueEvent)):
-                action.is_cancelled = True
-                self._given_up(action)
-
     def _decisions(self, verdict: Verdict) -> Turn:
         """Number what is not in history yet: requests in order, then breadcrumbs by schedule."""
         if isinstance(verdict, Continue) and not self._unmatched and not self._dropped:
@@ -383,8 +398,6 @@ class Replay:
         fresh: dict[int, e.ScheduleEvent] = {}
         event_id = self.last_event_id
         for action in self._unmatched:
-            if isinstance(action.request, ContinueAsNew):
-                continue
             event_id += 1
             action.event_id = event_id
             event = record(action.request, event_id=event_id, timestamp_ms=self.now_ms, started=self.started)

@@ -132,13 +132,18 @@ class Scheduler:
         """Return a new action for *request*, owned by the branch that is running."""
         owner = self._running_branch(request)
         action: Scheduled[Any] = Scheduled(self, request, owner, decode)
-        owner.owned[action] = None
+        if not self._is_over:
+            owner.owned[action] = None
         return action
 
     def branch(self, generator: AnyGenerator) -> Branch[Any]:
         """Start *generator* at once, as a branch of the one that is running."""
         parent = self._running_branch(generator)
         branch: Branch[Any] = Branch(self, generator, parent, self._ready.append)
+        if self._is_over:
+            branch.is_closed = True
+            generator.close()
+            return branch
         parent.owned[branch] = None
         self._step(branch)
         return branch

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
+from itertools import count
 
 from attrs import define, field, frozen
 
@@ -90,6 +91,8 @@ class ActivityWorker:
         self._finished = finished
         self._client = client
         self._lock_ms = milliseconds(options.worker_lock_timeout)
+        # Unguessable by its beginning, unique by its end: a random number for each lock costs a system call.
+        self._tokens = map(f"{new_token()}-{{}}".format, count())
         self._session = SessionClaim(worker_id, milliseconds(options.session_lock_timeout))
         self._mutex = threading.Lock()
         self._running: dict[ActivityKey, RunningActivity] = {}
@@ -159,12 +162,12 @@ class ActivityWorker:
             if self._free_slots() <= 0:
                 return None
             self._promised += 1
-        return new_token()
+            return next(self._tokens)
 
-    def unclaim(self, count: int) -> None:
+    def unclaim(self, how_many: int) -> None:
         """Give promised slots back: their commit was refused."""
         with self._mutex:
-            self._promised -= count
+            self._promised -= how_many
 
     def run_claimed(self, claimed: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
         """Run what was claimed, now that it is committed."""

@@ -1,0 +1,54 @@
+"""Providers on every kind of store, with a clock that the test holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from duroxide.providers.sql import SqlProvider
+
+from .stores import NOW, HeldClock, Store
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    """A clock that stands still until the test moves it."""
+    return HeldClock(NOW)
+
+
+@pytest.fixture(params=["file", "memory", "postgres"])
+def store(request: pytest.FixtureRequest, clock: HeldClock) -> Iterator[Store]:
+    """An empty store, of which the test may open as many providers as the store allows."""
+    match request.param:
+        case "file":
+            store = Store(request.getfixturevalue("sqlite_url"), None, clock)
+        case "memory":
+            store = Store("sqlite://", None, clock)
+        case _:
+            store = Store(request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_schema"), clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def provider(store: Store) -> SqlProvider:
+    """An initialized provider on an empty store."""
+    return store.open()
+
+
+@pytest.fixture(params=["file", "postgres"])
+def shared_store(request: pytest.FixtureRequest, clock: HeldClock) -> Iterator[Store]:
+    """A store that several providers and processes can open at once."""
+    if request.param == "file":
+        store = Store(request.getfixturevalue("sqlite_url"), None, clock)
+    else:
+        store = Store(request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_schema"), clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def open_provider(shared_store: Store) -> Callable[[], SqlProvider]:
+    """Open another provider on the same store."""
+    return shared_store.open

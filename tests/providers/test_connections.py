@@ -1,0 +1,133 @@
+"""Making providers, sharing a database, and what errors look like."""
+
+from __future__ import annotations
+
+import threading
+
+from pathlib import Path
+
+import pytest
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from duroxide.errors import InvalidInput, ProviderError
+from duroxide.providers.sql import SqlProvider
+from duroxide.providers.sql.shared import shared_database
+
+from .stores import LOCK_MS, Store, fetch_one, start
+
+
+class TestMaking:
+    def test_repr(self) -> None:
+        """A provider does not show its password."""
+        provider = SqlProvider("postgresql://me:secret@db.example/orders", schema="flows")
+
+        assert "<SqlProvider('postgresql+psycopg://me:***@db.example/orders', schema='flows')>" == repr(provider)
+
+    @pytest.mark.parametrize(
+        ("url", "options", "remedy"),
+        [
+            ("mysql://db/orders", {}, "sqlite:/// or postgresql://"),
+            ("sqlite:///x.db", {"schema": "s"}, "a database file of its own"),
+            ("sqlite:///x.db", {"synchronous": "OFF"}, "not one of"),
+        ],
+    )
+    def test_mistakes(self, url: str, options: dict[str, str], remedy: str) -> None:
+        """A mistake is refused with the remedy."""
+        with pytest.raises(InvalidInput, match=remedy):
+            SqlProvider(url, **options)  # type: ignore[arg-type]
+
+    def test_engine_in_memory(self) -> None:
+        """An Engine whose in-memory database differs from thread to thread is refused."""
+        with pytest.raises(InvalidInput, match=r"in_memory\(\)"):
+            SqlProvider(create_engine("sqlite://"))
+
+    def test_engine_stays_the_callers(self, shared_store: Store) -> None:
+        """A given Engine works, and still works when the provider is closed."""
+        engine = create_engine(shared_store.open()._engine.url, poolclass=NullPool)
+        with SqlProvider(engine, schema=shared_store.schema) as provider:
+            provider.enqueue([start()])
+            fetch_one(provider)
+        with engine.connect() as connection:
+            assert 1 == connection.execute(text("SELECT 1")).scalar()
+        engine.dispose()
+
+    def test_identity(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A database is the same however its path is written."""
+        monkeypatch.chdir(tmp_path)
+        one, other = SqlProvider("sqlite:///a.db"), SqlProvider(f"sqlite:///{tmp_path}/x/../a.db")
+
+        assert one.wakeups is other.wakeups
+        assert shared_database("elsewhere").wakeups is not one.wakeups
+
+
+class TestErrors:
+    def test_no_schema(self, store: Store) -> None:
+        """A database that was never initialized is a ProviderError that names the operation, not a driver's error."""
+        with pytest.raises(ProviderError) as caught:
+            store.make().enqueue([start()])
+
+        assert ("enqueue", False) == (caught.value.operation, caught.value.retryable)
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        """A file that cannot be opened may be there later."""
+        with pytest.raises(ProviderError) as caught:
+            SqlProvider(f"sqlite:///{tmp_path}/missing/x.db").initialize()
+
+        assert caught.value.retryable
+
+    def test_no_server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that does not answer may do so later; that was tried a few times."""
+        monkeypatch.setattr("duroxide.providers.sql.database.PAUSES", (0.0, 0.0))
+        with pytest.raises(ProviderError) as caught:
+            SqlProvider(f"postgresql://me@/x?host={tmp_path}").initialize()
+
+        assert caught.value.retryable
+
+    def test_closed(self, sqlite_url: str) -> None:
+        """A closed provider says so; closing twice is fine."""
+        provider = SqlProvider(sqlite_url)
+        provider.initialize()
+        provider.close()
+        provider.close()
+        with pytest.raises(ProviderError, match="closed"):
+            provider.enqueue([start()])
+
+    def test_lost_connections(self, postgres_url: str, postgres_schema: str) -> None:
+        """When the server drops all connections, the next operation opens another, and nobody notices."""
+        with SqlProvider(postgres_url, schema=postgres_schema) as provider:
+            provider.enqueue([start()])
+            killer = create_engine(provider._engine.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+            with killer.connect() as connection:
+                connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE pid <> pg_backend_pid() AND datname = current_database() AND application_name = ''"
+                    )
+                )
+
+            assert 1 == len(provider.fetch_orchestration_items(1, LOCK_MS))
+
+
+class TestManyWriters:
+    def test_two_providers_on_a_file(self, shared_store: Store) -> None:
+        """Providers that write at the same time wait for each other: nobody ever hears "database is locked"."""
+        providers = [shared_store.open() for _ in range(3)]
+        errors: list[BaseException] = []
+
+        def write(provider: SqlProvider, name: int) -> None:
+            try:
+                for number in range(20):
+                    provider.enqueue([start(f"{name}-{number}")])
+            except BaseException as error:  # noqa: BLE001  # reported by the assertion
+                errors.append(error)
+
+        threads = [threading.Thread(target=write, args=(provider, n)) for n, provider in enumerate(providers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert [] == errors
+        assert 60 == len(providers[0].fetch_orchestration_items(100, LOCK_MS))

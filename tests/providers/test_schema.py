@@ -1,0 +1,140 @@
+"""The schema: created at once, upgraded under a lock, and the same whichever way it came about."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, inspect, text
+
+from duroxide.errors import ProviderError
+from duroxide.providers.sql import SqlProvider, migrate
+from duroxide.providers.sql.schema import VERSION_TABLE, metadata
+
+from .stores import Store, fetch_one, start
+
+
+def described(provider: SqlProvider, schema: str | None) -> dict[str, Any]:
+    """Return tables, columns, keys and indexes as the database describes them."""
+    inspector = inspect(provider._engine)
+    found = {}
+    for table in sorted(inspector.get_table_names(schema=schema)):
+        columns = [
+            {**column, "type": str(column["type"]), "default": (column["default"] or "").replace(f"{schema}.", "")}
+            for column in inspector.get_columns(table, schema=schema)
+        ]
+        key = inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]
+        indexes = sorted(inspector.get_indexes(table, schema=schema), key=lambda index: str(index["name"]))
+        options = inspector.get_table_options(table, schema=schema)
+        found[table] = (columns, key, [str(index) for index in indexes], options)
+    return found
+
+
+def set_revision(store: Store, provider: SqlProvider, revision: str) -> None:
+    """Pretend that another release has migrated the database."""
+    table = VERSION_TABLE if store.schema is None else f'"{store.schema}".{VERSION_TABLE}'
+    with provider._engine.begin() as connection:
+        connection.execute(text(f"UPDATE {table} SET version_num = '{revision}'"))  # noqa: S608
+
+
+class TestMigrations:
+    def test_same_schema(self, shared_store: Store, tmp_path: Path, postgres_url: str) -> None:
+        """The migrations make the schema that schema.py describes."""
+        created = shared_store.open()
+        expected = described(created, shared_store.schema)
+        with created._engine.begin() as connection:
+            schema = shared_store.schema
+            MetaData(schema=schema).reflect(connection)
+            translated = connection.execution_options(schema_translate_map={None: schema})
+            metadata.drop_all(translated)
+            connection.execute(text(f"DROP TABLE {migrate._table(schema)}"))
+        with created._engine.begin() as connection:
+            migrate.upgrade(connection, shared_store.schema)
+
+        assert expected == described(created, shared_store.schema)
+
+    def test_revisions(self) -> None:
+        """The revisions that the code knows are Alembic's, in order."""
+        config = Config()
+        config.set_main_option("script_location", "duroxide.providers.sql:migrations")
+        revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+
+        assert list(migrate.REVISIONS) == revisions[::-1]
+
+
+class TestInitialize:
+    def test_twice(self, store: Store) -> None:
+        """Initializing again changes nothing."""
+        provider = store.open()
+        provider.enqueue([start()])
+        provider.initialize()
+
+        assert "a" == fetch_one(provider).lock.instance_id
+
+    def test_at_once(self, shared_store: Store) -> None:
+        """Many providers may initialize one empty database at the same time."""
+        providers = [shared_store.make() for _ in range(5)]
+        barrier = threading.Barrier(len(providers))
+        errors: list[BaseException] = []
+
+        def run(provider: SqlProvider) -> None:
+            barrier.wait()
+            try:
+                provider.initialize()
+            except BaseException as error:  # noqa: BLE001  # reported by the assertion
+                errors.append(error)
+
+        threads = [threading.Thread(target=run, args=(provider,)) for provider in providers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert [] == errors
+        assert [] == providers[0].audit()
+
+    def test_newer_but_compatible(self, shared_store: Store, caplog: pytest.LogCaptureFixture) -> None:
+        """A newer schema of the same generation is used as it is, with a warning."""
+        set_revision(shared_store, shared_store.open(), "1_9999")
+        with caplog.at_level(logging.WARNING, "duroxide.provider"):
+            provider = shared_store.open()
+        provider.enqueue([start()])
+
+        assert ["newer_schema"] == [record.__dict__["action"] for record in caplog.records]
+        assert "a" == fetch_one(provider).lock.instance_id
+
+    def test_other_generation(self, shared_store: Store) -> None:
+        """A schema of another generation is refused, with the remedy."""
+        set_revision(shared_store, shared_store.open(), "2_0001")
+        with pytest.raises(ProviderError, match="Upgrade duroxide") as caught:
+            shared_store.open()
+
+        assert not caught.value.retryable
+
+    def test_without_alembic(self, sqlite_url: str) -> None:
+        """Neither a fresh nor a current database costs the import of Alembic, nor of the ORM."""
+        program = (
+            "import sys; from duroxide.providers.sql import SqlProvider\n"
+            "for _ in range(2):\n"
+            "    with SqlProvider(sys.argv[1]): pass\n"
+            "print([name for name in ('alembic', 'sqlalchemy.orm', 'psycopg') if name in sys.modules])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, sqlite_url],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+
+        assert "[]" == done.stdout.strip()

@@ -1,0 +1,268 @@
+"""Wake-ups: whoever waits is told after the commit, in this process and in others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+from pathlib import Path
+
+import pytest
+
+from attrs import evolve
+
+from duroxide._core.commit import CustomStatusChange, Outgoing
+from duroxide.errors import InvalidInput
+from duroxide.providers.contract import ActivityAck, Release
+from duroxide.providers.sql import SqlProvider
+
+from .stores import (
+    LOCK_MS,
+    NOW,
+    Store,
+    activity,
+    completed,
+    fetch_one,
+    fetch_work,
+    first_turn,
+    lock_of,
+    must_commit,
+    next_turn,
+    raised,
+    scheduled,
+    start,
+    under,
+)
+
+
+#: Seconds after which a wake-up counts as lost; it takes a few milliseconds.
+PATIENCE = 20.0
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Heard:
+    """Writes down what is published."""
+
+    def __init__(self, provider: SqlProvider, instance_id: str = "a") -> None:
+        self.calls: list[str | int] = []
+        wakeups = provider.wakeups
+        wakeups.on_messages(lambda due_ms: self.calls.append("messages" if due_ms is None else due_ms))
+        wakeups.on_activities(lambda: self.calls.append("activities"))
+        wakeups.on_instance(instance_id, lambda: self.calls.append("instance"))
+
+
+@pytest.fixture
+def memory(clock: object) -> SqlProvider:
+    """A provider that no other process can reach, so that only its own commits are heard."""
+    provider = SqlProvider.in_memory(clock=clock)  # type: ignore[arg-type]
+    provider.initialize()
+    return provider
+
+
+class TestInProcess:
+    def test_enqueue(self, memory: SqlProvider) -> None:
+        """A message wakes those who wait for messages."""
+        heard = Heard(memory)
+        memory.enqueue([start()])
+
+        assert ["messages"] == heard.calls
+
+    def test_timer(self, memory: SqlProvider) -> None:
+        """A message of the future tells when: the earliest of them."""
+        heard = Heard(memory)
+        memory.enqueue([Outgoing(start().message, NOW + 20), Outgoing(raised().message, NOW + 10)])
+
+        assert [NOW + 10] == heard.calls
+
+    def test_local_path(self, memory: SqlProvider) -> None:
+        """What stays with the committer wakes nobody: eager activities and history."""
+        first = first_turn("a", activity(), eager=(lock_of(activity()),))
+        must_commit(memory, first)
+        heard = Heard(memory)
+        next_work = activity("a", 4)
+        must_commit(
+            memory,
+            evolve(
+                next_turn(first, completed(3, 2), scheduled(4)),
+                finished_activities=first.eager,
+                activities=(next_work,),
+                eager=(lock_of(next_work),),
+            ),
+        )
+
+        assert [] == heard.calls
+
+    def test_unlocked_activities(self, memory: SqlProvider) -> None:
+        """Activities for anybody wake the workers; a started instance those who wait for it."""
+        heard = Heard(memory)
+        must_commit(memory, first_turn("a", activity()))
+
+        assert ["activities", "instance"] == heard.calls
+
+    def test_status(self, memory: SqlProvider) -> None:
+        """A custom status wakes those who wait for this instance, not others."""
+        turn = first_turn()
+        must_commit(memory, turn)
+        heard, others = Heard(memory), Heard(memory, "b")
+        must_commit(memory, evolve(next_turn(turn, scheduled(2)), custom_status=CustomStatusChange("x")))
+
+        assert (["instance"], []) == (heard.calls, others.calls)
+
+    def test_refused_commit(self, memory: SqlProvider) -> None:
+        """A refused commit tells nobody anything."""
+        must_commit(memory, first_turn())
+        heard = Heard(memory)
+        memory.commit_turns([first_turn("a", activity())], lock_ms=LOCK_MS)
+
+        assert [] == heard.calls
+
+    def test_message_during_the_lock(self, memory: SqlProvider) -> None:
+        """A message that came while the instance was locked is told of again when the lock is given back."""
+        memory.enqueue([start()])
+        item = fetch_one(memory)
+        memory.enqueue([raised()])
+        heard = Heard(memory)
+        must_commit(memory, under(item, first_turn()))
+
+        assert "messages" in heard.calls
+
+    def test_nothing_left(self, memory: SqlProvider) -> None:
+        """A lock given back with nothing waiting wakes nobody."""
+        memory.enqueue([start()])
+        item = fetch_one(memory)
+        heard = Heard(memory, "b")
+        must_commit(memory, under(item, first_turn()))
+
+        assert [] == heard.calls
+
+    def test_release(self, memory: SqlProvider) -> None:
+        """A released batch is told of: at once, or when it will be back."""
+        memory.enqueue([start()])
+        heard = Heard(memory)
+        memory.release_orchestration_items([Release(fetch_one(memory).lock)])
+        memory.release_orchestration_items([Release(fetch_one(memory).lock, delay_ms=70)])
+
+        assert ["messages", NOW + 70] == heard.calls
+
+    def test_ack(self, memory: SqlProvider) -> None:
+        """An acknowledged activity is a message; a released one is an activity."""
+        must_commit(memory, first_turn("a", activity()))
+        heard = Heard(memory)
+        memory.release_activities([Release(item.lock) for item in fetch_work(memory)])
+        memory.ack_activities([ActivityAck(item.lock, completed(0, 2)) for item in fetch_work(memory)])
+
+        assert ["activities", "messages"] == heard.calls
+
+
+class TestTwoProviders:
+    def test_wake_each_other(self, shared_store: Store) -> None:
+        """Two providers on one database share one signal."""
+        one, other = shared_store.open(), shared_store.open()
+        heard = Heard(one)
+        other.enqueue([start()])
+
+        assert one.wakeups is other.wakeups
+        assert "messages" in heard.calls
+
+    def test_survive_each_other(self, shared_store: Store) -> None:
+        """Closing one provider leaves the other one working."""
+        one, other = shared_store.open(), shared_store.open()
+        Heard(other)
+        one.enqueue([start()])
+        one.close()
+
+        assert "a" == fetch_one(other).lock.instance_id
+
+    def test_memory_is_private(self) -> None:
+        """Each in-memory provider has a database of its own."""
+        with SqlProvider.in_memory() as one, SqlProvider.in_memory() as other:
+            one.enqueue([start()])
+
+            assert [] == list(other.fetch_orchestration_items(1, LOCK_MS))
+
+
+ENQUEUE = """
+import sys
+from duroxide._core.messages import StartOrchestration
+from duroxide._core.commit import Outgoing
+from duroxide.providers.sql import SqlProvider
+
+url, schema = sys.argv[1], sys.argv[2] or None
+with SqlProvider(url, schema=schema) as provider:
+    provider.enqueue([Outgoing(StartOrchestration("from-afar", "fulfil", "null"))])
+"""
+
+
+class TestOtherProcesses:
+    def test_are_heard(self, shared_store: Store) -> None:
+        """What another process enqueues wakes those who wait here."""
+        provider = shared_store.open()
+        woken = threading.Event()
+        settled = threading.Event()
+
+        def note(due_ms: int | None) -> None:
+            (woken if settled.is_set() else ready).set()
+
+        ready = threading.Event()
+        with provider.wakeups.on_messages(note):
+            # The watcher publishes once when it begins to hear; from then on, only what it hears counts.
+            assert ready.wait(PATIENCE)
+            settled.set()
+            subprocess.run(
+                [sys.executable, "-c", ENQUEUE, shared_store.url, shared_store.schema or ""],
+                check=True,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            )
+
+            assert woken.wait(PATIENCE)
+
+
+class TestCallersTransaction:
+    def test_commit(self, shared_store: Store) -> None:
+        """A message in the caller's transaction is there, and wakes, once the caller commits."""
+        provider, theirs = shared_store.open(), shared_store.open()._engine
+        woken = threading.Event()
+        with theirs.connect() as connection, provider.wakeups.on_messages(lambda due_ms: woken.set()):
+            provider.enqueue([start()], connection=connection)
+            assert woken.wait(PATIENCE)  # the watcher, as it starts
+            before = shared_store.url.startswith("postgresql") and list(provider.fetch_orchestration_items(1, LOCK_MS))
+            woken.clear()
+            connection.commit()
+
+            assert woken.wait(PATIENCE)
+        assert not before
+        assert "a" == fetch_one(provider).lock.instance_id
+
+    def test_rollback(self, shared_store: Store) -> None:
+        """A message in a transaction that is rolled back never was."""
+        provider, theirs = shared_store.open(), shared_store.open()._engine
+        with theirs.connect() as connection:
+            provider.enqueue([start()], connection=connection)
+            connection.rollback()
+
+        assert [] == list(provider.fetch_orchestration_items(1, LOCK_MS))
+
+    def test_session(self, shared_store: Store) -> None:
+        """An ORM session will do as well."""
+        orm = pytest.importorskip("sqlalchemy.orm")
+        provider, theirs = shared_store.open(), shared_store.open()._engine
+        with orm.Session(theirs) as session:
+            provider.enqueue([start()], connection=session)
+            session.commit()
+
+        assert "a" == fetch_one(provider).lock.instance_id
+
+    def test_other_database(self, shared_store: Store) -> None:
+        """A connection to another database is refused."""
+        provider = shared_store.open()
+        other = SqlProvider("sqlite:///elsewhere.db")
+        with pytest.raises(InvalidInput, match="use one database"), other._engine.connect() as connection:
+            provider.enqueue([start()], connection=connection)
+
+    def test_memory(self, memory: SqlProvider) -> None:
+        """An in-memory database has no connection to share, and says so."""
+        with pytest.raises(InvalidInput, match="use a file"), memory._engine.connect() as connection:
+            memory.enqueue([start()], connection=connection)
