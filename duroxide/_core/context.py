@@ -322,7 +322,8 @@ class OrchestrationContext(OrchestrationState):
 
         An activity that runs is told, one that waits is removed, a child is cancelled, a branch is closed.
         """
-        if not isinstance(action, Action):
+        given: object = action
+        if not isinstance(given, Action):
             msg = f"cancel() takes an action of this orchestration, not {action!r}."
             raise InvalidInput(msg)
         self._replay.scheduler.cancel(action)

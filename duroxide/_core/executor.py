@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import PayloadError
 from . import payloads
 from .actions import AnyGenerator
 from .context import OrchestrationContext
@@ -62,7 +63,7 @@ def _begin(info: FunctionInfo, context: OrchestrationContext, started: Orchestra
         try:
             where = f"input of orchestration {started.name!r}"
             arguments.append(payloads.decode(started.input, info.input_type, where=where))
-        except payloads.PayloadError as error:
+        except PayloadError as error:
             return _raising(error)
     return info.fn(*arguments) if info.is_generator else _calling(info.fn, arguments)
 
@@ -76,5 +77,5 @@ def _calling(fn: Callable[..., Any], arguments: list[Any]) -> AnyGenerator:
 
 
 def _raising(error: Exception) -> AnyGenerator:
+    yield from ()
     raise error
-    yield

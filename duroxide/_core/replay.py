@@ -16,6 +16,8 @@ arrivals alone.)
 Rule 2: the ids of decisions are provisional until the events come back through `feed`.
 """
 
+# ruff: noqa: SLF001  # the table at the end names methods of the class above it
+
 from __future__ import annotations
 
 import json
@@ -124,15 +126,15 @@ class Replay:
         before this turn: the code that reacts to them is replaying, and logs nothing. Never raises for
         anything that code or history may do: that becomes a `Failed` verdict.
         """
-        position = 0
+        first = 0
         if not self._is_started:
             # The start event was given to the constructor; the code's first steps react to it.
-            position = 1
+            first = 1
             self._is_started = True
             self.is_replaying = persisted > 0
             self._scheduler.start(self._begin())
             self._settle()
-        for position, event in enumerate(events, start=position):
+        for position, event in enumerate(events, start=first):
             self.is_replaying = position + 1 < persisted
             self._apply(event)
         self.is_replaying = False

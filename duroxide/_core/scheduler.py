@@ -289,6 +289,7 @@ class Scheduler:
 
 def where(generator: AnyGenerator) -> str:
     """Return ``file:line in function`` of the innermost user frame in which *generator* is suspended."""
+    assert inspect.isgenerator(generator), "branches are generators"
     innermost: FrameType | None = generator.gi_frame
     inner: object = generator
     while inspect.isgenerator(inner):

@@ -221,7 +221,17 @@ class Dispatcher:
             outcomes.setdefault(each.lock.key.instance_id, []).append(each)
         live = self._bring_up_to_date(items)
         for item in items:
-            turned = self._turn_of(item, live.pop(item.lock.instance_id, None), outcomes)
+            execution = live.pop(item.lock.instance_id, None)
+            try:
+                turned = self._turn_of(item, execution, outcomes)
+            except ProviderError:
+                raise
+            except Exception:  # one instance that trips the engine must not hold up the others; it becomes poison
+                _log.exception("the turn of instance %r failed", item.lock.instance_id)
+                if execution is not None:
+                    execution.close()
+                self._pass_on(item, _UNREADABLE_DELAY_MS, "its turn failed")
+                turned = None
             if turned is not None:
                 turns.append(turned)
         general: list[Finished] = []
@@ -237,10 +247,16 @@ class Dispatcher:
         """The short way round: outcomes go straight into the next turn of a live execution."""
         own, others = _split(outcomes, execution)
         general.extend(others)
-        if own:
+        if not own:
+            self._cache.keep(execution)
+            return []
+        try:
             return [self._advance(execution, (), own, None, None)]
-        self._cache.keep(execution)
-        return []
+        except Exception:  # as above: the general way will try it again, and count
+            _log.exception("the turn of instance %r failed", execution.started.instance_id)
+            execution.close()
+            general.extend(own)
+            return []
 
     def _advance(
         self,
