@@ -10,12 +10,15 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, overload
+
+from attrs import frozen
 
 from ._clock import monotonic
 from ._core import limits, payloads
 from ._core.actions import Action
 from ._core.commit import ExecutionStatus, Outgoing
+from ._core.durations import Duration, duration_ms
 from ._core.events import (
     Event,
     ExternalEvent,
@@ -28,9 +31,9 @@ from ._core.messages import Deliver, StartOrchestration
 from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
 from ._core.versions import Version
 from .errors import OrchestrationFailed as OrchestrationFailedError
-from .errors import WaitTimeout
+from .errors import InstanceAlreadyExists, InvalidInput, WaitTimeout
 from .providers.contract import HistoryRequest, InstanceInfo, Provider, UnreadableHistory
-from .providers.sql import SqlProvider
+from .providers.opening import Database, open_provider
 
 
 T = TypeVar("T")
@@ -43,6 +46,19 @@ _LOOK_AGAIN = 2.0
 DEFAULT_TIMEOUT = 30.0
 
 
+#: What to do about an id that exists.
+IfExists: TypeAlias = Literal["reject", "use_existing"]
+
+
+@frozen
+class Start:
+    """What became of a start."""
+
+    instance_id: str
+    #: False: an instance of this id exists already, and was left as it is.
+    is_new: bool
+
+
 class Client:
     """
     Talks to instances through their database. Thread-safe.
@@ -52,9 +68,8 @@ class Client:
             closed with the client; one that is passed in is not.
     """
 
-    def __init__(self, database: object) -> None:
-        self._owns_provider = not _is_provider(database)
-        self._provider: Provider = SqlProvider(database) if self._owns_provider else database  # type: ignore[assignment]
+    def __init__(self, database: Database) -> None:
+        self._provider, self._owns_provider = open_provider(database)
         if self._owns_provider:
             self._provider.initialize()
 
@@ -82,8 +97,9 @@ class Client:
         input: InputT,
         *,
         version: str | None = None,
+        if_exists: IfExists = "use_existing",
         connection: object = None,
-    ) -> None: ...
+    ) -> Start: ...
     @overload
     def start_orchestration(
         self,
@@ -92,8 +108,9 @@ class Client:
         input: object = None,
         *,
         version: str | None = None,
+        if_exists: IfExists = "use_existing",
         connection: object = None,
-    ) -> None: ...
+    ) -> Start: ...
     def start_orchestration(
         self,
         instance_id: str,
@@ -101,30 +118,43 @@ class Client:
         input: object = None,
         *,
         version: str | None = None,
+        if_exists: IfExists = "use_existing",
         connection: object = None,
-    ) -> None:
+    ) -> Start:
         """
         Start *orchestration* (a function or its registered name) as *instance_id*.
 
-        If the id exists already, nothing happens.
+        Returns whether the instance is a new one. If the id exists already, running or ended, nothing
+        happens to it.
 
         Args:
             version: Run exactly this version; by default the registry of the runtime decides.
+
+            if_exists: ``"reject"`` raises if the id exists; ``"use_existing"`` returns ``is_new=False``.
 
             connection: A SQLAlchemy Connection or Session: start when its transaction commits.
 
         Raises:
             InvalidInput: If id, name or version are no good.
 
+            InstanceAlreadyExists: If the id exists, and *if_exists* is ``"reject"``.
+
             PayloadError: If *input* cannot be turned into JSON.
         """
+        if if_exists not in ("reject", "use_existing"):
+            msg = f"if_exists is {if_exists!r}: use 'reject' or 'use_existing'."
+            raise InvalidInput(msg)
         limits.check_instance_id(instance_id)
         name = registered_name(orchestration)
         limits.check_name("orchestration name", name)
         if version is not None:
             Version.parse(version)
         text = payloads.encode(input, where=f"input of orchestration {name!r}")
-        self._send(StartOrchestration(instance_id, name, text, version), connection)
+        message = StartOrchestration(instance_id, name, text, version)
+        (is_new,) = self._provider.start_instances([message], connection=connection)
+        if if_exists == "reject" and not is_new:
+            raise InstanceAlreadyExists(instance_id)
+        return Start(instance_id, is_new)
 
     def raise_event(self, instance_id: str, name: str, data: object = None, *, connection: object = None) -> None:
         """
@@ -153,7 +183,7 @@ class Client:
         limits.check_instance_id(instance_id)
         self._send(Deliver(instance_id, None, OrchestrationCancelRequested(0, 0, reason)), connection)
 
-    def _send(self, message: StartOrchestration | Deliver, connection: object) -> None:
+    def _send(self, message: Deliver, connection: object) -> None:
         self._provider.enqueue((Outgoing(message),), connection=connection)
 
     # Asking
@@ -191,12 +221,12 @@ class Client:
 
     # Waiting
 
-    def wait_for_orchestration(self, instance_id: str, timeout: float = DEFAULT_TIMEOUT) -> Completed | Failed:
+    def wait_for_orchestration(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT) -> Completed | Failed:
         """
         Wait until the instance has ended, and return how. An instance that is not there yet is waited for.
 
         Args:
-            timeout: Seconds.
+            timeout: A timedelta, or seconds.
 
         Raises:
             WaitTimeout: If it has not ended in time.
@@ -206,15 +236,14 @@ class Client:
             status = self.get_orchestration_status(instance_id)
             return status if isinstance(status, Completed | Failed) else None
 
-        return self._wait(instance_id, timeout, "end", ended)
+        status: Completed | Failed = self._wait(instance_id, timeout, "end", ended)
+        return status
 
     @overload
-    def wait_for_result(self, instance_id: str, timeout: float = DEFAULT_TIMEOUT) -> Any: ...
+    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT) -> Any: ...
     @overload
-    def wait_for_result(self, instance_id: str, timeout: float = DEFAULT_TIMEOUT, type: type[T] = ...) -> T: ...
-    def wait_for_result(
-        self, instance_id: str, timeout: float = DEFAULT_TIMEOUT, type: type[Any] | None = None
-    ) -> Any:
+    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[T] = ...) -> T: ...
+    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[Any] | None = None) -> Any:
         """
         Wait until the instance has ended, and return its output, as *type* if given.
 
@@ -234,7 +263,7 @@ class Client:
         return payloads.decode(payloads.encode(status.output, where=where), type, where=where)
 
     def wait_for_status_change(
-        self, instance_id: str, last_seen_version: int, timeout: float = DEFAULT_TIMEOUT
+        self, instance_id: str, last_seen_version: int, timeout: Duration = DEFAULT_TIMEOUT
     ) -> OrchestrationStatus:
         """
         Wait until the custom status is newer than *last_seen_version*, or the instance has ended.
@@ -250,12 +279,16 @@ class Client:
             is_news = isinstance(status, Completed | Failed) or status.custom_status_version > last_seen_version
             return status if is_news else None
 
-        return self._wait(instance_id, timeout, f"change its status after version {last_seen_version}", changed)
+        status: OrchestrationStatus = self._wait(
+            instance_id, timeout, f"change its status after version {last_seen_version}", changed
+        )
+        return status
 
-    def _wait(self, instance_id: str, timeout: float, what: str, look: Callable[[], T | None]) -> T:
+    def _wait(self, instance_id: str, timeout: Duration, what: str, look: Callable[[], T | None]) -> T:
         """Return what *look* finds, as soon as it finds anything."""
         limits.check_instance_id(instance_id)
-        deadline = monotonic() + timeout
+        seconds = duration_ms(timeout, what="timeout") / 1000
+        deadline = monotonic() + seconds
         changed = threading.Event()
         with self._provider.wakeups.on_instance(instance_id, changed.set):
             while True:
@@ -265,7 +298,7 @@ class Client:
                 left = deadline - monotonic()
                 if left <= 0:
                     msg = (
-                        f"instance {instance_id!r} did not {what} within {timeout} s. It may still do so; if it never"
+                        f"instance {instance_id!r} did not {what} within {seconds:g} s. It may still do so; if it never"
                         " gets anywhere, check that a runtime is running on this database, and its log."
                     )
                     raise WaitTimeout(msg)
@@ -289,7 +322,7 @@ class Client:
         return {key: _decode_kv(entries[key].value, key, None) for key in sorted(entries)}
 
     def wait_for_kv_value(
-        self, instance_id: str, key: str, timeout: float = DEFAULT_TIMEOUT, type: type[Any] | None = None
+        self, instance_id: str, key: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[Any] | None = None
     ) -> Any:
         """
         Wait until *key* exists, and return its value.
@@ -305,7 +338,3 @@ class Client:
 
 def _decode_kv(text: str, key: str, type_: object) -> Any:
     return payloads.decode(text, Any if type_ is None else type_, where=f"key-value {key!r}")
-
-
-def _is_provider(database: object) -> bool:
-    return hasattr(database, "commit_turns")

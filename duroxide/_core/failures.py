@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import builtins
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
@@ -30,8 +30,9 @@ def exception_for(details: ErrorDetails, exceptions: ExceptionTypes, *, is_activ
     """Return the exception that code meets where it waits for what failed."""
     base = ActivityFailed if is_activity else SubOrchestrationFailed
     original = _original(details.type, exceptions)
-    combine: Callable[[type[RemoteFailure], type[Exception]], type[RemoteFailure]] = _combined
-    return (combine(base, original) if original is not None else base)(details)
+    if original is None:
+        return base(details)
+    return _combined(base, original)(details)  # type: ignore[arg-type]  # mypy takes Exception for unhashable
 
 
 def _original(name: str | None, exceptions: ExceptionTypes) -> type[Exception] | None:

@@ -70,9 +70,7 @@ class Turned:
 class Dispatcher:
     """Runs the turns of one runtime, in one thread."""
 
-    def __init__(
-        self, provider: Provider, registry: Registry, options: RuntimeOptions, *, runtime_id: str
-    ) -> None:
+    def __init__(self, provider: Provider, registry: Registry, options: RuntimeOptions, *, runtime_id: str) -> None:
         self._provider = provider
         self._registry = registry
         self._options = options
@@ -312,9 +310,7 @@ class Dispatcher:
             self._not_registered(item, f"{message.name!r}{version}")
             return None
         version, info = resolved
-        started = begin(
-            message, version, timestamp_ms=self._provider.now_ms(), duroxide_version=__version__
-        )
+        started = begin(message, version, timestamp_ms=self._provider.now_ms(), duroxide_version=__version__)
         incarnation = item.incarnation or new_incarnation()
         return Execution(self._executor(info.fn, started), incarnation=incarnation, is_new=True)
 

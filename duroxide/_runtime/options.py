@@ -62,7 +62,9 @@ class RuntimeOptions:
     #: How long an activity that was cancelled may go on before its slot is given to another.
     activity_cancellation_grace_period: timedelta = field(default=timedelta(seconds=10), converter=_duration)
     #: How often a running activity is checked for having been cancelled by another process.
-    cancellation_poll_interval: timedelta = field(default=timedelta(seconds=2), converter=_duration, validator=_positive)
+    cancellation_poll_interval: timedelta = field(
+        default=timedelta(seconds=2), converter=_duration, validator=_positive
+    )
 
     #: How long to wait for running activities at shutdown (10 s is what container platforms give).
     shutdown_timeout: timedelta = field(default=timedelta(seconds=8), converter=_duration)

@@ -11,9 +11,9 @@ from .._core.context import GET_KV_VALUE
 from .._core.functions import FunctionInfo, inspect_activity
 from .._core.registry import Registry
 from ..client import Client
-from ..errors import InvalidInput, ProviderError
+from ..errors import ProviderError
 from ..providers.contract import Provider, Release
-from ..providers.sql import SqlProvider
+from ..providers.opening import Database, open_provider
 from ..providers.wakeups import Subscription
 from .activities import ActivityWorker
 from .activity_context import ActivityContext
@@ -56,12 +56,8 @@ class Runtime:
         options: See `RuntimeOptions`.
     """
 
-    def __init__(self, database: object, registry: Registry, options: RuntimeOptions | None = None) -> None:
-        if not isinstance(registry, Registry):
-            msg = f"the registry of a Runtime is {registry!r}: pass a duroxide.Registry with the functions to run."
-            raise InvalidInput(msg)
-        self._owns_provider = not hasattr(database, "commit_turns")
-        self._provider: Provider = SqlProvider(database) if self._owns_provider else database  # type: ignore[assignment]
+    def __init__(self, database: Database, registry: Registry, options: RuntimeOptions | None = None) -> None:
+        self._provider, self._owns_provider = open_provider(database)
         self._registry = registry
         self._options = options or RuntimeOptions()
         self._id = self._options.worker_node_id or f"runtime-{new_token()[:12]}"
@@ -170,5 +166,3 @@ class Runtime:
 
     def _find_activity(self, name: str) -> FunctionInfo | None:
         return self._registry.activities.resolve(name) or _BUILT_IN.get(name)
-
-

@@ -28,7 +28,7 @@ from attrs import field, frozen
 
 from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, InstanceLock, Outgoing, TurnCommit
 from .._core.events import Event, KvEntry, Parent
-from .._core.messages import ActivityExecute, Message
+from .._core.messages import ActivityExecute, Message, StartOrchestration
 from .._core.versions import VersionRange
 from .wakeups import Wakeups
 
@@ -191,6 +191,15 @@ class Provider(Protocol):
 
         With *connection* (a SQLAlchemy Connection or Session of the same database) they are written in
         the caller's transaction, and wake nobody before it commits.
+        """
+        ...
+
+    def start_instances(self, messages: Sequence[StartOrchestration], *, connection: Any = None) -> Sequence[bool]:
+        """
+        Enqueue start messages for ids that are free; return for each whether its was.
+
+        An id is taken by an instance, or by a start message that is waiting; nothing is written for it. Of several that
+        start one id at the same time, one succeeds. *connection* as for `enqueue`.
         """
         ...
 

@@ -105,7 +105,7 @@ def activity(
     return ActivityExecute(key, "charge", "null", "fulfil", "1.0.0", session_id=session_id, tag=tag)
 
 
-def lock_of(work: ActivityExecute, token: str = "token") -> ActivityLock:
+def lock_of(work: ActivityExecute, token: str = "token") -> ActivityLock:  # noqa: S107  # not a password
     """A lock on *work*."""
     return ActivityLock(work.key, token)
 

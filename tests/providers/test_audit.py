@@ -66,7 +66,6 @@ def event_row(instance_id: str, event_id: int, event_type: str, data: str = "{}"
     return insert(history).values(**key, event_type=event_type, timestamp_ms=NOW, data=data)
 
 
-
 DAMAGES: dict[str, tuple[list[Executable], list[tuple[str, str, int | None]]]] = {
     "activity lost": ([delete(worker_queue)], [("activity_lost", "a", 2)]),
     "activity of an ended execution": ([work_row("b", 1)], [("activity_unwanted", "b", 1)]),
@@ -81,8 +80,10 @@ DAMAGES: dict[str, tuple[list[Executable], list[tuple[str, str, int | None]]]] =
         [("child_lost", "a", 4)],
     ),
     "history with a gap": (
-        [event_row("a", 6, "QueueSubscribed", '{"name":"q"}'), update(instances).values(last_event_id=6)
-         .where(instances.c.instance_id == "a")],
+        [
+            event_row("a", 6, "QueueSubscribed", '{"name":"q"}'),
+            update(instances).values(last_event_id=6).where(instances.c.instance_id == "a"),
+        ],
         [("history_gap", "a", 6)],
     ),
     "wrong last event": (

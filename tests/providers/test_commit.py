@@ -407,7 +407,12 @@ class TestReadHistories:
         must_commit(provider, turn, first_turn("b"))
         must_commit(provider, next_turn(turn, scheduled(2)))
         answers = provider.read_histories(
-            [HistoryRequest("a", after_event_id=1), HistoryRequest("nobody"), HistoryRequest("b"), HistoryRequest("a", 9)]
+            [
+                HistoryRequest("a", after_event_id=1),
+                HistoryRequest("nobody"),
+                HistoryRequest("b"),
+                HistoryRequest("a", 9),
+            ]
         )
 
         assert [[scheduled(2)], [], [started("b")], []] == list(answers)

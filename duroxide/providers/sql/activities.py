@@ -55,7 +55,7 @@ _LOCK = Query(
 )
 _ACK = Query(
     f"DELETE FROM {{worker_queue}} WHERE {_IS_LISTED} AND visible_at_ms > :now_ms"
-    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",
+    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",  # noqa: S608  # constants
     _LOCK_COLUMNS,
 )
 _RELEASE = Bulk(
@@ -71,16 +71,16 @@ _RELEASE = Bulk(
 )
 _RENEW = Query(
     f"UPDATE {{worker_queue}} SET visible_at_ms = :locked_until_ms WHERE {_IS_LISTED} AND visible_at_ms > :now_ms"
-    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",
+    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",  # noqa: S608  # constants
     _LOCK_COLUMNS,
 )
 _HELD = Query(
-    f"SELECT instance_id, execution_id, activity_id, lock_token FROM {{worker_queue}} WHERE {_IS_LISTED}",
+    f"SELECT instance_id, execution_id, activity_id, lock_token FROM {{worker_queue}} WHERE {_IS_LISTED}",  # noqa: S608  # constants
     _LOCK_COLUMNS,
 )
 _HOLD = Query(
     f"SELECT instance_id, execution_id, activity_id, lock_token FROM {{worker_queue}} WHERE {_IS_LISTED}"
-    " AND visible_at_ms > :now_ms ORDER BY instance_id, execution_id, activity_id {for_update}",
+    " AND visible_at_ms > :now_ms ORDER BY instance_id, execution_id, activity_id {for_update}",  # noqa: S608  # constants
     _LOCK_COLUMNS,
 )
 

@@ -147,14 +147,15 @@ class Database:
         with self._translated(operation):
             return self._retried(lambda: self._read_once(work, use))
 
-    def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], None]) -> None:
+    def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], ResultT]) -> ResultT:
         """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
         with self._translated(operation):
             transaction = Transaction(connection, self.dialect, self.now_ms())
-            work(transaction)
+            result = work(transaction)
             if payload := transaction.payload():
                 # Not under our own name: our listener too must hear of it, as we cannot see the commit.
                 self.dialect.notify(connection, f":{payload}")
+        return result
 
     def notify(self, payload: str) -> None:
         """Send *payload* as a notification of its own."""

@@ -99,6 +99,10 @@ class Dialect(Protocol):
         """Keep every other process from changing the schema until the transaction ends."""
         ...
 
+    def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
+        """Keep others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
+        ...
+
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return the database's own time; None where it has none, being in this process."""
         ...
@@ -134,7 +138,7 @@ class SqliteDialect:
 
     def __init__(self) -> None:
         self._words = {name: table.name for name, table in TABLES.items()}
-        self._words |= {"for_update": "", "skip_locked": "", "nobody_else_claims": "TRUE"}
+        self._words |= {"for_update": "", "skip_locked": "", "nobody_else_claims": "TRUE", "indexes_only_from_here": ""}
         self._texts: dict[Bulk | Query, str] = {}
 
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
@@ -184,6 +188,9 @@ class SqliteDialect:
         """Do nothing: other processes look at ``PRAGMA data_version``."""
 
     def guard_schema(self, connection: Connection) -> None:
+        """Do nothing: the write lock keeps everybody else out."""
+
+    def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
         """Do nothing: the write lock keeps everybody else out."""
 
     def database_now_ms(self, connection: Connection) -> int | None:
@@ -240,6 +247,10 @@ class PostgresDialect:
         self._words |= {
             "for_update": "FOR UPDATE",
             "skip_locked": "FOR UPDATE OF w SKIP LOCKED",
+            # For the rest of the transaction: a queue that has just grown has no statistics, and would be read whole.
+            "indexes_only_from_here": ", set_config('enable_seqscan', 'off', true)",
+            # Not SKIP LOCKED on the messages: two fetchers that each hold a message of one instance, and both want
+            # all of them, would wait for each other.
             "nobody_else_claims": f"pg_try_advisory_xact_lock(hashtextextended(c.instance_id, {seed}))",
         }
         self._texts: dict[Bulk | Query, str] = {}
@@ -270,7 +281,9 @@ class PostgresDialect:
                 for step in steps:
                     cursor = driver.cursor()
                     cursors.append(cursor)
-                    cursor.execute(self._bulk_text(step.bulk), postgres_arrays(step.bulk.columns, step.rows), prepare=False)
+                    cursor.execute(
+                        self._bulk_text(step.bulk), postgres_arrays(step.bulk.columns, step.rows), prepare=False
+                    )
         except Exception as error:
             if self.is_conflict(error):
                 raise Conflict(str(error)) from error
@@ -295,6 +308,13 @@ class PostgresDialect:
     def guard_schema(self, connection: Connection) -> None:
         """Wait for the schema's lock, which ends with the transaction."""
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (0x6475726F, self._guard & 0x7FFFFFFF))
+
+    def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
+        """Take a lock for each id; other numbers than those of `nobody_else_claims`, which is for another purpose."""
+        connection.exec_driver_sql(
+            "SELECT pg_advisory_xact_lock(hashtextextended(id, %s)) FROM unnest(%s::text[]) AS id",
+            (~self._guard, list(instance_ids)),
+        )
 
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return the time of the server."""

@@ -30,7 +30,7 @@ _log = logging.getLogger("duroxide.provider")
 _LOOK_AHEAD = 4
 
 _CANDIDATES = """
-    SELECT c.instance_id FROM (
+    SELECT c.instance_id {indexes_only_from_here} FROM (
         SELECT v.instance_id, MIN(v.visible_at_ms) AS since_ms, MIN(v.id) AS first_id FROM (
             SELECT q.instance_id, q.visible_at_ms, q.id FROM {orchestrator_queue} AS q
             WHERE q.visible_at_ms <= :now_ms AND NOT EXISTS (
@@ -104,9 +104,21 @@ _PUT_BACK = Query(
     """,
     "instance_id text, token text, visible_at_ms bigint, uncounted bigint",
 )
+_START = Query(
+    f"""
+    INSERT INTO {{orchestrator_queue}} (instance_id, execution_id, kind, data, visible_at_ms, attempt_count)
+    SELECT k.p_instance_id, 1, '{START_KIND}', k.p_data, :now_ms, 0 FROM {{keys}}
+    WHERE NOT EXISTS (SELECT 1 FROM {{instances}} AS i WHERE i.instance_id = k.p_instance_id)
+    AND NOT EXISTS (
+        SELECT 1 FROM {{orchestrator_queue}} AS q WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}'
+    )
+    RETURNING instance_id
+    """,
+    "instance_id text, data text",
+)
 _WAITING = Query(
-    "SELECT 1 FROM {orchestrator_queue} AS q"
-    " WHERE q.instance_id IN (SELECT k.p_instance_id FROM {keys}) AND q.visible_at_ms <= :now_ms LIMIT 1",
+    "SELECT 1 FROM {keys} WHERE (SELECT q.id FROM {orchestrator_queue} AS q"
+    " WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms <= :now_ms LIMIT 1) IS NOT NULL LIMIT 1",
     "instance_id text",
 )
 
@@ -131,6 +143,20 @@ def enqueue(transaction: Transaction, messages: Sequence[Outgoing]) -> None:
     transaction.many(INSERT_MESSAGES, rows)
 
 
+def start(transaction: Transaction, messages: Sequence[StartOrchestration]) -> Sequence[bool]:
+    """Add start messages for ids that are free; return for each whether its was."""
+    first: dict[str, StartOrchestration] = {}
+    for message in messages:
+        first.setdefault(message.instance_id, message)
+    # Two that start the same id at the same time would not see each other.
+    transaction.dialect.claim_ids(transaction.connection, sorted(first))
+    keys = [(instance_id, encode_message(message)) for instance_id, message in first.items()]
+    started = {row[0] for row in transaction.query(_START, keys, now_ms=transaction.now_ms)}
+    if started:
+        transaction.leave_message(transaction.now_ms)
+    return [message.instance_id in started and first[message.instance_id] is message for message in messages]
+
+
 def tell_of_waiting_messages(transaction: Transaction, instances: Sequence[Values]) -> None:
     """
     Note whether one of *instances*, whose locks were given back, has messages waiting.
@@ -146,10 +172,10 @@ def fetch(
 ) -> Sequence[OrchestrationItem]:
     """Lock up to *limit* instances with visible messages, and return them with those messages."""
     candidates = _candidates(transaction, limit, replayable)
-    now_ms = transaction.now_ms
+    now_ms, token = transaction.now_ms, new_token()
     locked = transaction.query(
         _LOCK,
-        [(instance_id, new_token()) for instance_id in candidates],
+        [(instance_id, f"{token}-{number}") for number, instance_id in enumerate(candidates)],
         now_ms=now_ms,
         locked_until_ms=now_ms + lock_ms,
     )

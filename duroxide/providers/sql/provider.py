@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import StaticPool
@@ -18,6 +18,7 @@ from sqlalchemy.pool import StaticPool
 from ..._clock import Clock
 from ..._core.commit import ActivityLock, CommitResult, InstanceLock, Outgoing, TurnCommit
 from ..._core.events import Event, KvEntry
+from ..._core.messages import StartOrchestration
 from ..._core.versions import VersionRange
 from ...errors import InvalidInput
 from ..contract import (
@@ -33,13 +34,15 @@ from ..contract import (
 )
 from . import activities, orchestrations, reads, sessions
 from .audit import Violation, audit
-from .database import Database
+from .database import Database, Transaction
 from .dialects import Dialect, PostgresDialect, SqliteDialect, Use
 from .migrate import migrate
 from .shared import SharedDatabase, shared_database
 from .turns import commit_turns
 from .watcher import DataVersionEar, NotificationEar, Watcher
 
+
+ResultT = TypeVar("ResultT")
 
 #: Milliseconds that SQLite waits for another process to finish writing, before we try again.
 BUSY_TIMEOUT_MS = 60_000
@@ -131,16 +134,25 @@ class SqlProvider:
 
     def enqueue(self, messages: Sequence[Outgoing], *, connection: Any = None) -> None:
         """Add messages to the orchestrator queue; with *connection*, in the caller's transaction."""
-        if not messages:
-            return
+        if messages:
+            self._send("enqueue", lambda transaction: orchestrations.enqueue(transaction, messages), connection)
+
+    def start_instances(self, messages: Sequence[StartOrchestration], *, connection: Any = None) -> Sequence[bool]:
+        """Add start messages for ids that are free; return for each whether its was."""
+        return self._send(
+            "start_instances", lambda transaction: orchestrations.start(transaction, messages), connection
+        )
+
+    def _send(self, operation: str, work: Callable[[Transaction], ResultT], connection: Any) -> ResultT:
+        """Run *work* in a transaction of our own, or in the caller's."""
         if connection is None:
-            self._database.write("enqueue", lambda transaction: orchestrations.enqueue(transaction, messages))
-            return
+            return self._database.write(operation, work)
         theirs = self._checked(connection)
-        self._database.write_with("enqueue", theirs, lambda transaction: orchestrations.enqueue(transaction, messages))
+        result = self._database.write_with(operation, theirs, work)
         if self._database.dialect.single_writer:
             # The event comes just before the commit, too early to wake anybody: the watcher looks for what follows it.
             event.listen(theirs, "commit", lambda _: self._shared.hurry.set(), once=True)
+        return result
 
     def fetch_orchestration_items(
         self, limit: int, lock_ms: int, *, replayable: VersionRange | None = None

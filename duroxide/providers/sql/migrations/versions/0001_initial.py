@@ -24,7 +24,9 @@ _QueueId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade(schema: str | None) -> None:
     """Create all tables and indexes."""
     _create_instances(schema)
+    _create_histories(schema)
     _create_queues(schema)
+    _create_worker_queue(schema)
     _create_indexes(schema)
 
 
@@ -68,6 +70,10 @@ def _create_instances(schema: str | None) -> None:
         sqlite_with_rowid=False,
         postgresql_with=_IN_PLACE,
     )
+
+
+def _create_histories(schema: str | None) -> None:
+    """What grows."""
     op.create_table(
         "duroxide_history",
         sa.Column("instance_id", sa.Text(), nullable=False, autoincrement=False),
@@ -120,6 +126,10 @@ def _create_queues(schema: str | None) -> None:
         schema=schema,
         postgresql_with=_CHURN,
     )
+
+
+def _create_worker_queue(schema: str | None) -> None:
+    """Activities, and who has them."""
     op.create_table(
         "duroxide_worker_queue",
         sa.Column("instance_id", sa.Text(), nullable=False, autoincrement=False),
