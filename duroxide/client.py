@@ -22,6 +22,7 @@ from ._core.durations import Duration, duration_ms
 from ._core.events import (
     Event,
     ExternalEvent,
+    KvEntry,
     OrchestrationCancelRequested,
     OrchestrationFailed,
     QueueEventDelivered,
@@ -232,11 +233,11 @@ class Client:
             WaitTimeout: If it has not ended in time.
         """
 
-        def ended() -> Completed | Failed | None:
-            status = self.get_orchestration_status(instance_id)
-            return status if isinstance(status, Completed | Failed) else None
+        def look() -> OrchestrationStatus:
+            return self.get_orchestration_status(instance_id)
 
-        status: Completed | Failed = self._wait(instance_id, timeout, "end", ended)
+        status = self._wait(instance_id, timeout, "end", look, lambda seen: isinstance(seen, Completed | Failed))
+        assert isinstance(status, Completed | Failed), "that was waited for"
         return status
 
     @overload
@@ -272,29 +273,29 @@ class Client:
             WaitTimeout: If neither happens within *timeout* seconds.
         """
 
-        def changed() -> OrchestrationStatus | None:
-            status = self.get_orchestration_status(instance_id)
-            if isinstance(status, NotFound):
-                return None
-            is_news = isinstance(status, Completed | Failed) or status.custom_status_version > last_seen_version
-            return status if is_news else None
+        def is_news(seen: OrchestrationStatus) -> bool:
+            if isinstance(seen, Running):
+                return seen.custom_status_version > last_seen_version
+            return not isinstance(seen, NotFound)
 
-        status: OrchestrationStatus = self._wait(
-            instance_id, timeout, f"change its status after version {last_seen_version}", changed
-        )
-        return status
+        def look() -> OrchestrationStatus:
+            return self.get_orchestration_status(instance_id)
 
-    def _wait(self, instance_id: str, timeout: Duration, what: str, look: Callable[[], T | None]) -> T:
-        """Return what *look* finds, as soon as it finds anything."""
+        return self._wait(instance_id, timeout, f"change its status after version {last_seen_version}", look, is_news)
+
+    def _wait(
+        self, instance_id: str, timeout: Duration, what: str, look: Callable[[], T], enough: Callable[[T], bool]
+    ) -> T:
+        """Return what *look* sees, as soon as that is *enough*."""
         limits.check_instance_id(instance_id)
         seconds = duration_ms(timeout, what="timeout") / 1000
         deadline = monotonic() + seconds
         changed = threading.Event()
         with self._provider.wakeups.on_instance(instance_id, changed.set):
             while True:
-                found = look()
-                if found is not None:
-                    return found
+                seen = look()
+                if enough(seen):
+                    return seen
                 left = deadline - monotonic()
                 if left <= 0:
                     msg = (
@@ -330,9 +331,11 @@ class Client:
         Raises:
             WaitTimeout: If it does not exist within *timeout* seconds.
         """
-        entry = self._wait(
-            instance_id, timeout, f"set key {key!r}", lambda: self._provider.get_kv_value(instance_id, key)
-        )
+        def look() -> KvEntry | None:
+            return self._provider.get_kv_value(instance_id, key)
+
+        entry = self._wait(instance_id, timeout, f"set key {key!r}", look, lambda seen: seen is not None)
+        assert entry is not None, "that was waited for"
         return _decode_kv(entry.value, key, type)
 
 

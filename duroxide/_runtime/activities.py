@@ -42,6 +42,9 @@ _QUEUE_AHEAD = 0.002
 #: … and for this many activities at most.
 _MOST_AHEAD = 512
 
+#: How long the event loop may take to end at shutdown, in seconds; only one that is blocked takes any time.
+_LOOP_ENDS_WITHIN = 1.0
+
 
 @frozen
 class Finished:
@@ -62,6 +65,8 @@ class RunningActivity:
     started_at: float | None = None
     cancelled_at: float | None = None
     is_abandoned: bool = False
+    #: Given back before it began: it must not begin any more.
+    is_withdrawn: bool = False
 
 
 class ActivityWorker:
@@ -110,6 +115,7 @@ class ActivityWorker:
         self._is_stopping = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread: threading.Thread | None = None
         self._fetcher = threading.Thread(target=self._fetch_loop, name=f"duroxide-fetch-{worker_id[-6:]}", daemon=True)
 
     # Life
@@ -132,11 +138,19 @@ class ActivityWorker:
         if self._fetcher.is_alive():
             self._fetcher.join()
         self._threads.take_back()
+        waiting = self.withdraw()
+        self._threads.stop()
+        return waiting
+
+    def withdraw(self) -> list[RunningActivity]:
+        """Take away what is held but has not begun, and return it."""
         with self._mutex:
             waiting = [each for each in self._running.values() if each.started_at is None]
             for each in waiting:
+                each.is_withdrawn = True
                 del self._running[each.lock.key]
-        self._threads.stop()
+            if not self._running:
+                self._idle.notify_all()
         return waiting
 
     def wait_idle(self, timeout: float) -> bool:
@@ -147,8 +161,9 @@ class ActivityWorker:
     def close(self, timeout: float) -> None:
         """End the threads, waiting up to *timeout* seconds for them."""
         self._threads.join(timeout)
-        if self._loop is not None:
+        if self._loop is not None and self._loop_thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop_thread.join(max(timeout, _LOOP_ENDS_WITHIN))
 
     # Claiming: activities that a turn schedules, for this runtime to run at once
 
@@ -270,13 +285,21 @@ class ActivityWorker:
             running.work, worker_id=self._worker_id, cancellation=running.cancellation, client=self._client
         )
 
+    def _starts(self, running: RunningActivity) -> bool:
+        """Whether *running* may begin, which it then does."""
+        with self._mutex:
+            if running.is_withdrawn:
+                return False
+            running.started_at = monotonic()
+            return True
+
     def _run(self, info: FunctionInfo, running: RunningActivity) -> None:
-        running.started_at = monotonic()
-        self._end(running, invoke(info, running.work, self._context(running)))
+        if self._starts(running):
+            self._end(running, invoke(info, running.work, self._context(running)))
 
     async def _run_async(self, info: FunctionInfo, running: RunningActivity) -> None:
-        running.started_at = monotonic()
-        self._end(running, await invoke_async(info, running.work, self._context(running)))
+        if self._starts(running):
+            self._end(running, await invoke_async(info, running.work, self._context(running)))
 
     def _submit(self, executor: Executor, info: FunctionInfo, running: RunningActivity) -> None:
         """Run on the user's executor; only one of threads shares this process's memory."""
@@ -303,9 +326,10 @@ class ActivityWorker:
             if running.is_abandoned:
                 self._abandoned -= 1
             free = self._free_slots()
+            # Under the mutex: whoever sees that nothing runs any more must find the outcome in the inbox.
+            self._finished(Finished(running.lock, outcome))
             if self._is_stopping and not self._running:
                 self._idle.notify_all()
-        self._finished(Finished(running.lock, outcome))
         # Short work is fetched in larger portions, long work as soon as there is a slot.
         if self._is_behind and free >= (1 if self._mean > _QUEUE_AHEAD else self._options.worker_concurrency // 2):
             self.notice()
@@ -314,8 +338,8 @@ class ActivityWorker:
         with self._mutex:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=self._loop.run_forever, name="duroxide-asyncio", daemon=True)
-                thread.start()
+                self._loop_thread = threading.Thread(target=_run_loop, args=(self._loop,), name="duroxide-asyncio", daemon=True)
+                self._loop_thread.start()
             return self._loop
 
     # Leases and cancellation
@@ -351,6 +375,18 @@ class ActivityWorker:
             extra={"action": "activity_abandoned", "instance_id": running.work.key.instance_id},
         )
         self._threads.replace_one()
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Run *loop* until it is stopped; what is still in it then is cancelled, since nobody waits for it any more."""
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    finally:
+        loop.close()
 
 
 def _poisoned(item: ActivityItem, max_attempts: int) -> ActivityOutcome:

@@ -45,13 +45,17 @@ from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
 from .intake import Batch, consume, poison, sort_messages
 from .options import RuntimeOptions, milliseconds
+from .returns import Returns
 
 
 _log = logging.getLogger("duroxide.runtime")
 _orchestration_log = logging.getLogger("duroxide.orchestrations")
 
-#: How long to leave alone what cannot be read, in milliseconds.
+#: How long to leave alone what cannot be read, run or written, in milliseconds.
 _UNREADABLE_DELAY_MS = 1000
+
+#: How long the thread may take to end after the time-out of a shutdown, in seconds.
+_LAST_WORDS = 1.0
 
 #: After a failure of the store that its own retries did not get over, in seconds.
 _PAUSE_AFTER_FAILURE = 0.05
@@ -65,6 +69,8 @@ class Turned:
     execution: Execution | None
     item: OrchestrationItem | None = None
     finished: list[Finished] = field(factory=list)
+    #: Whether its fate is known and dealt with.
+    is_over: bool = False
 
 
 class Dispatcher:
@@ -81,14 +87,19 @@ class Dispatcher:
         )
         self._cache = ExecutionCache(options.cache_size)
         self._inbox: deque[Finished] = deque()
+        self._returns = Returns(provider)
         self._wake = threading.Event()
-        self._has_messages = True
+        #: Whether this runtime runs orchestrations, or just stores the outcomes of activities.
+        self._takes_messages = options.orchestration_concurrency > 0
+        self._has_messages = self._takes_messages
         #: When the earliest message becomes visible, in milliseconds since the epoch.
         self._due_ms: int | None = None
         self._is_due_known = False
         self._due_lock = threading.Lock()
         self._next_poll = 0.0
         self._is_stopping = False
+        self._stopping = threading.Event()
+        self._stop_by = 0.0
         self._held: tuple[OrchestrationItem, ...] = ()
         self.worker: ActivityWorker
         self._thread = threading.Thread(target=self._loop, name=f"duroxide-dispatch-{runtime_id[-6:]}", daemon=True)
@@ -101,10 +112,16 @@ class Dispatcher:
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
-        """End after the round that is under way, and after what is in the inbox; return whether it has."""
+        """
+        End after the round that is under way, and after what is in the inbox; return whether it has.
+
+        What cannot be stored within *timeout* seconds is given back.
+        """
+        self._stop_by = monotonic() + timeout
         self._is_stopping = True
+        self._stopping.set()
         self._wake.set()
-        self._thread.join(timeout)
+        self._thread.join(timeout + _LAST_WORDS)
         return not self._thread.is_alive()
 
     def take(self, finished: Finished) -> None:
@@ -134,7 +151,7 @@ class Dispatcher:
 
     def _loop(self) -> None:
         failures = 0
-        while not (self._is_stopping and not self._inbox):
+        while not (self._is_stopping and (not self._inbox or monotonic() >= self._stop_by)):
             try:
                 self._wait()
                 self._round()
@@ -145,9 +162,11 @@ class Dispatcher:
                 _log.warning("a round failed, next try in %.2f s", pause, exc_info=True)
                 self._has_messages = True
                 if self._is_stopping:
-                    break
-                threading.Event().wait(pause)
+                    threading.Event().wait(_PAUSE_AFTER_FAILURE)
+                else:
+                    self._stopping.wait(pause)
         self._cache.clear()
+        self._returns.activities(Release(each.lock) for each in self._inbox)
 
     def _wait(self) -> None:
         """Wait for work: an outcome, a message, a due timer, or the slow poll."""
@@ -162,6 +181,8 @@ class Dispatcher:
 
     def _pause(self) -> float:
         """Return how many seconds there is nothing to do, as far as is known."""
+        if not self._takes_messages:
+            return self._options.poll_interval.total_seconds()
         if not self._is_due_known:
             due_ms = self._provider.next_due_ms()
             self._is_due_known = True
@@ -173,6 +194,7 @@ class Dispatcher:
         return pause if due_ms is None else min(pause, (due_ms - self._provider.now_ms()) / 1000)
 
     def _round(self) -> None:
+        self._returns.settle()
         items = self._fetch()
         finished = self._drain()
         self._held = tuple(items)
@@ -181,11 +203,12 @@ class Dispatcher:
             self._turn(items, finished, turns)
             if turns:
                 self._commit(turns)
-        except Exception:
-            # What was drained is still locked by this runtime, so it is still worth something.
-            self._inbox.extend(finished)
+        except Exception as error:
+            self._inbox.extend(finished)  # still locked by this runtime, so still worth something
             for turned in turns:
                 self._take_back(turned)
+            is_our_fault = not isinstance(error, ProviderError)
+            self._returns.instances(Release(item.lock, 0, ignore_attempt=not is_our_fault) for item in items)
             raise
         finally:
             self._held = ()
@@ -194,6 +217,8 @@ class Dispatcher:
         if not self._has_messages or self._is_stopping:
             return ()
         self._has_messages = False
+        if not self._takes_messages:
+            return ()
         with self._due_lock:
             self._due_ms, self._is_due_known = None, False
         items = self._provider.fetch_orchestration_items(
@@ -421,7 +446,7 @@ class Dispatcher:
             self._options.max_attempts,
             extra={"action": "passed_on", "instance_id": item.lock.instance_id},
         )
-        self._provider.release_orchestration_items([Release(item.lock, delay_ms)])
+        self._returns.instances([Release(item.lock, delay_ms)])
 
     # Committing
 
@@ -429,12 +454,7 @@ class Dispatcher:
         try:
             results = self._provider.commit_turns([each.commit for each in turns], lock_ms=self._activity_lock_ms)
         except ProviderError as error:
-            _log.warning("a commit of %d turns failed and will be done again: %s", len(turns), error)
-            for turned in turns:
-                self._take_back(turned)
-                self._inbox.extend(turned.finished)
-            threading.Event().wait(_PAUSE_AFTER_FAILURE)
-            self._put_back(turns)
+            self._not_committed(turns, error)
             return
         claimed = []
         refused: list[Turned] = []
@@ -453,9 +473,29 @@ class Dispatcher:
             self._put_back(refused)
             self._acknowledge([outcome for each in refused for outcome in each.finished])
 
+    def _not_committed(self, turns: list[Turned], error: ProviderError) -> None:
+        """The store failed, and the commits may or may not be in it: everything starts again from the store."""
+        if not error.retryable and len(turns) > 1:
+            # One of them cannot be written; the others must not suffer.
+            for turned in turns:
+                self._commit([turned])
+            return
+        _log.warning("a commit of %d turns failed and will be done again: %s", len(turns), error)
+        for turned in turns:
+            self._take_back(turned)
+            self._inbox.extend(turned.finished)
+        threading.Event().wait(_PAUSE_AFTER_FAILURE)
+        # If it is in the store after all, these are locked by us, and nobody runs them.
+        self._returns.activities(Release(lock, 0, ignore_attempt=True) for each in turns for lock in each.commit.eager)
+        if error.retryable:
+            self._put_back(turns)
+        else:
+            self._returns.instances(Release(each.item.lock, _UNREADABLE_DELAY_MS) for each in turns if each.item)
+
     def _settle(self, turned: Turned) -> None:
         """The commit is in the store: the execution is what it says, and cancelled activities are told."""
         commit, execution = turned.commit, turned.execution
+        turned.is_over = True
         if commit.cancelled_activities:
             self.worker.cancel(
                 ActivityKey(commit.instance_id, commit.execution_id, activity_id)
@@ -471,6 +511,9 @@ class Dispatcher:
 
     def _take_back(self, turned: Turned) -> None:
         """The commit is not in the store: what is in memory is not true any more."""
+        if turned.is_over:
+            return
+        turned.is_over = True
         self.worker.unclaim(len(turned.commit.eager))
         if turned.execution is not None:
             turned.execution.close()
@@ -479,7 +522,7 @@ class Dispatcher:
         """Give instances back at once, without counting the attempt: nothing was wrong with their messages."""
         releases = [Release(each.item.lock, 0, ignore_attempt=True) for each in turns if each.item is not None]
         if releases:
-            self._provider.release_orchestration_items(releases)
+            self._returns.instances(releases)
             self._has_messages = True
 
     def _acknowledge(self, outcomes: list[Finished]) -> None:

@@ -92,7 +92,7 @@ class RuntimeOptions:
     def unregistered_delay_ms(self, attempt: int) -> int:
         """Return the pause after delivery number *attempt* (from 1) of something that is not registered here."""
         base, longest = self.unregistered_backoff, self.unregistered_backoff_max
-        return min(base * 2 ** min(attempt - 1, 6), longest) // timedelta(milliseconds=1)
+        return milliseconds(min(base * (1 << min(attempt - 1, 6)), longest))
 
 
 def milliseconds(duration: timedelta) -> int:

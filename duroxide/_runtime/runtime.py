@@ -144,6 +144,8 @@ class Runtime:
         waiting = self._worker.stop_taking()
         self._worker.wait_idle(max(deadline - monotonic(), 0))
         self._dispatcher.stop(max(deadline - monotonic(), 1))
+        # A round that was under way may have claimed activities after the worker stopped.
+        waiting += self._worker.withdraw()
         running = self._worker.running()
         self._leases.stop()
         self._give_back([Release(each.lock, 0, ignore_attempt=True) for each in waiting])
