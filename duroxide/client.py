@@ -244,7 +244,9 @@ class Client:
     def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT) -> Any: ...
     @overload
     def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[T] = ...) -> T: ...
-    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[Any] | None = None) -> Any:
+    def wait_for_result(
+        self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[Any] | None = None
+    ) -> Any:
         """
         Wait until the instance has ended, and return its output, as *type* if given.
 
@@ -331,6 +333,7 @@ class Client:
         Raises:
             WaitTimeout: If it does not exist within *timeout* seconds.
         """
+
         def look() -> KvEntry | None:
             return self._provider.get_kv_value(instance_id, key)
 

@@ -98,11 +98,12 @@ class ActivityWorker:
         self._lock_ms = milliseconds(options.worker_lock_timeout)
         # Unguessable by its beginning, unique by its end: a random number for each lock costs a system call.
         self._tokens = map(f"{new_token()}-{{}}".format, count())
-        self._session = SessionClaim(worker_id, milliseconds(options.session_lock_timeout))
         self._mutex = threading.Lock()
         self._running: dict[ActivityKey, RunningActivity] = {}
         #: Slots promised to a commit that is under way.
         self._promised = 0
+        #: Claimed by a round, or fetched, while this worker stopped.
+        self._late: list[ActivityLock] = []
         self._abandoned = 0
         #: How long an activity takes, in seconds: a moving average.
         self._mean = 1.0
@@ -130,7 +131,7 @@ class ActivityWorker:
         if not self._wake.is_set():
             self._wake.set()
 
-    def stop_taking(self) -> list[RunningActivity]:
+    def stop_taking(self) -> list[ActivityLock]:
         """Fetch and claim no more; return what is held but has not begun, to be given back."""
         with self._mutex:
             self._is_stopping = True
@@ -142,16 +143,15 @@ class ActivityWorker:
         self._threads.stop()
         return waiting
 
-    def withdraw(self) -> list[RunningActivity]:
-        """Take away what is held but has not begun, and return it."""
+    def withdraw(self) -> list[ActivityLock]:
+        """Take away what is held but has not begun, and return the locks."""
         with self._mutex:
-            waiting = [each for each in self._running.values() if each.started_at is None]
-            for each in waiting:
+            locks, self._late = self._late, []
+            for each in [each for each in self._running.values() if each.started_at is None]:
                 each.is_withdrawn = True
                 del self._running[each.lock.key]
-            if not self._running:
-                self._idle.notify_all()
-        return waiting
+                locks.append(each.lock)
+        return locks
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds until nothing runs; return whether nothing does."""
@@ -223,17 +223,24 @@ class ActivityWorker:
         if free <= 0:
             self._is_behind = True
             return False
-        has_room = len(sessions) < self._options.max_sessions_per_runtime
         items = self._provider.fetch_activities(
             free,
             self._lock_ms,
             tags=self._options.worker_tag_filter,
-            session=self._session if has_room else None,
+            session=self._session_claim(frozenset(sessions)),
         )
         self.has_sessions = self.has_sessions or any(item.work.session_id is not None for item in items)
         self._take(items)
         self._is_behind = len(items) == free
         return self._is_behind
+
+    def _session_claim(self, in_flight: frozenset[str]) -> SessionClaim | None:
+        """Return what sessions this runtime has room for."""
+        most = self._options.max_sessions_per_runtime
+        if most == 0:
+            return None
+        lease_ms = milliseconds(self._options.session_lock_timeout)
+        return SessionClaim(self._worker_id, lease_ms, max(most - len(in_flight), 0), in_flight)
 
     def _take(self, items: Sequence[ActivityItem]) -> None:
         """Run fetched activities; give back what cannot be run here, and end what is poison."""
@@ -270,6 +277,9 @@ class ActivityWorker:
             assert info is not None, "only registered activities are claimed or kept"
             running = RunningActivity(work, lock, now)
             with self._mutex:
+                if self._is_stopping:
+                    self._late.append(lock)
+                    continue
                 self._running[work.key] = running
             if self._options.executor is not None:
                 self._submit(self._options.executor, info, running)
@@ -321,7 +331,9 @@ class ActivityWorker:
         now = monotonic()
         took = now - (running.started_at or now)
         with self._mutex:
-            self._running.pop(running.lock.key, None)
+            if self._running.get(running.lock.key) is running:
+                # Not if its lock expired, and it was fetched again meanwhile.
+                del self._running[running.lock.key]
             self._mean += (min(took, 1.0) - self._mean) / 16
             if running.is_abandoned:
                 self._abandoned -= 1
@@ -330,6 +342,8 @@ class ActivityWorker:
             self._finished(Finished(running.lock, outcome))
             if self._is_stopping and not self._running:
                 self._idle.notify_all()
+        if running.work.session_id is not None:
+            self.notice()  # there may be room for another session
         # Short work is fetched in larger portions, long work as soon as there is a slot.
         if self._is_behind and free >= (1 if self._mean > _QUEUE_AHEAD else self._options.worker_concurrency // 2):
             self.notice()
@@ -338,7 +352,9 @@ class ActivityWorker:
         with self._mutex:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._loop_thread = threading.Thread(target=_run_loop, args=(self._loop,), name="duroxide-asyncio", daemon=True)
+                self._loop_thread = threading.Thread(
+                    target=_run_loop, args=(self._loop,), name="duroxide-asyncio", daemon=True
+                )
                 self._loop_thread.start()
             return self._loop
 

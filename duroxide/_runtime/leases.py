@@ -49,7 +49,8 @@ class Leases:
         shortest = min(options.worker_lock_timeout, options.orchestrator_lock_timeout, options.session_lock_timeout)
         self._tick = min(shortest * _RENEW_AFTER / 2, options.cancellation_poll_interval).total_seconds()
         self._instances_renewed_at: dict[InstanceLock, float] = {}
-        self._sessions_renewed_at = 0.0
+        self._sessions_renewed_at = monotonic()
+        self._sessions_removed_at = monotonic()
         self._thread = threading.Thread(target=self._loop, name=f"duroxide-leases-{worker_id[-6:]}", daemon=True)
 
     def start(self) -> None:
@@ -64,7 +65,13 @@ class Leases:
 
     def _loop(self) -> None:
         while not self._stop.wait(self._tick):
-            for job in (self._renew_activities, self._renew_instances, self._renew_sessions, self._enforce_grace):
+            for job in (
+                self._renew_activities,
+                self._renew_instances,
+                self._renew_sessions,
+                self._remove_sessions,
+                self._enforce_grace,
+            ):
                 self._try(job)
 
     def _try(self, job: Callable[[], None]) -> None:
@@ -129,6 +136,12 @@ class Leases:
                     milliseconds(self._options.session_idle_timeout),
                 )
             )
+
+    def _remove_sessions(self) -> None:
+        now = monotonic()
+        if now - self._sessions_removed_at >= self._options.session_cleanup_interval.total_seconds():
+            self._sessions_removed_at = now
+            self._provider.remove_orphaned_sessions()
 
     def _enforce_grace(self) -> None:
         """Free the slots of activities that do not care that they were cancelled."""

@@ -53,6 +53,9 @@ class RuntimeOptions:
     session_lock_timeout: timedelta = field(default=timedelta(seconds=30), converter=_duration, validator=_positive)
     session_idle_timeout: timedelta = field(default=timedelta(minutes=5), converter=_duration, validator=_positive)
 
+    #: How often sessions that nobody needs any more are removed.
+    session_cleanup_interval: timedelta = field(default=timedelta(minutes=5), converter=_duration, validator=_positive)
+
     #: Deliveries before a message is poison: a crash loop must end.
     max_attempts: int = field(default=10, validator=ge(1))
     #: Pause before a message is tried again whose orchestration or activity is not registered here: this much,

@@ -19,7 +19,7 @@ from .activities import ActivityWorker
 from .activity_context import ActivityContext
 from .dispatcher import Dispatcher
 from .leases import Leases
-from .options import RuntimeOptions
+from .options import RuntimeOptions, milliseconds
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -148,8 +148,10 @@ class Runtime:
         waiting += self._worker.withdraw()
         running = self._worker.running()
         self._leases.stop()
-        self._give_back([Release(each.lock, 0, ignore_attempt=True) for each in waiting])
+        self._give_back([Release(lock, 0, ignore_attempt=True) for lock in waiting])
         self._give_back([Release(each.lock) for each in running])
+        if self._worker.has_sessions and self._options.worker_node_id is None:
+            self._end_sessions()
         if running:
             _log.warning("gave back %d activities that did not end in time", len(running))
         self._worker.close(max(deadline - monotonic(), 0) if not running else 0)
@@ -165,6 +167,13 @@ class Runtime:
             self._provider.release_activities(releases)
         except ProviderError as error:
             _log.warning("%d activities could not be given back; their locks will expire: %s", len(releases), error)
+
+    def _end_sessions(self) -> None:
+        """Let others take this runtime's sessions over at once. A node with a name of its own keeps them."""
+        try:
+            self._provider.renew_sessions(self._id, 0, milliseconds(self._options.session_idle_timeout))
+        except ProviderError as error:
+            _log.warning("the sessions of %s could not be ended; they will lapse: %s", self._id, error)
 
     def _find_activity(self, name: str) -> FunctionInfo | None:
         return self._registry.activities.resolve(name) or _BUILT_IN.get(name)

@@ -128,10 +128,14 @@ class TagFilter:
 
 @frozen
 class SessionClaim:
-    """Who asks for session work, and for how long a session is leased to it."""
+    """Who asks for session work, for how long a session is leased to it, and how many more it has room for."""
 
     owner: str
     lease_ms: int
+    #: Sessions that may be taken besides *in_flight*. None: any number.
+    room: int | None = None
+    #: Sessions that the owner has work of already; more of it is welcome.
+    in_flight: frozenset[str] = frozenset()
 
 
 @frozen(kw_only=True)
@@ -269,7 +273,8 @@ class Provider(Protocol):
         Lock up to *limit* activities, oldest first, and return them.
 
         Eligible is a visible, unlocked (or expired) row whose tag *tags* accepts and which has no session, or,
-        with *session* given, one whose session is unclaimed, expired or already the owner's. Session claims are
+        with *session* given, one whose session is unclaimed, expired or already the owner's, as far as the owner
+        has room for sessions that it has no work of yet. Session claims are
         taken or refreshed in the same transaction. The attempt count of a returned row grows by one.
         Two concurrent fetches never return the same row.
         """

@@ -40,6 +40,9 @@ _SESSION_IS_FREE = """
         WHERE s.session_id = w.session_id AND s.leased_until_ms > :now_ms AND s.owner <> :owner
     ))
 """
+_SESSION_IN_FLIGHT = """
+    AND (w.session_id IS NULL OR w.session_id IN (SELECT k.p_session_id FROM {keys}))
+"""
 _LISTED_TAG = "w.tag IN (SELECT k.p_tag FROM {keys})"
 
 _LOCK = Query(
@@ -55,7 +58,7 @@ _LOCK = Query(
 )
 _ACK = Query(
     f"DELETE FROM {{worker_queue}} WHERE {_IS_LISTED} AND visible_at_ms > :now_ms"
-    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",  # noqa: S608  # constants
+    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",  # constants
     _LOCK_COLUMNS,
 )
 _RELEASE = Bulk(
@@ -71,7 +74,7 @@ _RELEASE = Bulk(
 )
 _RENEW = Query(
     f"UPDATE {{worker_queue}} SET visible_at_ms = :locked_until_ms WHERE {_IS_LISTED} AND visible_at_ms > :now_ms"
-    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",  # noqa: S608  # constants
+    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",  # constants
     _LOCK_COLUMNS,
 )
 _HELD = Query(
@@ -80,14 +83,14 @@ _HELD = Query(
 )
 _HOLD = Query(
     f"SELECT instance_id, execution_id, activity_id, lock_token FROM {{worker_queue}} WHERE {_IS_LISTED}"
-    " AND visible_at_ms > :now_ms ORDER BY instance_id, execution_id, activity_id {for_update}",  # noqa: S608  # constants
+    " AND visible_at_ms > :now_ms ORDER BY instance_id, execution_id, activity_id {for_update}",  # constants
     _LOCK_COLUMNS,
 )
 
 
 @cache
-def _candidates(*, untagged: bool, tags: str, with_sessions: bool) -> Query:
-    """Return the query for one kind of worker; *tags* is ``none``, ``listed`` or ``any``."""
+def _candidates(*, untagged: bool, tags: str, sessions: str) -> Query:
+    """Return the query for one kind of worker; *tags* is ``none``, ``listed`` or ``any``; so is *sessions*."""
     tag_condition = {
         (True, "none"): "AND w.tag IS NULL",
         (True, "listed"): f"AND (w.tag IS NULL OR {_LISTED_TAG})",
@@ -95,8 +98,15 @@ def _candidates(*, untagged: bool, tags: str, with_sessions: bool) -> Query:
         (False, "listed"): f"AND {_LISTED_TAG}",
         (False, "any"): "AND w.tag IS NOT NULL",
     }[untagged, tags]
-    session_condition = _SESSION_IS_FREE if with_sessions else _WITHOUT_SESSION
-    return Query(_CANDIDATES % (tag_condition, session_condition), "tag text" if tags == "listed" else "")
+    session_condition = {
+        "none": _WITHOUT_SESSION,
+        "listed": _SESSION_IN_FLIGHT + _SESSION_IS_FREE,
+        "any": _SESSION_IS_FREE,
+    }[sessions]
+    is_asked_about = "listed" in (tags, sessions)
+    return Query(
+        _CANDIDATES % (tag_condition, session_condition), "tag text, session_id text" if is_asked_about else ""
+    )
 
 
 def fetch(
@@ -104,8 +114,8 @@ def fetch(
 ) -> Sequence[ActivityItem]:
     """Lock up to *limit* activities, oldest first, and return them."""
     found = _find(transaction, limit, tags, session)
-    wanted = sorted({row.session_id for row in found if row.session_id is not None})
-    claimed = claim_sessions(transaction, wanted, session) if session is not None else frozenset()
+    wanted = frozenset() if session is None else _wanted_sessions(found, session)
+    claimed = claim_sessions(transaction, sorted(wanted), session) if session is not None else frozenset()
     keys = [tuple(row)[:3] for row in found if row.session_id is None or row.session_id in claimed]
     token = new_token()
     locked_until_ms = transaction.now_ms + lock_ms
@@ -115,11 +125,23 @@ def fetch(
 
 
 def _find(transaction: Transaction, limit: int, tags: TagFilter, session: SessionClaim | None) -> Sequence[AnyRow]:
-    kind = "any" if tags.tags is None else "listed" if tags.tags else "none"
-    query = _candidates(untagged=tags.untagged, tags=kind, with_sessions=session is not None)
-    listed: list[Values] | None = [(tag,) for tag in sorted(tags.tags)] if tags.tags else None
+    listed_tags = "any" if tags.tags is None else "listed" if tags.tags else "none"
+    listed_sessions = "none" if session is None else "listed" if session.room == 0 else "any"
+    query = _candidates(untagged=tags.untagged, tags=listed_tags, sessions=listed_sessions)
+    listed: list[Values] = [(tag, None) for tag in sorted(tags.tags or ())]
+    if session is not None and listed_sessions == "listed":
+        listed += [(None, session_id) for session_id in sorted(session.in_flight)]
     owner = {} if session is None else {"owner": session.owner}
-    return transaction.query(query, listed, now_ms=transaction.now_ms, wanted=limit, **owner)
+    keys = (listed or [(None, None)]) if query.columns else None
+    return transaction.query(query, keys, now_ms=transaction.now_ms, wanted=limit, **owner)
+
+
+def _wanted_sessions(found: Sequence[AnyRow], claim: SessionClaim) -> frozenset[str]:
+    """Return the sessions of *found* that *claim* has room for, oldest work first."""
+    wanted = dict.fromkeys(row.session_id for row in found if row.session_id is not None)
+    new = [session_id for session_id in wanted if session_id not in claim.in_flight]
+    too_many = () if claim.room is None else new[claim.room :]
+    return frozenset(wanted).difference(too_many)
 
 
 def _item(row: AnyRow) -> ActivityItem:

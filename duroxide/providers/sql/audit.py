@@ -53,7 +53,7 @@ _LIVING = Query(
     "SELECT k.p_instance_id FROM {keys}"
     " WHERE EXISTS (SELECT 1 FROM {instances} AS i WHERE i.instance_id = k.p_instance_id)"
     " OR EXISTS (SELECT 1 FROM {orchestrator_queue} AS q"
-    f" WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}')",  # noqa: S608  # a constant
+    f" WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}')",  # a constant
     "instance_id text",
 )
 # Rows of instances that do not exist, or of executions that have no row, by rule.

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from .schema import TABLES
+from .schema import PARTIAL_INDEXES, PREFIX, STORAGE, TABLES
 from .statements import (
     AnyRow,
     Bulk,
@@ -101,6 +101,10 @@ class Dialect(Protocol):
 
     def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
         """Keep others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
+        ...
+
+    def complete_schema(self, connection: Connection) -> None:
+        """Add what `schema.metadata` leaves to text."""
         ...
 
     def database_now_ms(self, connection: Connection) -> int | None:
@@ -192,6 +196,10 @@ class SqliteDialect:
 
     def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
         """Do nothing: the write lock keeps everybody else out."""
+
+    def complete_schema(self, connection: Connection) -> None:
+        """Add the partial indexes."""
+        _create_partial_indexes(connection, self._words)
 
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return None: SQLite has this machine's clock."""
@@ -316,6 +324,13 @@ class PostgresDialect:
             (~self._guard, list(instance_ids)),
         )
 
+    def complete_schema(self, connection: Connection) -> None:
+        """Add the partial indexes, and say how tables are stored."""
+        _create_partial_indexes(connection, self._words)
+        for table, settings in STORAGE.items():
+            listed = ", ".join(f"{name} = {value}" for name, value in settings.items())
+            connection.exec_driver_sql(f"ALTER TABLE {self._words[table.name.removeprefix(PREFIX)]} SET ({listed})")
+
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return the time of the server."""
         result = connection.exec_driver_sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
@@ -346,6 +361,12 @@ class PostgresDialect:
         if text is None:
             text = self._texts[bulk] = postgres_bulk(bulk, self._words)
         return text
+
+
+def _create_partial_indexes(connection: Connection, words: Mapping[str, str]) -> None:
+    for name, column in PARTIAL_INDEXES.items():
+        table = words[column.table.name.removeprefix(PREFIX)]
+        connection.exec_driver_sql(f"CREATE INDEX {name} ON {table} ({column.name}) WHERE {column.name} IS NOT NULL")
 
 
 def _driver_connection(connection: Connection) -> Any:

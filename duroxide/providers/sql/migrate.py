@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ...errors import ProviderError
 from .database import Database, Transaction
-from .dialects import driver_error
+from .dialects import Dialect, driver_error
 from .schema import VERSION_TABLE, metadata
 
 
@@ -92,10 +92,10 @@ def _migrate(transaction: Transaction, schema: str | None) -> None:
         if _is_usable(found, schema) and found in REVISIONS[:-1]:
             upgrade(connection, schema)
         return
-    create(connection, schema)
+    create(connection, transaction.dialect, schema)
 
 
-def create(connection: Connection, schema: str | None) -> None:
+def create(connection: Connection, dialect: Dialect, schema: str | None) -> None:
     """Create everything as `schema.py` says, and note that no migration is due."""
     if schema is not None:
         connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema.replace(chr(34), chr(34) * 2)}"')
@@ -105,6 +105,7 @@ def create(connection: Connection, schema: str | None) -> None:
         metadata.create_all(connection, checkfirst=False)
     finally:
         connection.execution_options(schema_translate_map=None)
+    dialect.complete_schema(connection)
     table = _table(schema)
     connection.exec_driver_sql(f"CREATE TABLE {table} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
     connection.exec_driver_sql(f"INSERT INTO {table} VALUES ('{HEAD}')")  # noqa: S608  # constants

@@ -61,10 +61,11 @@ _LOCK = Query(
     """,
     "instance_id text, token text",
 )
+# The sum keeps the planners from the index of what is visible, which is most of a long backlog.
 _TAKE_MESSAGES = Query(
     """
     UPDATE {orchestrator_queue} AS q SET attempt_count = attempt_count + 1, batch_token = k.p_token
-    FROM {keys} WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms <= :now_ms
+    FROM {keys} WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms + 0 <= :now_ms
     RETURNING id, instance_id, execution_id, kind, data, attempt_count
     """,
     "instance_id text, token text",

@@ -11,6 +11,7 @@ Rule 3: a change here is a migration as well; a test compares the two.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text, text
@@ -20,16 +21,6 @@ from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, T
 PREFIX = "duroxide_"
 
 metadata = MetaData()
-
-# Rows that live milliseconds: leave room for updates in place, and vacuum by count of dead rows, not
-# by share, so that a queue that was once long is not scanned for what it held.
-_CHURN = {
-    "fillfactor": 70,
-    "autovacuum_vacuum_scale_factor": 0.0,
-    "autovacuum_vacuum_threshold": 2000,
-    "autovacuum_vacuum_cost_delay": 0,
-}
-_IN_PLACE = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.05}
 
 # SQLite knows auto-increment only as INTEGER.
 _QueueId = BigInteger().with_variant(Integer(), "sqlite")
@@ -59,7 +50,6 @@ instances = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
-    postgresql_with=_IN_PLACE,
 )
 
 executions = Table(
@@ -74,7 +64,6 @@ executions = Table(
     Column("started_at_ms", BigInteger, nullable=False),
     Column("completed_at_ms", BigInteger),
     sqlite_with_rowid=False,
-    postgresql_with=_IN_PLACE,
 )
 
 history = Table(
@@ -96,7 +85,6 @@ instance_locks = Table(
     Column("token", Text, nullable=False),
     Column("locked_until_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
-    postgresql_with=_CHURN,
 )
 
 orchestrator_queue = Table(
@@ -113,7 +101,6 @@ orchestrator_queue = Table(
     Column("visible_at_ms", BigInteger, nullable=False),
     Column("attempt_count", Integer, nullable=False, server_default=text("0")),
     Column("batch_token", Text),
-    postgresql_with=_CHURN,
 )
 Index(PREFIX + "orchestrator_queue_visible", orchestrator_queue.c.visible_at_ms, orchestrator_queue.c.id)
 Index(PREFIX + "orchestrator_queue_instance", orchestrator_queue.c.instance_id, orchestrator_queue.c.event_id)
@@ -138,21 +125,8 @@ worker_queue = Table(
     Column("lock_token", Text),
     Column("attempt_count", BigInteger, nullable=False),
     sqlite_with_rowid=False,
-    postgresql_with=_CHURN,
 )
 Index(PREFIX + "worker_queue_visible", worker_queue.c.visible_at_ms, worker_queue.c.position)
-Index(
-    PREFIX + "worker_queue_session",
-    worker_queue.c.session_id,
-    sqlite_where=worker_queue.c.session_id.is_not(None),
-    postgresql_where=worker_queue.c.session_id.is_not(None),
-)
-Index(
-    PREFIX + "instances_parent",
-    instances.c.parent_instance_id,
-    sqlite_where=instances.c.parent_instance_id.is_not(None),
-    postgresql_where=instances.c.parent_instance_id.is_not(None),
-)
 
 sessions = Table(
     PREFIX + "sessions",
@@ -162,7 +136,6 @@ sessions = Table(
     Column("leased_until_ms", BigInteger, nullable=False),
     Column("last_activity_at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
-    postgresql_with=_CHURN,
 )
 
 kv = Table(
@@ -173,11 +146,40 @@ kv = Table(
     Column("value", Text, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
-    postgresql_with=_IN_PLACE,
 )
 
 #: Which migration the database is at; our own name, since an application may use Alembic itself.
 VERSION_TABLE = PREFIX + "schema_version"
+
+# Rows that live milliseconds: leave room for updates in place, and vacuum by count of dead rows, not
+# by share, so that a queue that was once long is not scanned for what it held.
+_CHURN = {
+    "fillfactor": 70,
+    "autovacuum_vacuum_scale_factor": 0.0,
+    "autovacuum_vacuum_threshold": 2000,
+    "autovacuum_vacuum_cost_delay": 0,
+}
+_IN_PLACE = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.05}
+
+# What follows is not in the tables above, because an argument called postgresql_… makes SQLAlchemy import its Postgres
+# dialects, which takes a third of the time to start, for SQLite too.
+
+#: How Postgres stores tables whose rows change or go.
+STORAGE: Mapping[Table, Mapping[str, float]] = {
+    instances: _IN_PLACE,
+    executions: _IN_PLACE,
+    kv: _IN_PLACE,
+    instance_locks: _CHURN,
+    orchestrator_queue: _CHURN,
+    worker_queue: _CHURN,
+    sessions: _CHURN,
+}
+
+#: Indexes of those rows only that have a value in the column, which are few.
+PARTIAL_INDEXES: Mapping[str, Column[Any]] = {
+    PREFIX + "worker_queue_session": worker_queue.c.session_id,
+    PREFIX + "instances_parent": instances.c.parent_instance_id,
+}
 
 #: The tables under the names that statements call them by.
 TABLES = {table.name.removeprefix(PREFIX): table for table in metadata.sorted_tables}
