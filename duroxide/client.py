@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from attrs import frozen
@@ -32,7 +32,8 @@ from ._core.messages import Deliver, StartOrchestration
 from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
 from ._core.versions import Version
 from .errors import OrchestrationFailed as OrchestrationFailedError
-from .errors import InstanceAlreadyExists, InvalidInput, WaitTimeout
+from .errors import InvalidInput, WaitTimeout
+from .management import ManagementClient
 from .providers.contract import HistoryRequest, InstanceInfo, Provider, UnreadableHistory
 from .providers.opening import Database, open_provider
 
@@ -60,7 +61,7 @@ class Start:
     is_new: bool
 
 
-class Client:
+class Client(ManagementClient):
     """
     Talks to instances through their database. Thread-safe.
 
@@ -142,20 +143,35 @@ class Client:
 
             PayloadError: If *input* cannot be turned into JSON.
         """
+        (start,) = self.start_orchestrations(
+            orchestration, {instance_id: input}, version=version, if_exists=if_exists, connection=connection
+        )
+        return start
+
+    def start_orchestrations(
+        self,
+        orchestration: Callable[..., Any] | str,
+        inputs: Mapping[str, object],
+        *,
+        version: str | None = None,
+        if_exists: IfExists = "use_existing",
+        connection: object = None,
+    ) -> list[Start]:
+        """
+        Start many instances in one transaction: instance id → input. Much faster than one by one.
+
+        As `start_orchestration`; with *if_exists* ``"reject"`` one id that exists keeps all from being started.
+        """
         if if_exists not in ("reject", "use_existing"):
             msg = f"if_exists is {if_exists!r}: use 'reject' or 'use_existing'."
             raise InvalidInput(msg)
-        limits.check_instance_id(instance_id)
         name = registered_name(orchestration)
         limits.check_name("orchestration name", name)
         if version is not None:
             Version.parse(version)
-        text = payloads.encode(input, where=f"input of orchestration {name!r}")
-        message = StartOrchestration(instance_id, name, text, version)
-        (is_new,) = self._provider.start_instances([message], connection=connection)
-        if if_exists == "reject" and not is_new:
-            raise InstanceAlreadyExists(instance_id)
-        return Start(instance_id, is_new)
+        messages = [_start_message(instance_id, name, input_, version) for instance_id, input_ in inputs.items()]
+        are_new = self._provider.start_instances(messages, must_be_new=if_exists == "reject", connection=connection)
+        return [Start(message.instance_id, is_new) for message, is_new in zip(messages, are_new, strict=True)]
 
     def raise_event(self, instance_id: str, name: str, data: object = None, *, connection: object = None) -> None:
         """
@@ -340,6 +356,13 @@ class Client:
         entry = self._wait(instance_id, timeout, f"set key {key!r}", look, lambda seen: seen is not None)
         assert entry is not None, "that was waited for"
         return _decode_kv(entry.value, key, type)
+
+
+def _start_message(instance_id: str, name: str, input_: object, version: str | None) -> StartOrchestration:
+    limits.check_instance_id(instance_id)
+    return StartOrchestration(
+        instance_id, name, payloads.encode(input_, where=f"input of orchestration {name!r}"), version
+    )
 
 
 def _decode_kv(text: str, key: str, type_: object) -> Any:

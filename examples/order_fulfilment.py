@@ -14,6 +14,7 @@ What is simulated, and the books that show that nobody was charged twice, is in 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 
@@ -96,9 +97,9 @@ def fulfil(ctx: OrchestrationContext, order: Order) -> Orchestration[Outcome]:
     if order.is_large:
         decision = yield from wait_for_decision(ctx, order)
         if decision is None:
-            return Outcome(Result.TIMED_OUT, f"no answer within {order.approve_within}")
+            return Outcome(Result.TIMED_OUT, f"no answer within {order.approve_within.total_seconds():g} s")
         if decision is Decision.REJECTED:
-            return Outcome(Result.REJECTED, f"{order.total:,.2f} {order.currency} is too much")
+            return Outcome(Result.REJECTED, f"{order.price} is too much")
 
     ctx.set_custom_status("charging")
     try:
@@ -213,6 +214,8 @@ def speed(text: str) -> float:
 
 def main() -> int:
     arguments = parse_arguments()
+    # Each retry is a warning. Here they are expected, and would tear the progress line.
+    logging.basicConfig(level=logging.ERROR)
     try:
         return 0 if run(arguments) else 1
     except KeyboardInterrupt:

@@ -397,10 +397,10 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Run *loop* until it is stopped; what is still in it then is cancelled, since nobody waits for it any more."""
     try:
         loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left))
     finally:
         loop.close()
 

@@ -198,12 +198,17 @@ class Provider(Protocol):
         """
         ...
 
-    def start_instances(self, messages: Sequence[StartOrchestration], *, connection: Any = None) -> Sequence[bool]:
+    def start_instances(
+        self, messages: Sequence[StartOrchestration], *, must_be_new: bool = False, connection: Any = None
+    ) -> Sequence[bool]:
         """
         Enqueue start messages for ids that are free; return for each whether its was.
 
         An id is taken by an instance, or by a start message that is waiting; nothing is written for it. Of several that
         start one id at the same time, one succeeds. *connection* as for `enqueue`.
+
+        Raises:
+            InstanceAlreadyExists: If *must_be_new*, and an id is taken. Nothing at all is written then.
         """
         ...
 

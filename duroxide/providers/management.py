@@ -289,6 +289,11 @@ class PruneResult:
     executions: int = 0
     events: int = 0
 
+    def __add__(self, other: PruneResult) -> PruneResult:
+        return PruneResult(
+            self.instances + other.instances, self.executions + other.executions, self.events + other.events
+        )
+
 
 @runtime_checkable
 class Management(Protocol):

@@ -7,7 +7,7 @@ import csv
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -19,7 +19,7 @@ LARGE = Decimal(1000)
 COLUMNS = ("order_id", "customer", "card", "currency", "approve_within_s", "items")
 
 
-class Currency(StrEnum):
+class Currency(Enum):
     """What the shop takes."""
 
     EUR = "EUR"
@@ -57,6 +57,11 @@ class Order:
     def is_large(self) -> bool:
         """Whether somebody has to approve it."""
         return self.total >= LARGE
+
+    @property
+    def price(self) -> str:
+        """What it costs, for people."""
+        return f"{self.total:,.2f} {self.currency.value}"
 
     def hurried(self, speed: float) -> Order:
         """Return the same order in a world where everything goes *speed* times as fast."""
@@ -110,17 +115,22 @@ def parse_order(row: Mapping[str, str | None]) -> Order:
     if empty := [column for column in COLUMNS if not cells[column]]:
         msg = f"{', '.join(empty)} is empty"
         raise ValueError(msg)
-    if cells["currency"] not in set(Currency):
-        msg = f"unknown currency {cells['currency']!r}, not one of {', '.join(Currency)}"
-        raise ValueError(msg)
     return Order(
         id=cells["order_id"],
         customer=cells["customer"],
         card=cells["card"],
-        currency=Currency(cells["currency"]),
+        currency=parse_currency(cells["currency"]),
         approve_within=timedelta(seconds=float(_positive("approve_within_s", cells["approve_within_s"]))),
         items=parse_items(cells["items"]),
     )
+
+
+def parse_currency(text: str) -> Currency:
+    """Return the currency that *text* names."""
+    if text not in Currency.__members__:
+        msg = f"unknown currency {text!r}, not one of {', '.join(Currency.__members__)}"
+        raise ValueError(msg)
+    return Currency[text]
 
 
 def parse_items(text: str) -> tuple[Item, ...]:

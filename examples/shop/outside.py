@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 
 from attrs import frozen
@@ -45,14 +45,14 @@ class OutOfStock(Exception):
     """The warehouse does not have it."""
 
 
-class Decision(StrEnum):
+class Decision(Enum):
     """What the approver may say."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
 
 
-class Kind(StrEnum):
+class Kind(Enum):
     """What the books have entries for."""
 
     CHARGE = "charge"
@@ -94,7 +94,7 @@ class Books:
         with self._lock, self._opened() as connection:
             connection.execute(
                 "INSERT INTO entries VALUES (?, ?, ?, ?, 1) ON CONFLICT (key) DO UPDATE SET requests = requests + 1",
-                (key, kind, order_id, str(amount)),
+                (key, kind.value, order_id, str(amount)),
             )
 
     def entries(self) -> Sequence[Entry]:

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from enum import StrEnum
+from enum import Enum
 
 from attrs import frozen
 
@@ -15,7 +15,7 @@ from .orders import BadRow, Currency, Order
 from .outside import Entry, Kind
 
 
-class Result(StrEnum):
+class Result(Enum):
     """How an order can end, as the table says it."""
 
     SHIPPED = "shipped"
@@ -72,19 +72,19 @@ def print_results(orders: Sequence[Order], outcomes: Mapping[str, Outcome]) -> N
     """Print how many orders ended how, what was paid for them, and an example or two of each."""
     by_result = {result: [order for order in orders if outcomes[order.id].result is result] for result in Result}
     print()
-    print(f"{'outcome':<16}{'orders':>8}{'parcels':>9}" + "".join(f"{currency:>14}" for currency in Currency))
+    print(f"{'outcome':<16}{'orders':>8}{'parcels':>9}" + "".join(f"{currency.value:>14}" for currency in Currency))
     for result, its_orders in by_result.items():
         if its_orders:
-            print(_table_row(result, its_orders, outcomes))
+            print(_table_row(result.value, its_orders, outcomes))
     print(_table_row("total", orders, outcomes))
 
     print()
     print(f"{'for example':<16}{'order':<10}{'customer':<12}{'total':>14}   what happened")
-    for its_orders in by_result.values():
+    for result, its_orders in by_result.items():
         for order in its_orders[:2]:
-            outcome = outcomes[order.id]
-            total = f"{order.total:,.2f} {order.currency}"
-            print(f"{outcome.result:<16}{order.id:<10}{order.customer:<12}{total:>14}   {outcome.detail}")
+            print(
+                f"{result.value:<16}{order.id:<10}{order.customer:<12}{order.price:>14}   {outcomes[order.id].detail}"
+            )
 
 
 def _table_row(title: str, orders: Sequence[Order], outcomes: Mapping[str, Outcome]) -> str:
@@ -105,7 +105,7 @@ def print_books(entries: Iterable[Entry], orders: Sequence[Order], outcomes: Map
     kinds = Counter(entry.kind for its_entries in by_order.values() for entry in its_entries)
     complaints = [c for order in orders if (c := _complaint(order, by_order[order.id], outcomes[order.id]))]
     print()
-    print("books: " + ", ".join(f"{kinds[kind]} {kind}s" for kind in Kind))
+    print("books: " + ", ".join(f"{kinds[kind]} {kind.value}s" for kind in Kind))
     for complaint in complaints:
         print(f"  wrong: {complaint}")
     if not complaints:

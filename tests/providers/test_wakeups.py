@@ -255,10 +255,10 @@ class TestCallersTransaction:
 
         assert "a" == fetch_one(provider).lock.instance_id
 
-    def test_other_database(self, shared_store: Store) -> None:
+    def test_other_database(self, shared_store: Store, tmp_path: Path) -> None:
         """A connection to another database is refused."""
         provider = shared_store.open()
-        other = SqlProvider("sqlite:///elsewhere.db")
+        other = SqlProvider(f"sqlite:///{tmp_path}/elsewhere.db")
         with pytest.raises(InvalidInput, match="use one database"), other._engine.connect() as connection:
             provider.enqueue([start()], connection=connection)
 

@@ -39,11 +39,6 @@ class HeldClock:
         self.ms += ms
 
 
-def reached(event: threading.Event, timeout: float = PATIENCE) -> bool:
-    """Wait for *event*; return whether it came."""
-    return event.wait(timeout)
-
-
 def eventually(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Wait for something that sends no signal; fail if it does not come."""
     deadline = monotonic() + timeout
@@ -92,9 +87,9 @@ class Stage:
         provider.initialize()
         return provider
 
-    def run(self, instance_id: str, orchestration: Callable[..., Any] | str, input: object = None) -> Any:
+    def run(self, instance_id: str, orchestration: Callable[..., Any] | str, argument: object = None) -> Any:
         """Start an instance, and return its output."""
-        self.client.start_orchestration(instance_id, orchestration, input)
+        self.client.start_orchestration(instance_id, orchestration, argument)
         return self.result(instance_id)
 
     def result(self, instance_id: str) -> Any:
@@ -117,6 +112,10 @@ class Stage:
     def of_kind(self, instance_id: str, kind: type[e.Event]) -> list[Any]:
         """Return the events of *kind* in the history of an instance."""
         return [event for event in self.history(instance_id) if isinstance(event, kind)]
+
+    def until_kind(self, instance_id: str, kind: type[e.Event], count: int = 1) -> None:
+        """Wait until there are *count* events of *kind* in the history of an instance: nothing signals that."""
+        eventually(lambda: len(self.of_kind(instance_id, kind)) >= count)
 
     def stop(self) -> None:
         """Shut all runtimes down, so that nothing moves any more."""

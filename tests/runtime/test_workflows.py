@@ -121,7 +121,7 @@ class TestActivities:
         assert stage.run("who", ask) == ["who", 1, "ask", "2.1.0", "who", 2, 1, "node-7", False]
 
     def test_many_in_a_row(self, stage: Stage, registry: Registry) -> None:
-        """A hundred activities one after the other: each once, in order."""
+        """Sixty activities one after the other: each once, in order."""
 
         @registry.activity
         def add(ctx: ActivityContext, number: int) -> int:
@@ -129,15 +129,15 @@ class TestActivities:
 
         @registry.orchestration
         def count(ctx: OrchestrationContext, number: int) -> Orchestration[int]:
-            for _ in range(100):
+            for _ in range(60):
                 number = yield from ctx.schedule_activity(add, number)
             return number
 
         stage.start()
 
-        assert stage.run("count", count, 0) == 100
+        assert stage.run("count", count, 0) == 60
         assert [event.result for event in stage.of_kind("count", e.ActivityCompleted)] == [
-            str(number) for number in range(1, 101)
+            str(number) for number in range(1, 61)
         ]
 
     def test_no_cross_talk(self, stage: Stage, registry: Registry) -> None:
@@ -308,7 +308,7 @@ class TestSideBySide:
 class TestFailures:
     def test_as_itself(self, stage: Stage, registry: Registry) -> None:
         """A ValueError is caught as a ValueError, with the activity's traceback, its causes and the attempt."""
-        caught: list[ActivityFailed] = []
+        caught: list[Exception] = []
 
         @registry.activity
         def look_up(ctx: ActivityContext, name: str) -> str:
@@ -322,14 +322,15 @@ class TestFailures:
             try:
                 return (yield from ctx.schedule_activity(look_up, name))
             except ValueError as error:
-                assert isinstance(error, ActivityFailed)
                 caught.append(error)
                 return f"sorry: {error}"
 
         stage.start()
 
         assert stage.run("find", find, "ink") == "sorry: no ink in stock"
-        details = caught[-1].details
+        failure = caught[-1]
+        assert isinstance(failure, ActivityFailed)
+        details = failure.details
         assert (details.category, details.kind) == (ErrorCategory.APPLICATION, ErrorKind.ACTIVITY_FAILED)
         assert (details.type, details.message, details.attempt) == ("ValueError", "no ink in stock", 1)
         assert "in look_up" in (details.traceback or "")

@@ -24,6 +24,11 @@ Function = Callable[..., Any]
 Steps = Generator[Any, Any, Any]
 
 
+def as_json(value: object) -> str:
+    """Return *value* as payloads are written."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 def started(
     *,
     input: object = None,
@@ -34,21 +39,21 @@ def started(
     parent: e.Parent | None = None,
 ) -> e.OrchestrationStarted:
     """Event 1."""
-    entries = {key: e.KvEntry(json.dumps(value), T - 1000) for key, value in (kv or {}).items()}
-    messages = tuple(e.QueuedMessage(queue, json.dumps(data)) for queue, data in queued)
+    entries = {key: e.KvEntry(as_json(value), T - 1000) for key, value in (kv or {}).items()}
+    messages = tuple(e.QueuedMessage(queue, as_json(data)) for queue, data in queued)
     return e.OrchestrationStarted(
-        1, T, "i", execution_id, "fn", "1.0.0", json.dumps(input), parent, "1.0.0", status, entries, messages
+        1, T, "i", execution_id, "fn", "1.0.0", as_json(input), parent, "1.0.0", status, entries, messages
     )
 
 
 def activity(event_id: int, name: str = "A", input: object = None, **fields: Any) -> e.ActivityScheduled:
     """An activity was scheduled."""
-    return e.ActivityScheduled(event_id, T, name, json.dumps(input), **fields)
+    return e.ActivityScheduled(event_id, T, name, as_json(input), **fields)
 
 
 def completed(event_id: int, source: int, result: object = "ok") -> e.ActivityCompleted:
     """An activity completed."""
-    return e.ActivityCompleted(event_id, T, source, json.dumps(result))
+    return e.ActivityCompleted(event_id, T, source, as_json(result))
 
 
 def details(
@@ -85,7 +90,7 @@ def waits(event_id: int, name: str = "E") -> e.ExternalSubscribed:
 
 def raised(event_id: int, name: str = "E", data: object = "data") -> e.ExternalEvent:
     """An event was raised."""
-    return e.ExternalEvent(event_id, T, name, json.dumps(data))
+    return e.ExternalEvent(event_id, T, name, as_json(data))
 
 
 def dequeues(event_id: int, name: str = "Q") -> e.QueueSubscribed:
@@ -95,18 +100,18 @@ def dequeues(event_id: int, name: str = "Q") -> e.QueueSubscribed:
 
 def enqueued(event_id: int, name: str = "Q", data: object = "data") -> e.QueueEventDelivered:
     """A message arrived."""
-    return e.QueueEventDelivered(event_id, T, name, json.dumps(data))
+    return e.QueueEventDelivered(event_id, T, name, as_json(data))
 
 
 def child(event_id: int, name: str = "C", input: object = None, **fields: Any) -> e.SubOrchestrationScheduled:
     """A child was started."""
     instance_id = fields.pop("instance_id", f"i::sub::{event_id}")
-    return e.SubOrchestrationScheduled(event_id, T, name, instance_id, json.dumps(input), **fields)
+    return e.SubOrchestrationScheduled(event_id, T, name, instance_id, as_json(input), **fields)
 
 
 def child_completed(event_id: int, source: int, result: object = "ok") -> e.SubOrchestrationCompleted:
     """A child completed."""
-    return e.SubOrchestrationCompleted(event_id, T, source, json.dumps(result))
+    return e.SubOrchestrationCompleted(event_id, T, source, as_json(result))
 
 
 def child_failed(event_id: int, source: int, why: ErrorDetails | str = "boom") -> e.SubOrchestrationFailed:
@@ -116,12 +121,12 @@ def child_failed(event_id: int, source: int, why: ErrorDetails | str = "boom") -
 
 def chained(event_id: int, name: str = "D", instance_id: str = "d", input: object = None) -> e.OrchestrationChained:
     """An independent orchestration was started."""
-    return e.OrchestrationChained(event_id, T, name, instance_id, json.dumps(input))
+    return e.OrchestrationChained(event_id, T, name, instance_id, as_json(input))
 
 
 def kv_set(event_id: int, key: str = "k", value: object = "v", updated_at_ms: int = T) -> e.KeyValueSet:
     """A key was set."""
-    return e.KeyValueSet(event_id, T, key, json.dumps(value), updated_at_ms)
+    return e.KeyValueSet(event_id, T, key, as_json(value), updated_at_ms)
 
 
 def cancel(event_id: int = 0, reason: str = "why") -> e.OrchestrationCancelRequested:

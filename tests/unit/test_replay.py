@@ -19,6 +19,7 @@ from .histories import (
     Instance,
     Steps,
     activity,
+    as_json,
     cancel,
     chained,
     child,
@@ -215,7 +216,7 @@ class TestReplay:
     )
     def test_complete(self, fn: Any, history: list[e.Event], output: Any) -> None:
         """[19] [21] [22] [23] [29] [37] [40] [41] [98] A complete history replays to its result."""
-        assert turn(fn, *history) == Turn(Completed(json.dumps(output, ensure_ascii=False)))
+        assert turn(fn, *history) == Turn(Completed(as_json(output)))
 
     @pytest.mark.parametrize(
         ("fn", "event"),
@@ -261,7 +262,7 @@ class TestReplay:
             instance.deliver(completed(0, 2 + 2 * number, number))
 
         assert (instance.output, len(instance.history)) == (list(range(10)), 22)
-        assert turn(ten, *instance.history[:-1]) == Turn(Completed(json.dumps(list(range(10)))))
+        assert turn(ten, *instance.history[:-1]) == Turn(Completed(as_json(list(range(10)))))
 
     def test_zero_timer(self) -> None:
         """[35] A timer of no time is still a timer: it ends in a later turn."""

@@ -57,8 +57,8 @@ _LOCK = Query(
     _LOCK_COLUMNS,
 )
 _ACK = Query(
-    f"DELETE FROM {{worker_queue}} WHERE {_IS_LISTED} AND visible_at_ms > :now_ms"
-    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",  # constants
+    f"DELETE FROM {{worker_queue}} WHERE {_IS_LISTED} AND visible_at_ms > :now_ms"  # noqa: S608  # constants
+    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",
     _LOCK_COLUMNS,
 )
 _RELEASE = Bulk(
@@ -73,8 +73,8 @@ _RELEASE = Bulk(
     """,
 )
 _RENEW = Query(
-    f"UPDATE {{worker_queue}} SET visible_at_ms = :locked_until_ms WHERE {_IS_LISTED} AND visible_at_ms > :now_ms"
-    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",  # constants
+    f"UPDATE {{worker_queue}} SET visible_at_ms = :locked_until_ms WHERE {_IS_LISTED} AND visible_at_ms > :now_ms"  # noqa: S608  # constants
+    " RETURNING instance_id, execution_id, activity_id, lock_token, session_id",
     _LOCK_COLUMNS,
 )
 _HELD = Query(
@@ -82,8 +82,8 @@ _HELD = Query(
     _LOCK_COLUMNS,
 )
 _HOLD = Query(
-    f"SELECT instance_id, execution_id, activity_id, lock_token FROM {{worker_queue}} WHERE {_IS_LISTED}"
-    " AND visible_at_ms > :now_ms ORDER BY instance_id, execution_id, activity_id {for_update}",  # constants
+    f"SELECT instance_id, execution_id, activity_id, lock_token FROM {{worker_queue}} WHERE {_IS_LISTED}"  # noqa: S608  # constants
+    " AND visible_at_ms > :now_ms ORDER BY instance_id, execution_id, activity_id {for_update}",
     _LOCK_COLUMNS,
 )
 

@@ -50,10 +50,10 @@ _MESSAGES = Query(
     "instance_id text",
 )
 _LIVING = Query(
-    "SELECT k.p_instance_id FROM {keys}"
+    "SELECT k.p_instance_id FROM {keys}"  # noqa: S608  # constants
     " WHERE EXISTS (SELECT 1 FROM {instances} AS i WHERE i.instance_id = k.p_instance_id)"
     " OR EXISTS (SELECT 1 FROM {orchestrator_queue} AS q"
-    f" WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}')",  # a constant
+    f" WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}')",
     "instance_id text",
 )
 # Rows of instances that do not exist, or of executions that have no row, by rule.

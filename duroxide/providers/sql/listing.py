@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ..._core import limits
 from ..._core.commit import ExecutionStatus
@@ -119,10 +119,11 @@ class Where:
     parameters: dict[str, str | int]
     #: Ids, for ``{keys}``.
     keys: list[Values] | None = None
-    columns: str = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "columns", "" if self.keys is None else "instance_id text")
+    @property
+    def columns(self) -> str:
+        """How *keys* are declared."""
+        return "" if self.keys is None else "instance_id text"
 
     @classmethod
     def of(cls, filter: InstanceFilter) -> Where:

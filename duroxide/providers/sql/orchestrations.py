@@ -18,6 +18,7 @@ from ..._core.commit import ExecutionStatus, InstanceLock, Outgoing
 from ..._core.events import Parent, TimerFired
 from ..._core.messages import Message, StartOrchestration
 from ..._core.versions import VersionRange
+from ...errors import InstanceAlreadyExists
 from ..contract import OrchestrationItem, QueuedItem, Release
 from .database import Transaction
 from .statements import AnyRow, Query, Values
@@ -105,16 +106,21 @@ _PUT_BACK = Query(
     """,
     "instance_id text, token text, visible_at_ms bigint, uncounted bigint",
 )
+_IS_TAKEN = f"""
+    (EXISTS (SELECT 1 FROM {{instances}} AS i WHERE i.instance_id = k.p_instance_id) OR EXISTS (
+        SELECT 1 FROM {{orchestrator_queue}} AS q WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}'
+    ))
+"""
+_TAKEN = Query(
+    f"SELECT k.p_instance_id AS instance_id FROM {{keys}} WHERE {_IS_TAKEN} LIMIT 1",  # noqa: S608  # constants
+    "instance_id text",
+)
 _START = Query(
     f"""
     INSERT INTO {{orchestrator_queue}} (instance_id, execution_id, kind, data, visible_at_ms, attempt_count)
-    SELECT k.p_instance_id, 1, '{START_KIND}', k.p_data, :now_ms, 0 FROM {{keys}}
-    WHERE NOT EXISTS (SELECT 1 FROM {{instances}} AS i WHERE i.instance_id = k.p_instance_id)
-    AND NOT EXISTS (
-        SELECT 1 FROM {{orchestrator_queue}} AS q WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}'
-    )
+    SELECT k.p_instance_id, 1, '{START_KIND}', k.p_data, :now_ms, 0 FROM {{keys}} WHERE NOT {_IS_TAKEN}
     RETURNING instance_id
-    """,
+    """,  # noqa: S608  # constants
     "instance_id text, data text",
 )
 _WAITING = Query(
@@ -144,15 +150,20 @@ def enqueue(transaction: Transaction, messages: Sequence[Outgoing]) -> None:
     transaction.many(INSERT_MESSAGES, rows)
 
 
-def start(transaction: Transaction, messages: Sequence[StartOrchestration]) -> Sequence[bool]:
+def start(
+    transaction: Transaction, messages: Sequence[StartOrchestration], *, must_be_new: bool
+) -> Sequence[bool]:
     """Add start messages for ids that are free; return for each whether its was."""
     first: dict[str, StartOrchestration] = {}
     for message in messages:
         first.setdefault(message.instance_id, message)
     # Two that start the same id at the same time would not see each other.
     transaction.dialect.claim_ids(transaction.connection, sorted(first))
+    if must_be_new:
+        for row in transaction.query(_TAKEN, [(instance_id,) for instance_id in first]):
+            raise InstanceAlreadyExists(row.instance_id)
     keys = [(instance_id, encode_message(message)) for instance_id, message in first.items()]
-    started = {row[0] for row in transaction.query(_START, keys, now_ms=transaction.now_ms)}
+    started = {row.instance_id for row in transaction.query(_START, keys, now_ms=transaction.now_ms)}
     if started:
         transaction.leave_message(transaction.now_ms)
     return [message.instance_id in started and first[message.instance_id] is message for message in messages]

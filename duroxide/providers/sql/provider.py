@@ -36,6 +36,7 @@ from . import activities, orchestrations, reads, sessions
 from .audit import Violation, audit
 from .database import Database, Transaction
 from .dialects import Dialect, PostgresDialect, SqliteDialect, Use
+from .management import SqlManagement
 from .migrate import migrate
 from .shared import SharedDatabase, shared_database
 from .turns import commit_turns
@@ -53,7 +54,7 @@ SYNCHRONOUS = ("FULL", "NORMAL")
 _members = count(1)
 
 
-class SqlProvider:
+class SqlProvider(SqlManagement):
     """
     Durable storage in SQLite or Postgres.
 
@@ -137,10 +138,16 @@ class SqlProvider:
         if messages:
             self._send("enqueue", lambda transaction: orchestrations.enqueue(transaction, messages), connection)
 
-    def start_instances(self, messages: Sequence[StartOrchestration], *, connection: Any = None) -> Sequence[bool]:
+    def start_instances(
+        self, messages: Sequence[StartOrchestration], *, must_be_new: bool = False, connection: Any = None
+    ) -> Sequence[bool]:
         """Add start messages for ids that are free; return for each whether its was."""
+        if not messages:
+            return ()
         return self._send(
-            "start_instances", lambda transaction: orchestrations.start(transaction, messages), connection
+            "start_instances",
+            lambda transaction: orchestrations.start(transaction, messages, must_be_new=must_be_new),
+            connection,
         )
 
     def _send(self, operation: str, work: Callable[[Transaction], ResultT], connection: Any) -> ResultT:

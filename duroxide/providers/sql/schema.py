@@ -4,7 +4,8 @@ Tables and indexes: what an instance is, while it waits and when it is done.
 Rule 1: all times are milliseconds since the epoch, all payloads are text.
 
 Rule 2: every index costs on the hot path. What changes with each turn (`instances.last_event_id`,
-statuses, locks of instances) is in no index, so that Postgres updates it in place (HOT).
+custom statuses, locks of instances) is in no index, so that Postgres updates it in place (HOT). A status
+changes at the end of an execution only.
 
 Rule 3: a change here is a migration as well; a test compares the two.
 """
@@ -127,6 +128,25 @@ worker_queue = Table(
     sqlite_with_rowid=False,
 )
 Index(PREFIX + "worker_queue_visible", worker_queue.c.visible_at_ms, worker_queue.c.position)
+
+# Lists are in this order. What has not completed is few among many, and gone from its index when it has.
+Index(PREFIX + "instances_created", instances.c.created_at_ms, instances.c.instance_id)
+Index(
+    PREFIX + "instances_not_completed",
+    instances.c.status,
+    instances.c.created_at_ms,
+    instances.c.instance_id,
+    sqlite_where=text("status <> 'Completed'"),
+    postgresql_where=text("status <> 'Completed'"),
+)
+# Only instances that have continued as new have anything to prune.
+Index(
+    PREFIX + "executions_continued",
+    executions.c.instance_id,
+    executions.c.execution_id,
+    sqlite_where=text("execution_id > 1"),
+    postgresql_where=text("execution_id > 1"),
+)
 
 sessions = Table(
     PREFIX + "sessions",

@@ -175,6 +175,7 @@ def _create_indexes(schema: str | None) -> None:
         sqlite_where=present,
         postgresql_where=present,
     )
+    _create_indexes_for_lists(schema)
     op.create_index(
         "duroxide_orchestrator_queue_instance",
         "duroxide_orchestrator_queue",
@@ -195,4 +196,27 @@ def _create_indexes(schema: str | None) -> None:
     )
     op.create_index(
         "duroxide_worker_queue_visible", "duroxide_worker_queue", ["visible_at_ms", "position"], schema=schema
+    )
+
+
+def _create_indexes_for_lists(schema: str | None) -> None:
+    """The order of lists, the statuses that are few among many, and what can be pruned."""
+    op.create_index(
+        "duroxide_instances_created", "duroxide_instances", ["created_at_ms", "instance_id"], schema=schema
+    )
+    op.create_index(
+        "duroxide_instances_not_completed",
+        "duroxide_instances",
+        ["status", "created_at_ms", "instance_id"],
+        schema=schema,
+        sqlite_where=sa.text("status <> 'Completed'"),
+        postgresql_where=sa.text("status <> 'Completed'"),
+    )
+    op.create_index(
+        "duroxide_executions_continued",
+        "duroxide_executions",
+        ["instance_id", "execution_id"],
+        schema=schema,
+        sqlite_where=sa.text("execution_id > 1"),
+        postgresql_where=sa.text("execution_id > 1"),
     )

@@ -1,0 +1,221 @@
+"""
+The management half of the client: look through what is stored, delete instances, prune old executions.
+
+Rule: what is unknown is an error that a caller can catch, and what is no good is refused before the database is asked.
+"""
+
+from __future__ import annotations
+
+from ._core import limits
+from ._core.commit import ExecutionStatus
+from .errors import InstanceNotFound, InvalidInput
+from .providers.contract import InstanceInfo, Provider
+from .providers.management import (
+    ANY_INSTANCE,
+    DEFAULT_BULK,
+    DEFAULT_PAGE,
+    DeleteResult,
+    ExecutionInfo,
+    ExecutionNotFound,
+    InstanceFilter,
+    InstanceTree,
+    Management,
+    ManagementNotAvailable,
+    Page,
+    PruneOptions,
+    PruneResult,
+    QueueDepths,
+    SystemMetrics,
+    Time,
+    check_count,
+)
+
+
+class ManagementClient:
+    """
+    What a `Client` can do with what is stored.
+
+    Lists come page by page: give the `cursor` of a page to the same call for the next one, until it is None. Every
+    method raises `ManagementNotAvailable` where the provider has no management.
+    """
+
+    _provider: Provider
+
+    @property
+    def _management(self) -> Management:
+        if not isinstance(self._provider, Management):
+            raise ManagementNotAvailable(self._provider)
+        return self._provider
+
+    # Listing
+
+    def list_all_instances(self, *, limit: int = DEFAULT_PAGE, cursor: str | None = None) -> Page[InstanceInfo]:
+        """Return all instances, the newest first. See `list_instances`."""
+        return self.list_instances(ANY_INSTANCE, limit=limit, cursor=cursor)
+
+    def list_instances_by_status(
+        self, status: ExecutionStatus | str, *, limit: int = DEFAULT_PAGE, cursor: str | None = None
+    ) -> Page[InstanceInfo]:
+        """
+        Return the instances whose current execution is ``Running``, ``Completed``, ``Failed`` or ``ContinuedAsNew``.
+
+        The newest first; see `list_instances`.
+        """
+        return self.list_instances(InstanceFilter(statuses=[status]), limit=limit, cursor=cursor)
+
+    def list_instances(
+        self, filter: InstanceFilter, *, limit: int = DEFAULT_PAGE, cursor: str | None = None
+    ) -> Page[InstanceInfo]:
+        """
+        Return the instances that match, the newest first.
+
+        Args:
+            filter: Which; see `InstanceFilter`.
+
+            limit: How many a page has at most, 1 to 1000.
+
+            cursor: Where the page begins: the `cursor` of the page before it, or None.
+
+        Raises:
+            InvalidInput: If *limit* or *cursor* are no good.
+        """
+        return self._management.list_instances(_checked(filter), limit=limit, cursor=cursor)
+
+    def list_executions(
+        self, instance_id: str, *, limit: int = DEFAULT_PAGE, cursor: str | None = None
+    ) -> Page[ExecutionInfo]:
+        """Return the executions of an instance, the oldest first; none if it is unknown. See `list_instances`."""
+        limits.check_instance_id(instance_id)
+        return self._management.list_executions(instance_id, limit=limit, cursor=cursor)
+
+    # Asking
+
+    def get_instance_info(self, instance_id: str) -> InstanceInfo:
+        """
+        Return how an instance stands.
+
+        Raises:
+            InstanceNotFound: If there is no such instance.
+        """
+        limits.check_instance_id(instance_id)
+        info = self._provider.get_instance_info(instance_id)
+        if info is None:
+            raise InstanceNotFound(instance_id)
+        return info
+
+    def get_execution_info(self, instance_id: str, execution_id: int | None = None) -> ExecutionInfo:
+        """
+        Return how an execution (None: the current one) stands.
+
+        Raises:
+            InstanceNotFound: If there is no such instance.
+
+            ExecutionNotFound: If it has no such execution, or not any more.
+        """
+        current = self.get_instance_info(instance_id).execution_id
+        wanted = current if execution_id is None else execution_id
+        check_count("execution_id", wanted, most=2**63 - 1)
+        info = self._management.get_execution_info(instance_id, wanted)
+        if info is None:
+            raise ExecutionNotFound(instance_id, wanted)
+        return info
+
+    def get_instance_tree(self, instance_id: str) -> InstanceTree:
+        """
+        Return an instance with all its children, their children and so on.
+
+        Raises:
+            InstanceNotFound: If there is no such instance.
+        """
+        limits.check_instance_id(instance_id)
+        tree = self._management.get_instance_tree(instance_id)
+        if tree is None:
+            raise InstanceNotFound(instance_id)
+        return tree
+
+    def get_system_metrics(self, *, count_events: bool = False) -> SystemMetrics:
+        """
+        Return how many instances and executions there are.
+
+        Args:
+            count_events: Also count all events of all histories, which takes long when there are many.
+        """
+        return self._management.get_system_metrics(count_events=count_events)
+
+    def get_queue_depths(self) -> QueueDepths:
+        """Return how much waits to be worked on, and how much is being worked on."""
+        return self._management.get_queue_depths()
+
+    # Deleting
+
+    def delete_instance(self, instance_id: str, *, force: bool = False) -> DeleteResult:
+        """
+        Delete an instance with all its children and everything that is stored of them; the id is free again.
+
+        Args:
+            force: Also if it still runs. Nothing is cancelled: an activity that is running goes on until it looks
+                whether it is cancelled, and its result is dropped. Cancel first where that matters.
+
+        Raises:
+            InstanceNotFound: If there is no such instance, or it has not been started yet.
+
+            CannotDeleteSubOrchestration: If it is a child: it goes with its root, even with *force*.
+
+            InstanceStillRunning: Without *force*, if it or one of its children has not ended.
+        """
+        limits.check_instance_id(instance_id)
+        return self._management.delete_instance(instance_id, force=force)
+
+    def delete_instance_bulk(self, filter: InstanceFilter, *, limit: int = DEFAULT_BULK) -> DeleteResult:
+        """
+        Delete up to *limit* instances that match and have ended, the oldest first, each with all its children.
+
+        Children, and instances of which anything still runs, are skipped. It takes a number of short transactions, so
+        that others can work meanwhile; calling it again goes on where it stopped. For example, to keep 30 days::
+
+            client.delete_instance_bulk(InstanceFilter(completed_before=now - timedelta(days=30)))
+        """
+        return self._management.delete_instance_bulk(_checked(filter), limit=limit)
+
+    def prune_executions(
+        self, instance_id: str, *, keep_last: int | None = None, completed_before: Time | None = None
+    ) -> PruneResult:
+        """
+        Remove old executions, with their history, of an instance that has continued as new. It may be running.
+
+        The current execution and the key-values always stay. Without arguments, all others go.
+
+        Args:
+            keep_last: How many of the newest stay, the current one included.
+
+            completed_before: Only those that ended before this: an aware datetime, or milliseconds since the epoch.
+
+        Raises:
+            InstanceNotFound: If there is no such instance.
+        """
+        limits.check_instance_id(instance_id)
+        options = PruneOptions(keep_last=keep_last, completed_before=completed_before)
+        return self._management.prune_executions(instance_id, options)
+
+    def prune_executions_bulk(
+        self,
+        filter: InstanceFilter,
+        *,
+        keep_last: int | None = None,
+        completed_before: Time | None = None,
+        limit: int = DEFAULT_BULK,
+    ) -> PruneResult:
+        """
+        Prune up to *limit* instances that match and have something to remove, running or not.
+
+        It takes a number of short transactions. See `prune_executions`.
+        """
+        options = PruneOptions(keep_last=keep_last, completed_before=completed_before)
+        return self._management.prune_executions_bulk(_checked(filter), options, limit=limit)
+
+
+def _checked(filter: object) -> InstanceFilter:
+    if not isinstance(filter, InstanceFilter):
+        msg = f"filter is {filter!r}: use an InstanceFilter; InstanceFilter() matches all instances."
+        raise InvalidInput(msg)
+    return filter

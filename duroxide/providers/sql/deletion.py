@@ -1,0 +1,318 @@
+"""
+Deleting instances: whole trees, checked and removed in one transaction.
+
+What makes it safe while everything goes on:
+
+Rule 1: rows are locked in the order in which commits touch them: locks, instances, activities, messages. Whoever
+comes later finds nothing and is refused.
+
+Rule 2: members are looked up once more after they are locked; from then on, no new one can appear. A child that does not
+exist yet is its start message, and goes with it.
+
+Rule 3: activities go before messages, so that the completion that an acknowledged activity has left is seen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+from attrs import frozen
+
+from ..._core.codec import START_KIND, UnreadableEvent, decode_event, decode_message
+from ..._core.commit import ExecutionStatus
+from ..._core.events import SubOrchestrationScheduled
+from ..._core.messages import StartOrchestration
+from ...errors import CannotDeleteSubOrchestration, InstanceError, InstanceNotFound, InstanceStillRunning
+from ..management import DeleteResult, InstanceFilter
+from .database import Database, Transaction
+from .listing import ENDED, IS_ENDED, Where
+from .pauses import Turns
+from .statements import AnyRow, Bulk, Query, Values
+
+
+#: What one transaction of a bulk operation may remove, if it is not a single tree.
+MAX_INSTANCES = 100
+MAX_EVENTS = 5000
+
+_BELOW = """
+    WITH RECURSIVE tree (root_id, instance_id) AS (
+        SELECT r.instance_id, r.instance_id FROM {keys} JOIN {instances} AS r ON r.instance_id = k.p_instance_id
+        UNION
+        SELECT t.root_id, c.instance_id
+        FROM tree AS t JOIN {instances} AS c ON c.parent_instance_id = t.instance_id
+    )
+"""
+_MEMBERS = Query(f"{_BELOW} SELECT root_id, instance_id FROM tree ORDER BY instance_id", "instance_id text")
+_SIZES = Query(
+    f"""
+    {_BELOW}
+    SELECT t.root_id, COUNT(*) AS instances, SUM(
+        (SELECT COUNT(*) FROM {{history}} AS h WHERE h.instance_id = t.instance_id)
+    ) AS events
+    FROM tree AS t GROUP BY t.root_id
+    """,
+    "instance_id text",
+)
+_HOLD_LOCKS = Query(
+    "SELECT l.instance_id, l.locked_until_ms FROM {instance_locks} AS l"
+    " WHERE l.instance_id IN (SELECT k.p_instance_id FROM {keys}) ORDER BY l.instance_id {for_update}",
+    "instance_id text",
+)
+_HOLD_INSTANCES = Query(
+    "SELECT i.instance_id, i.incarnation, i.status, i.parent_instance_id FROM {instances} AS i"
+    " WHERE i.instance_id IN (SELECT k.p_instance_id FROM {keys}) ORDER BY i.instance_id {for_update}",
+    "instance_id text",
+)
+_SCHEDULED_CHILDREN = Query(
+    "SELECT h.instance_id, h.event_type, h.event_id, h.timestamp_ms, h.data"
+    " FROM {keys} JOIN {history} AS h ON h.instance_id = k.p_instance_id"
+    " WHERE h.event_type = 'SubOrchestrationScheduled'",
+    "instance_id text",
+)
+_HOLD_STARTS = Query(
+    "SELECT q.id, q.instance_id, q.execution_id, q.data FROM {orchestrator_queue} AS q"
+    f" WHERE q.instance_id IN (SELECT k.p_instance_id FROM {{keys}}) AND q.kind = '{START_KIND}'"
+    " ORDER BY q.id {for_update}",
+    "instance_id text",
+)
+_ROOT = Query(
+    """
+    WITH RECURSIVE above (instance_id, parent_instance_id) AS (
+        SELECT i.instance_id, i.parent_instance_id FROM {instances} AS i WHERE i.instance_id = :instance_id
+        UNION
+        SELECT p.instance_id, p.parent_instance_id
+        FROM above AS a JOIN {instances} AS p ON p.instance_id = a.parent_instance_id
+    )
+    SELECT instance_id FROM above WHERE parent_instance_id IS NULL
+    """
+)
+
+_DELETE_STARTS = Bulk("id bigint", "DELETE FROM {orchestrator_queue} AS q {rows} WHERE q.id = :id")
+
+
+def _delete_from(table: str) -> Bulk:
+    return Bulk("instance_id text", f"DELETE FROM {{{table}}} AS t {{rows}} WHERE t.instance_id = :instance_id")
+
+
+_DELETE_ACTIVITIES = _delete_from("worker_queue")
+_DELETE_MESSAGES = _delete_from("orchestrator_queue")
+_DELETE_HISTORY = _delete_from("history")
+_DELETE_VALUES = _delete_from("kv")
+_DELETE_EXECUTIONS = _delete_from("executions")
+_DELETE_INSTANCES = _delete_from("instances")
+_DELETE_LOCKS = _delete_from("instance_locks")
+
+
+@frozen
+class _Start:
+    """The start message of a child that does not exist yet."""
+
+    message_id: int
+    instance_id: str
+    parent_id: str
+
+
+@frozen
+class _Trees:
+    """Instances with everything below them, under locks."""
+
+    #: The members of each tree, by root.
+    members: Mapping[str, Sequence[str]]
+    instances: Mapping[str, AnyRow]
+    #: Members that somebody holds.
+    locked: frozenset[str]
+    #: By parent.
+    starts: Mapping[str, Sequence[_Start]]
+
+    @classmethod
+    def hold(cls, transaction: Transaction, root_ids: Sequence[str]) -> _Trees:
+        """Lock the trees of *root_ids*; a root that does not exist has none."""
+        roots = [(root_id,) for root_id in sorted(root_ids)]
+        found = transaction.query(_MEMBERS, roots)
+        while True:
+            keys = sorted({(row.instance_id,) for row in found})
+            locks = transaction.query(_HOLD_LOCKS, keys)
+            rows = transaction.query(_HOLD_INSTANCES, keys)
+            starts = _starts(transaction, keys)
+            again = transaction.query(_MEMBERS, roots)
+            if {tuple(row) for row in again} == {tuple(row) for row in found}:
+                break
+            # Somebody was quicker; from here on, nobody is.
+            found = again
+        members: dict[str, list[str]] = defaultdict(list)
+        for row in found:
+            members[row.root_id].append(row.instance_id)
+        locked = frozenset(row.instance_id for row in locks if row.locked_until_ms > transaction.now_ms)
+        return cls(members, {row.instance_id: row for row in rows}, locked, starts)
+
+    def obstacle(self, root_id: str) -> str | None:
+        """Return what keeps the tree of *root_id* from being deleted without force."""
+        for instance_id in self.members[root_id]:
+            status = self.instances[instance_id].status
+            if ExecutionStatus(status) not in ENDED:
+                return f"{instance_id!r} is {status}"
+            if instance_id in self.locked:
+                return f"{instance_id!r} is locked for a turn"
+            for start in self.starts.get(instance_id, ()):
+                return f"its child {start.instance_id!r} is about to start"
+        return None
+
+    def delete(self, transaction: Transaction, root_ids: Sequence[str]) -> DeleteResult:
+        """Remove the trees of *root_ids*."""
+        ids = sorted({(member,) for root_id in root_ids for member in self.members[root_id]})
+        starts = [(start.message_id,) for (member,) in ids for start in self.starts.get(member, ())]
+        activities = transaction.many(_DELETE_ACTIVITIES, ids)
+        messages = transaction.many(_DELETE_MESSAGES, ids) + transaction.many(_DELETE_STARTS, starts)
+        events = transaction.many(_DELETE_HISTORY, ids)
+        transaction.many(_DELETE_VALUES, ids)
+        executions = transaction.many(_DELETE_EXECUTIONS, ids)
+        instances = transaction.many(_DELETE_INSTANCES, ids)
+        transaction.many(_DELETE_LOCKS, ids)
+        return DeleteResult(instances, executions, events, activities + messages)
+
+
+def _starts(transaction: Transaction, members: Sequence[Values]) -> Mapping[str, Sequence[_Start]]:
+    """Lock the start messages of children that do not exist yet; return them by parent."""
+    known = {instance_id for (instance_id,) in members}
+    children = {(child,) for child in _scheduled_children(transaction, members) if child not in known}
+    starts: dict[str, list[_Start]] = defaultdict(list)
+    for row in transaction.query(_HOLD_STARTS, sorted(children)):
+        try:
+            message = decode_message(START_KIND, row.instance_id, row.execution_id, row.data)
+        except UnreadableEvent:
+            # Whoever meets it next will say so; it is not known to be ours.
+            continue
+        parent = message.parent if isinstance(message, StartOrchestration) else None
+        if parent is not None and parent.instance_id in known:
+            starts[parent.instance_id].append(_Start(row.id, row.instance_id, parent.instance_id))
+    return starts
+
+
+def _scheduled_children(transaction: Transaction, members: Sequence[Values]) -> Iterator[str]:
+    for row in transaction.query(_SCHEDULED_CHILDREN, members):
+        try:
+            event = decode_event(row.event_type, row.event_id, row.timestamp_ms, row.data)
+        except UnreadableEvent:
+            # Then its parent has not been able to go on, and its child is found once it exists.
+            continue
+        if isinstance(event, SubOrchestrationScheduled):
+            yield event.instance_id
+
+
+def delete_tree(transaction: Transaction, root_id: str, *, force: bool) -> DeleteResult:
+    """Delete *root_id* with everything below it, or raise why not."""
+    trees = _Trees.hold(transaction, [root_id])
+    if root_id not in trees.members:
+        raise InstanceNotFound(root_id)
+    if (error := _child_error(transaction, trees.instances[root_id])) is not None:
+        raise error
+    obstacle = None if force else trees.obstacle(root_id)
+    if obstacle is not None:
+        msg = (
+            f"instance {root_id!r} cannot be deleted: {obstacle}. Wait until it has ended, cancel it with"
+            " cancel_instance(), or delete it with force=True."
+        )
+        raise InstanceStillRunning(msg, instance_id=root_id)
+    return trees.delete(transaction, [root_id])
+
+
+def _child_error(transaction: Transaction, row: AnyRow) -> InstanceError | None:
+    """Return why the instance of *row* cannot be deleted by itself; one whose parent is gone can."""
+    if row.parent_instance_id is None:
+        return None
+    roots = transaction.query(_ROOT, instance_id=row.instance_id)
+    if not roots:
+        return None
+    msg = (
+        f"instance {row.instance_id!r} is a child of {row.parent_instance_id!r}, which would wait for it in vain."
+        f" Delete the root, {roots[0].instance_id!r}, and all of its children go with it."
+    )
+    return CannotDeleteSubOrchestration(msg, instance_id=row.instance_id)
+
+
+@frozen
+class _Candidate:
+    """A root that may be deleted, and what that would take."""
+
+    instance_id: str
+    incarnation: int
+    instances: int
+    events: int
+
+
+@cache
+def _candidate_query(conditions: tuple[str, ...], columns: str) -> Query:
+    return Query(
+        f"SELECT i.instance_id, i.incarnation, i.created_at_ms FROM {{instances}} AS i"
+        f" WHERE {' AND '.join(conditions)} AND i.parent_instance_id IS NULL AND {IS_ENDED}"
+        " AND (i.created_at_ms, i.instance_id) > (:after_ms, :after_id)"
+        " ORDER BY i.created_at_ms, i.instance_id LIMIT :wanted",
+        columns,
+    )
+
+
+def delete_bulk(database: Database, filter: InstanceFilter, limit: int) -> DeleteResult:
+    """Delete up to *limit* roots that match, in as many transactions as it takes."""
+    result, roots, turns = DeleteResult(), 0, Turns()
+    for candidates in _pages(database, filter, lambda: limit - roots):
+        for batch in _batches(candidates):
+            with turns.take():
+                deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
+            roots += deleted
+            result += of_batch
+    return result
+
+
+def _pages(
+    database: Database, filter: InstanceFilter, left: Callable[[], int]
+) -> Iterator[Sequence[_Candidate]]:
+    """Yield roots that match, the oldest first, as long as any are *left* to be deleted."""
+    where = Where.of(filter)
+    query = _candidate_query(where.conditions, where.columns)
+    position: dict[str, Any] = {"after_ms": -(2**63), "after_id": ""}
+
+    def look(transaction: Transaction) -> tuple[Sequence[AnyRow], Mapping[str, AnyRow]]:
+        wanted = min(left(), MAX_INSTANCES)
+        rows = transaction.query(query, where.keys, wanted=wanted, **where.parameters, **position)
+        sizes = transaction.query(_SIZES, [(row.instance_id,) for row in rows])
+        return rows, {row.root_id: row for row in sizes}
+
+    while left() > 0:
+        rows, sizes = database.read("delete_instance_bulk", look)
+        if not rows:
+            return
+        position = {"after_ms": rows[-1].created_at_ms, "after_id": rows[-1].instance_id}
+        found = [(row, sizes[row.instance_id]) for row in rows if row.instance_id in sizes]
+        yield [_Candidate(row.instance_id, row.incarnation, size.instances, int(size.events)) for row, size in found]
+
+
+def _batches(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:
+    """Yield *candidates* in groups that are small enough for a transaction; one is always small enough."""
+    batch: list[_Candidate] = []
+    instances = events = 0
+    for candidate in candidates:
+        is_full = instances + candidate.instances > MAX_INSTANCES or events + candidate.events > MAX_EVENTS
+        if batch and is_full:
+            yield batch
+            batch, instances, events = [], 0, 0
+        batch.append(candidate)
+        instances += candidate.instances
+        events += candidate.events
+    if batch:
+        yield batch
+
+
+def _delete_batch(transaction: Transaction, batch: Sequence[_Candidate]) -> tuple[int, DeleteResult]:
+    """Delete those of *batch* that still are what they were; return how many, and what went."""
+    trees = _Trees.hold(transaction, [candidate.instance_id for candidate in batch])
+    roots = [
+        candidate.instance_id
+        for candidate in batch
+        if candidate.instance_id in trees.members
+        and trees.instances[candidate.instance_id].incarnation == candidate.incarnation
+        and trees.obstacle(candidate.instance_id) is None
+    ]
+    return len(roots), trees.delete(transaction, roots)
