@@ -7,6 +7,7 @@ once it is stored there.
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -28,6 +29,7 @@ from ._core.events import (
     QueueEventDelivered,
 )
 from ._core.functions import registered_name
+from ._core.limits import NO_LIMITS, Limits
 from ._core.messages import Deliver, StartOrchestration
 from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
 from ._core.versions import Version
@@ -37,6 +39,8 @@ from .management import ManagementClient
 from .providers.contract import HistoryRequest, InstanceInfo, Provider, UnreadableHistory
 from .providers.opening import Database, open_provider
 
+
+_log = logging.getLogger("duroxide.client")
 
 T = TypeVar("T")
 InputT = TypeVar("InputT")
@@ -68,9 +72,12 @@ class Client(ManagementClient):
     Args:
         database: A database URL, a SQLAlchemy Engine, or a provider. A provider that is made here is
             closed with the client; one that is passed in is not.
+
+        limits: On the size of inputs, event data and messages.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, limits: Limits = NO_LIMITS) -> None:
+        self._limits = limits
         self._provider, self._owns_provider = open_provider(database)
         if self._owns_provider:
             self._provider.initialize()
@@ -169,7 +176,11 @@ class Client(ManagementClient):
         limits.check_name("orchestration name", name)
         if version is not None:
             Version.parse(version)
-        messages = [_start_message(instance_id, name, input_, version) for instance_id, input_ in inputs.items()]
+        messages = []
+        for instance_id, input_ in inputs.items():
+            limits.check_instance_id(instance_id)
+            text = self._encode(input_, f"input of orchestration {name!r}")
+            messages.append(StartOrchestration(instance_id, name, text, version))
         are_new = self._provider.start_instances(messages, must_be_new=if_exists == "reject", connection=connection)
         return [Start(message.instance_id, is_new) for message, is_new in zip(messages, are_new, strict=True)]
 
@@ -181,14 +192,14 @@ class Client(ManagementClient):
         """
         limits.check_instance_id(instance_id)
         limits.check_name("event name", name)
-        text = payloads.encode(data, where=f"data of event {name!r}")
+        text = self._encode(data, f"data of event {name!r}")
         self._send(Deliver(instance_id, None, ExternalEvent(0, 0, name, text)), connection)
 
     def enqueue_event(self, instance_id: str, queue: str, data: object = None, *, connection: object = None) -> None:
         """Put *data* into a queue of the instance, where it waits for `dequeue_event`."""
         limits.check_instance_id(instance_id)
         limits.check_name("queue name", queue)
-        text = payloads.encode(data, where=f"message of queue {queue!r}")
+        text = self._encode(data, f"message of queue {queue!r}")
         self._send(Deliver(instance_id, None, QueueEventDelivered(0, 0, queue, text)), connection)
 
     def cancel_instance(self, instance_id: str, reason: str = "", *, connection: object = None) -> None:
@@ -199,6 +210,13 @@ class Client(ManagementClient):
         """
         limits.check_instance_id(instance_id)
         self._send(Deliver(instance_id, None, OrchestrationCancelRequested(0, 0, reason)), connection)
+
+    def _encode(self, value: object, where: str) -> str:
+        text = payloads.encode(value, where=where)
+        warning = self._limits.check_payload(text, where)
+        if warning is not None:
+            _log.warning("%s", warning)
+        return text
 
     def _send(self, message: Deliver, connection: object) -> None:
         self._provider.enqueue((Outgoing(message),), connection=connection)
@@ -356,13 +374,6 @@ class Client(ManagementClient):
         entry = self._wait(instance_id, timeout, f"set key {key!r}", look, lambda seen: seen is not None)
         assert entry is not None, "that was waited for"
         return _decode_kv(entry.value, key, type)
-
-
-def _start_message(instance_id: str, name: str, input_: object, version: str | None) -> StartOrchestration:
-    limits.check_instance_id(instance_id)
-    return StartOrchestration(
-        instance_id, name, payloads.encode(input_, where=f"input of orchestration {name!r}"), version
-    )
 
 
 def _decode_kv(text: str, key: str, type_: object) -> Any:

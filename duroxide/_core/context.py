@@ -18,7 +18,7 @@ from ..errors import InvalidInput
 from . import limits, payloads
 from .actions import Action, Value, Winner
 from .attempts import attempts
-from .durations import duration_ms
+from .durations import Duration, duration_ms
 from .functions import inspect_activity, inspect_orchestration, registered_name
 from .logs import OrchestrationLogger
 from .replay import Replay
@@ -48,8 +48,9 @@ GET_KV_VALUE = "__duroxide_syscall:get_kv_value"
 class OrchestrationContext(OrchestrationState):
     """The first argument of every orchestration function. Never made by users."""
 
-    def __init__(self, replay: Replay, log: OrchestrationLogger) -> None:
+    def __init__(self, replay: Replay, log: OrchestrationLogger, bounds: limits.Limits = limits.NO_LIMITS) -> None:
         super().__init__(replay)
+        self._bounds = bounds
         self._started = replay.started
         self._log = log
         self._random: random.Random | None = None
@@ -57,6 +58,14 @@ class OrchestrationContext(OrchestrationState):
 
     def __repr__(self) -> str:
         return f"<OrchestrationContext of {self.instance_id!r}, execution {self.execution_id}>"
+
+    def _encode(self, value: object, where: str) -> str:
+        """Return *value* as JSON text, within the limits."""
+        text = payloads.encode(value, where=where)
+        warning = self._bounds.check_payload(text, where)
+        if warning is not None:
+            self._log.warning("%s", warning)
+        return text
 
     # Who am I
 
@@ -101,6 +110,7 @@ class OrchestrationContext(OrchestrationState):
         retry: RetryPolicy | None = None,
         tag: str | None = None,
         session_id: str | None = None,
+        time_to_live: Duration | None = None,
     ) -> Action[T]: ...
     @overload
     def schedule_activity(
@@ -110,6 +120,7 @@ class OrchestrationContext(OrchestrationState):
         retry: RetryPolicy | None = None,
         tag: str | None = None,
         session_id: str | None = None,
+        time_to_live: Duration | None = None,
     ) -> Action[T]: ...
     @overload
     def schedule_activity(
@@ -120,6 +131,7 @@ class OrchestrationContext(OrchestrationState):
         retry: RetryPolicy | None = None,
         tag: str | None = None,
         session_id: str | None = None,
+        time_to_live: Duration | None = None,
     ) -> Action[T]: ...
     @overload
     def schedule_activity(
@@ -129,6 +141,7 @@ class OrchestrationContext(OrchestrationState):
         retry: RetryPolicy | None = None,
         tag: str | None = None,
         session_id: str | None = None,
+        time_to_live: Duration | None = None,
     ) -> Action[T]: ...
     @overload
     def schedule_activity(
@@ -139,6 +152,7 @@ class OrchestrationContext(OrchestrationState):
         retry: RetryPolicy | None = None,
         tag: str | None = None,
         session_id: str | None = None,
+        time_to_live: Duration | None = None,
     ) -> Action[Any]: ...
     def schedule_activity(
         self,
@@ -148,6 +162,7 @@ class OrchestrationContext(OrchestrationState):
         retry: RetryPolicy | None = None,
         tag: str | None = None,
         session_id: str | None = None,
+        time_to_live: Duration | None = None,
     ) -> Action[Any]:
         """
         Schedule *activity* (a function or its registered name) with *input*, and return its action.
@@ -162,17 +177,22 @@ class OrchestrationContext(OrchestrationState):
 
             session_id: All activities of a session run on the worker that owns the session.
 
+            time_to_live: How long (a timedelta, or seconds) it may wait for a worker to begin it. Then it
+                fails with a TimeoutError, instead of waiting for ever for a tag that nobody serves.
+
         Raises:
             PayloadError: If *input* cannot be turned into JSON.
         """
         name, result_type = _activity(activity)
         if tag is not None:
             limits.check_tag(tag)
-        text = payloads.encode(input, where=f"input of activity {name!r}")
+        text = self._encode(input, where=f"input of activity {name!r}")
         decode = decoder(result_type, f"result of activity {name!r}")
+        live_ms = None if time_to_live is None else duration_ms(time_to_live, what="time_to_live of an activity")
 
         def schedule(attempt: int) -> Action[Any]:
-            return self._replay.emit(CallActivity(name, text, session_id, tag, attempt), decode)
+            expires_at_ms = None if live_ms is None else self._replay.now_ms + live_ms
+            return self._replay.emit(CallActivity(name, text, session_id, tag, attempt, expires_at_ms), decode)
 
         if retry is None:
             return schedule(1)
@@ -261,7 +281,7 @@ class OrchestrationContext(OrchestrationState):
         name, result_type = _orchestration(orchestration)
         if instance_id is not None:
             limits.check_child_id(instance_id)
-        text = payloads.encode(input, where=f"input of orchestration {name!r}")
+        text = self._encode(input, where=f"input of orchestration {name!r}")
         decode = decoder(result_type, f"result of orchestration {name!r}")
         return self._replay.emit(StartSubOrchestration(name, text, instance_id, version), decode)
 
@@ -280,7 +300,7 @@ class OrchestrationContext(OrchestrationState):
         """
         name, _ = _orchestration(orchestration)
         limits.check_instance_id(instance_id)
-        text = payloads.encode(input, where=f"input of orchestration {name!r}")
+        text = self._encode(input, where=f"input of orchestration {name!r}")
         action = self._replay.emit(StartOrchestrationDetached(name, instance_id, text, version))
         self._replay.scheduler.resolve(action, Value(instance_id))
         return action
@@ -292,7 +312,7 @@ class OrchestrationContext(OrchestrationState):
         Key-values, custom status, unread queue messages and the parent are carried over; everything
         that is open is cancelled. Write ``yield ctx.continue_as_new(...)`` or ``return`` after it.
         """
-        text = payloads.encode(input, where=f"input of orchestration {self.orchestration_name!r}")
+        text = self._encode(input, where=f"input of orchestration {self.orchestration_name!r}")
         return self._replay.emit(ContinueAsNew(text, version))
 
     # Combining
@@ -357,7 +377,7 @@ class OrchestrationContext(OrchestrationState):
     def get_kv_value_from_instance(self, instance_id: str, key: str) -> Action[Any]:
         """Return an action for the live value of *key* of another instance: None if there is none."""
         limits.check_instance_id(instance_id)
-        text = payloads.encode([instance_id, key], where="instance id and key")
+        text = self._encode([instance_id, key], where="instance id and key")
         return self._replay.emit(CallActivity(GET_KV_VALUE, text))
 
 

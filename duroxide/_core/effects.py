@@ -108,6 +108,7 @@ def _activity(event: e.ActivityScheduled, started: e.OrchestrationStarted) -> Ac
         event.session_id,
         event.tag,
         event.attempt,
+        event.expires_at_ms,
     )
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ..errors import ErrorDetails
+from ..errors import ErrorDetails, ErrorKind, LimitExceeded
 from . import events as e
-from . import limits
 from .commit import (
     ActivityLock,
     CustomStatusChange,
@@ -108,6 +107,8 @@ class Execution:
             turn = Turn(
                 Failed(ErrorDetails.nondeterminism(staged.impossible[0])), left_open=tuple(executor.ledger.wanted())
             )
+        if executor.limits.max_history_events is not None:
+            turn = self._within_limits(turn, staged)
         events = [*([started] if self.is_new else ()), *staged.events, *turn.events]
         effects = self._effects(turn, events, staged)
         events.extend(effects.events)
@@ -157,13 +158,13 @@ class Execution:
         inheritance = None
         if isinstance(turn.verdict, ContinuesAsNew):
             unread = executor.unread_messages()
-            lost = len(unread) - limits.MAX_CARRIED_MESSAGES
-            if lost > 0:
-                staged.dropped.append(
-                    f"{lost} unread queue messages, the newest: continue-as-new carries {limits.MAX_CARRIED_MESSAGES}"
+            most = executor.limits.max_carried_messages
+            if len(unread) > most:
+                staged.warnings.append(
+                    f"continue-as-new drops the newest {len(unread) - most} of {len(unread)} unread queue messages: at"
+                    f" most {most} are carried (max_carried_messages)"
                 )
-            unread = unread[: limits.MAX_CARRIED_MESSAGES]
-            inheritance = Inheritance(executor.custom_status, dict(executor.kv), unread)
+            inheritance = Inheritance(executor.custom_status, dict(executor.kv), unread[:most])
         return effects_of(
             turn,
             self.started,
@@ -172,6 +173,21 @@ class Execution:
             timestamp_ms=executor.now_ms,
             inheritance=inheritance,
         )
+
+    def _within_limits(self, turn: Turn, staged: Staged) -> Turn:
+        """Return *turn*, or the failure of an execution whose history would become too long."""
+        executor = self.executor
+        after = executor.last_event_id + len(turn.events)
+        try:
+            warning = executor.limits.check_history(self.last_event_id, after)
+        except LimitExceeded as error:
+            if not isinstance(turn.verdict, Continue):
+                return turn
+            details = ErrorDetails.from_exception(error, kind=ErrorKind.ORCHESTRATION_FAILED)
+            return Turn(Failed(details), left_open=tuple(executor.ledger.wanted()))
+        if warning is not None:
+            staged.warnings.append(warning)
+        return turn
 
     def _nothing(
         self, messages: Iterable[Deliver], before: int, lock: InstanceLock | None, consumed_messages: tuple[int, ...]

@@ -12,6 +12,7 @@ from .context import OrchestrationContext
 from .events import OrchestrationStarted
 from .failures import NO_EXCEPTIONS, ExceptionTypes
 from .functions import FunctionInfo, inspect_orchestration
+from .limits import NO_LIMITS, Limits
 from .logs import LogSink, OrchestrationLogger, discard
 from .replay import Replay
 
@@ -33,6 +34,8 @@ class Executor(Replay):
             (`Registry.exceptions`).
 
         log: Where `OrchestrationContext.logger` writes to.
+
+        limits: On payloads and on the length of the history.
     """
 
     def __init__(
@@ -42,15 +45,17 @@ class Executor(Replay):
         *,
         exceptions: ExceptionTypes = NO_EXCEPTIONS,
         log: LogSink = discard,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         info = inspect_orchestration(fn)
+        logger = OrchestrationLogger(lambda: self.is_replaying, log)
         super().__init__(
             started,
-            begin=lambda: _begin(info, OrchestrationContext(self, logger), started),
-            encode_output=lambda output: payloads.encode(output, where=f"result of orchestration {started.name!r}"),
+            begin=lambda: _begin(info, OrchestrationContext(self, logger, limits), started),
+            encode_output=lambda output: _encode_output(output, f"result of orchestration {started.name!r}", limits),
             exceptions=exceptions,
         )
-        logger = OrchestrationLogger(lambda: self.is_replaying, log)
+        self.limits = limits
 
     def __repr__(self) -> str:
         return f"<Executor of {self.started.instance_id!r}, at event {self.last_event_id}>"
@@ -66,6 +71,12 @@ def _begin(info: FunctionInfo, context: OrchestrationContext, started: Orchestra
         except PayloadError as error:
             return _raising(error)
     return info.fn(*arguments) if info.is_generator else _calling(info.fn, arguments)
+
+
+def _encode_output(output: object, where: str, limits: Limits) -> str:
+    text = payloads.encode(output, where=where)
+    limits.check_payload(text, where)
+    return text
 
 
 def _calling(fn: Callable[..., Any], arguments: list[Any]) -> AnyGenerator:

@@ -3,7 +3,7 @@ The limits of what users may store, each with its reason, and the checks that na
 
 Rule: exactly at a limit is allowed. Sizes are bytes of UTF-8, because that is what databases count.
 
-Names, inputs, outputs and event data have no limit here; only the database's own.
+Inputs, outputs, event data and histories have no limit but the database's own, unless one is set (`Limits`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from __future__ import annotations
 import unicodedata
 
 from collections.abc import Collection
+
+from attrs import field, frozen
+from attrs.validators import ge, optional
 
 from ..errors import InvalidInput, LimitExceeded
 
@@ -38,6 +41,69 @@ MAX_INSTANCE_ID_BYTES = 512
 #: What an automatic child id has between its parent's id and its number.
 CHILD_ID_MARKER = "::sub::"
 _CHILD_ID_PREFIX = "sub::"
+
+
+#: From this share of a settable limit on, there are warnings.
+_WARN_FROM = 0.8
+
+
+@frozen(kw_only=True)
+class Limits:
+    """
+    Limits that can be set, for a runtime and for a client. None: no limit.
+
+    From 80 % of a limit on there is a warning in the log.
+    """
+
+    #: Bytes of JSON text of one input, result, event or message.
+    max_payload_bytes: int | None = field(default=None, validator=optional(ge(1)))
+    #: Events of one execution. One that would need more fails; it should have continued as new.
+    max_history_events: int | None = field(default=None, validator=optional(ge(10)))
+    #: Unread queue messages that are carried over continue-as-new: the oldest. Dropping any is logged.
+    max_carried_messages: int = field(default=MAX_CARRIED_MESSAGES, validator=ge(0))
+
+    def check_payload(self, text: str, where: str) -> str | None:
+        """
+        Refuse a payload that is too large; return a warning if it is nearly so.
+
+        Raises:
+            LimitExceeded: If it is larger than `max_payload_bytes`.
+        """
+        if self.max_payload_bytes is None or len(text) <= self.max_payload_bytes * _WARN_FROM / 4:
+            return None
+        size = size_of(text)
+        if size > self.max_payload_bytes:
+            msg = (
+                f"{where} of {size} bytes exceeds limit of {self.max_payload_bytes} bytes (max_payload_bytes). Store"
+                " large data elsewhere and pass a reference, or raise the limit."
+            )
+            raise LimitExceeded(msg)
+        if size > self.max_payload_bytes * _WARN_FROM:
+            return f"{where} of {size} bytes is near the limit of {self.max_payload_bytes} bytes (max_payload_bytes)"
+        return None
+
+    def check_history(self, before: int, after: int) -> str | None:
+        """
+        Refuse a history that grows from *before* to *after* events; return a warning if it gets near the limit.
+
+        Raises:
+            LimitExceeded: If it gets longer than `max_history_events`.
+        """
+        limit = self.max_history_events
+        if limit is None:
+            return None
+        if after > limit:
+            msg = (
+                f"history of {after} events exceeds limit of {limit} events (max_history_events). Use"
+                " ctx.continue_as_new() in long loops, sub-orchestrations for wide fan-outs, or raise the limit."
+            )
+            raise LimitExceeded(msg)
+        if before <= limit * _WARN_FROM < after:
+            return f"history of {after} events is near the limit of {limit} events (max_history_events)"
+        return None
+
+
+NO_LIMITS = Limits()
 
 
 def size_of(text: str) -> int:

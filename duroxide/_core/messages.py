@@ -78,3 +78,5 @@ class ActivityExecute:
     tag: str | None = None
     #: Which attempt of a retry policy this is, from 1.
     attempt: int = 1
+    #: If no worker has begun it by then (ms since the epoch), it fails.
+    expires_at_ms: int | None = None

@@ -26,6 +26,7 @@ class CallActivity:
     session_id: str | None = None
     tag: str | None = None
     attempt: int = 1
+    expires_at_ms: int | None = None
 
 
 @frozen
@@ -176,8 +177,8 @@ def child_id(parent_instance_id: str, execution_id: int, event_id: int) -> str:
 def record(request: Request, *, event_id: int, timestamp_ms: int, started: e.OrchestrationStarted) -> e.ScheduleEvent:
     """Return the event that puts *request* into the history of the execution that *started* began."""
     match request:
-        case CallActivity(name, input_, session_id, tag, attempt):
-            return e.ActivityScheduled(event_id, timestamp_ms, name, input_, session_id, tag, attempt)
+        case CallActivity(name, input_, session_id, tag, attempt, expires_at_ms):
+            return e.ActivityScheduled(event_id, timestamp_ms, name, input_, session_id, tag, attempt, expires_at_ms)
         case CreateTimer(fire_at_ms):
             return e.TimerCreated(event_id, timestamp_ms, fire_at_ms)
         case WaitExternal(name):

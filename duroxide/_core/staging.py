@@ -24,6 +24,8 @@ class Staged:
     events: list[e.Event] = field(factory=list)
     #: Messages that were dropped, with the reason; for the log.
     dropped: list[str] = field(factory=list)
+    #: What the people who run this should know; for the log.
+    warnings: list[str] = field(factory=list)
     #: Set when a message cannot be true: the turn fails with this text.
     impossible: list[str] = field(factory=list)
 

@@ -234,6 +234,17 @@ class ActivityWorker:
         self._is_behind = len(items) == free
         return self._is_behind
 
+    def end_expired(self) -> None:
+        """Let activities fail that no worker has begun in their time to live."""
+        for item in self._provider.fetch_expired_activities(_MOST_AHEAD, self._lock_ms):
+            _log.warning(
+                "activity %r of %r was not begun in time",
+                item.work.name,
+                item.work.key.instance_id,
+                extra={"action": "activity_expired", "instance_id": item.work.key.instance_id},
+            )
+            self._finished(Finished(item.lock, _expired(item)))
+
     def _session_claim(self, in_flight: frozenset[str]) -> SessionClaim | None:
         """Return what sessions this runtime has room for."""
         most = self._options.max_sessions_per_runtime
@@ -305,19 +316,19 @@ class ActivityWorker:
 
     def _run(self, info: FunctionInfo, running: RunningActivity) -> None:
         if self._starts(running):
-            self._end(running, invoke(info, running.work, self._context(running)))
+            self._end(running, invoke(info, running.work, self._context(running), self._options.limits))
 
     async def _run_async(self, info: FunctionInfo, running: RunningActivity) -> None:
         if self._starts(running):
-            self._end(running, await invoke_async(info, running.work, self._context(running)))
+            self._end(running, await invoke_async(info, running.work, self._context(running), self._options.limits))
 
     def _submit(self, executor: Executor, info: FunctionInfo, running: RunningActivity) -> None:
         """Run on the user's executor; only one of threads shares this process's memory."""
         running.started_at = monotonic()
         if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
-            future = executor.submit(invoke, info, running.work, self._context(running))
+            future = executor.submit(invoke, info, running.work, self._context(running), self._options.limits)
         else:
-            future = executor.submit(invoke_elsewhere, info, running.work, self._worker_id)
+            future = executor.submit(invoke_elsewhere, info, running.work, self._worker_id, self._options.limits)
         future.add_done_callback(partial(self._collect, running))
 
     def _collect(self, running: RunningActivity, future: Future[ActivityOutcome]) -> None:
@@ -391,6 +402,7 @@ class ActivityWorker:
             extra={"action": "activity_abandoned", "instance_id": running.work.key.instance_id},
         )
         self._threads.replace_one()
+        self.notice()
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
@@ -403,6 +415,22 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
             loop.run_until_complete(asyncio.wait(left))
     finally:
         loop.close()
+
+
+def _expired(item: ActivityItem) -> ActivityOutcome:
+    work = item.work
+    where = "" if work.tag is None else f" with tag {work.tag!r}"
+    details = ErrorDetails(
+        category=ErrorCategory.APPLICATION,
+        kind=ErrorKind.TIMED_OUT,
+        message=(
+            f"activity {work.name!r}{where} was not begun within its time to live. Check that a worker runs that has it"
+            " registered, serves its tag, and has free slots."
+        ),
+        type="TimeoutError",
+        attempt=work.attempt,
+    )
+    return ActivityFailed(0, 0, work.key.activity_id, details)
 
 
 def _poisoned(item: ActivityItem, max_attempts: int) -> ActivityOutcome:

@@ -350,7 +350,7 @@ class Dispatcher:
             }
             _orchestration_log.log(level, message, *args, extra=extra, **keywords)
 
-        return Executor(fn, started, exceptions=self._registry.exceptions, log=log)
+        return Executor(fn, started, exceptions=self._registry.exceptions, log=log, limits=self._options.limits)
 
     # Reading what is not in memory
 
@@ -563,5 +563,7 @@ def _claimed(commit: TurnCommit) -> list[tuple[Any, Any]]:
 
 
 def _log_dropped(commit: TurnCommit, staged: Staged) -> None:
+    for warning in staged.warnings:
+        _log.warning("instance %r: %s", commit.instance_id, warning, extra={"instance_id": commit.instance_id})
     for reason in staged.dropped:
         _log.debug("instance %r: dropped %s", commit.instance_id, reason)

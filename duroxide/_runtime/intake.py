@@ -107,14 +107,6 @@ def poison(
     Args:
         history: Of the current execution; None if it cannot be read.
     """
-    details = ErrorDetails(
-        category=ErrorCategory.POISON,
-        kind=ErrorKind.POISONED_ORCHESTRATION if history is not None else ErrorKind.UNREADABLE_HISTORY,
-        message=item.unreadable_reason or "; ".join(repr(queued.message)[:500] for queued in item.messages),
-        subject=f"orchestration {item.lock.instance_id!r} execution {max(item.execution_id, 1)}",
-        attempt_count=item.attempt_count,
-        max_attempts=max_attempts,
-    )
     if batch.start is not None:
         history = [
             begin(
@@ -124,6 +116,14 @@ def poison(
                 duroxide_version=duroxide_version,
             )
         ]
+    details = ErrorDetails(
+        category=ErrorCategory.POISON,
+        kind=ErrorKind.POISONED_ORCHESTRATION if history is not None else ErrorKind.UNREADABLE_HISTORY,
+        message=item.unreadable_reason or "; ".join(repr(queued.message)[:500] for queued in item.messages),
+        subject=f"orchestration {item.lock.instance_id!r} execution {max(item.execution_id, 1)}",
+        attempt_count=item.attempt_count,
+        max_attempts=max_attempts,
+    )
     if not history:
         return _fail_unreadable(item, batch, details, now_ms)
     return fail(

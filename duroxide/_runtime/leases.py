@@ -51,6 +51,7 @@ class Leases:
         self._instances_renewed_at: dict[InstanceLock, float] = {}
         self._sessions_renewed_at = monotonic()
         self._sessions_removed_at = monotonic()
+        self._expired_ended_at = 0.0
         self._thread = threading.Thread(target=self._loop, name=f"duroxide-leases-{worker_id[-6:]}", daemon=True)
 
     def start(self) -> None:
@@ -70,6 +71,7 @@ class Leases:
                 self._renew_instances,
                 self._renew_sessions,
                 self._remove_sessions,
+                self._end_expired,
                 self._enforce_grace,
             ):
                 self._try(job)
@@ -142,6 +144,12 @@ class Leases:
         if now - self._sessions_removed_at >= self._options.session_cleanup_interval.total_seconds():
             self._sessions_removed_at = now
             self._provider.remove_orphaned_sessions()
+
+    def _end_expired(self) -> None:
+        now = monotonic()
+        if now - self._expired_ended_at >= self._options.poll_interval.total_seconds():
+            self._expired_ended_at = now
+            self._worker.end_expired()
 
     def _enforce_grace(self) -> None:
         """Free the slots of activities that do not care that they were cancelled."""

@@ -9,6 +9,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import ge
 
 from .._core.durations import Duration, duration_ms
+from .._core.limits import NO_LIMITS, Limits
 from .._core.versions import VersionRange
 from ..errors import InvalidInput
 from ..providers.contract import TagFilter
@@ -77,6 +78,8 @@ class RuntimeOptions:
     batch_size: int = field(default=256, validator=ge(1))
     #: Executions kept in memory between turns; others are replayed when they are needed.
     cache_size: int = field(default=4096, validator=ge(0))
+    #: On payloads, on the length of histories, and on queue messages that are carried over.
+    limits: Limits = NO_LIMITS
     #: Completions of this runtime's own activities go straight into the next turn.
     short_way_round: bool = True
     #: New activities are handed to free slots of this runtime in the commit that schedules them.

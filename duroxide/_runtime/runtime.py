@@ -61,7 +61,7 @@ class Runtime:
         self._registry = registry
         self._options = options or RuntimeOptions()
         self._id = self._options.worker_node_id or f"runtime-{new_token()[:12]}"
-        self._client = Client(self._provider)
+        self._client = Client(self._provider, limits=self._options.limits)
         self._subscriptions: list[Subscription] = []
         self._state = "new"
         self._dispatcher = Dispatcher(self._provider, registry, self._options, runtime_id=self._id)

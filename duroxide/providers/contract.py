@@ -61,12 +61,14 @@ class OrchestrationItem:
     parent: Parent | None = None
     #: Rows of the batch that could not be read, and the reason; they are not in *messages*.
     unreadable_messages: tuple[int, ...] = ()
+    #: How often the most-fetched one of them has been fetched.
+    unreadable_attempt_count: int = 0
     unreadable_reason: str | None = None
 
     @property
     def attempt_count(self) -> int:
         """How often the most-fetched message of the batch has been fetched."""
-        return max((item.attempt_count for item in self.messages), default=1)
+        return max(1, self.unreadable_attempt_count, *(item.attempt_count for item in self.messages))
 
 
 @frozen
@@ -282,6 +284,15 @@ class Provider(Protocol):
         has room for sessions that it has no work of yet. Session claims are
         taken or refreshed in the same transaction. The attempt count of a returned row grows by one.
         Two concurrent fetches never return the same row.
+        """
+        ...
+
+    def fetch_expired_activities(self, limit: int, lock_ms: int) -> Sequence[ActivityItem]:
+        """
+        Lock up to *limit* activities whose time to live (`ActivityExecute.expires_at_ms`) is over, and return them.
+
+        Eligible is a row that is not locked (nor locked and expired: somebody had begun it), whatever its tag and
+        session. Its attempt count grows by one. Costs next to nothing while there are none.
         """
         ...
 

@@ -13,8 +13,8 @@ Rule 3: nothing here holds a database for long: what may be long is done in seve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from datetime import datetime, timedelta, timezone
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from attrs import Attribute, field, frozen
@@ -39,7 +39,7 @@ MAX_PAGE = 1000
 #: How many instances a bulk operation touches when nobody says.
 DEFAULT_BULK = 1000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MS = 2**63 - 1
 
 
@@ -181,12 +181,9 @@ class InstanceTree:
         return tuple(info for info in self.instances if info.parent_instance_id == instance_id)
 
 
-def _optional_time(what: str) -> Callable[[Any], int | None]:
-    return lambda time: None if time is None else time_ms(what, time)
-
-
-def _time_field(what: str) -> Any:
-    return field(default=None, converter=_optional_time(what))
+def _is_time(_: object, attribute: Attribute[Any], value: Time | None) -> None:
+    if value is not None:
+        time_ms(attribute.name, value)
 
 
 def _ids(ids: Collection[str] | None) -> frozenset[str] | None:
@@ -227,12 +224,12 @@ class InstanceFilter:
     orchestration_name: str | None = field(default=None, validator=_storable)
     #: What the instance id begins with.
     id_prefix: str | None = field(default=None, validator=_storable)
-    created_before: int | None = _time_field("created_before")
-    created_after: int | None = _time_field("created_after")
-    updated_before: int | None = _time_field("updated_before")
-    updated_after: int | None = _time_field("updated_after")
-    completed_before: int | None = _time_field("completed_before")
-    completed_after: int | None = _time_field("completed_after")
+    created_before: Time | None = field(default=None, validator=_is_time)
+    created_after: Time | None = field(default=None, validator=_is_time)
+    updated_before: Time | None = field(default=None, validator=_is_time)
+    updated_after: Time | None = field(default=None, validator=_is_time)
+    completed_before: Time | None = field(default=None, validator=_is_time)
+    completed_after: Time | None = field(default=None, validator=_is_time)
     #: Only instances that are nobody's child.
     roots_only: bool = False
     #: Only the direct children of this instance.
@@ -254,7 +251,7 @@ class PruneOptions:
     #: How many of the newest stay, the current one included. None, 0 and 1 mean the same.
     keep_last: int | None = None
     #: Only those that ended before this.
-    completed_before: int | None = _time_field("completed_before")
+    completed_before: Time | None = field(default=None, validator=_is_time)
 
     def __attrs_post_init__(self) -> None:
         if self.keep_last is not None:
@@ -299,7 +296,7 @@ class PruneResult:
 class Management(Protocol):
     """What a provider can do beyond `Provider`. The contract's rules hold, but for what is said here."""
 
-    def list_instances(self, filter: InstanceFilter, *, limit: int, cursor: str | None) -> Page[InstanceInfo]:
+    def list_instances(self, which: InstanceFilter, *, limit: int, cursor: str | None) -> Page[InstanceInfo]:
         """
         Return instances, the newest first (by creation, then by id).
 
@@ -355,7 +352,7 @@ class Management(Protocol):
         """
         ...
 
-    def delete_instance_bulk(self, filter: InstanceFilter, *, limit: int) -> DeleteResult:
+    def delete_instance_bulk(self, which: InstanceFilter, *, limit: int) -> DeleteResult:
         """
         Delete up to *limit* roots that match, the oldest first, each with everything below it.
 
@@ -376,6 +373,6 @@ class Management(Protocol):
         """
         ...
 
-    def prune_executions_bulk(self, filter: InstanceFilter, options: PruneOptions, *, limit: int) -> PruneResult:
+    def prune_executions_bulk(self, which: InstanceFilter, options: PruneOptions, *, limit: int) -> PruneResult:
         """Prune up to *limit* instances that match and have something to remove, running or not. Otherwise the same."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from collections import Counter
@@ -51,7 +52,8 @@ class Progress:
         others = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         line = f"{done} of {self._total} orders done" + (f"; {others}" if others else "")
         if self._is_terminal:
-            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)
         elif (tenths := 10 * done // max(self._total, 1)) > self._tenths_shown:
             self._tenths_shown = tenths
             print(line, file=sys.stderr, flush=True)
@@ -65,7 +67,7 @@ class Progress:
 def print_bad_rows(file: str, bad: Sequence[BadRow]) -> None:
     """Say which rows of the CSV file are skipped, and why."""
     for row in bad:
-        print(f"skipped {file}, line {row.line}: {row.reason}")
+        print(f"skipped {file}, line {row.line}: {row.reason}", flush=True)
 
 
 def print_results(orders: Sequence[Order], outcomes: Mapping[str, Outcome]) -> None:

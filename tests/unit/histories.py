@@ -1,5 +1,7 @@
 """Short names for the events of hand-written histories, and an instance that lives in memory."""
 
+# ruff: noqa: A002  # `input` and `type` are what these fields are called
+
 from __future__ import annotations
 
 import json
@@ -180,9 +182,7 @@ class Instance:
     def deliver(self, *events: e.Event, execution_id: int | None = None, now_ms: int = T) -> TurnCommit:
         """Give one batch of messages to the instance."""
         current = self.execution.started.execution_id if execution_id is None else execution_id
-        messages = [
-            Deliver("i", current if isinstance(event, e.CompletionEvent) else None, event) for event in events
-        ]
+        messages = [Deliver("i", current if isinstance(event, e.CompletionEvent) else None, event) for event in events]
         self.commit, self.staged = self.execution.advance(messages, now_ms=now_ms)
         self.history.extend(self.commit.events)
         self.execution.confirm(self.commit)

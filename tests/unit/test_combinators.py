@@ -10,8 +10,24 @@ from duroxide._core import events as e
 from duroxide._core.verdicts import Completed, Continue, Failed, Turn
 from duroxide.errors import ErrorKind
 
-from .histories import Instance, Steps, activity, as_json, child, completed, dequeues, dropped, enqueued, failed, fired
-from .histories import raised, summary, timer, turn, waits
+from .histories import (
+    Instance,
+    Steps,
+    activity,
+    as_json,
+    child,
+    completed,
+    dequeues,
+    dropped,
+    enqueued,
+    failed,
+    fired,
+    raised,
+    summary,
+    timer,
+    turn,
+    waits,
+)
 
 
 def race(ctx: Any) -> Steps:
@@ -251,7 +267,7 @@ def block(ctx: Any, *names: str) -> Steps:
     """Call activities one after the other."""
     results = []
     for name in names:
-        results.append((yield ctx.schedule_activity(name)))
+        results += [(yield ctx.schedule_activity(name))]
     return results
 
 

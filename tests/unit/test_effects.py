@@ -7,14 +7,29 @@ from typing import Any
 import pytest
 
 from duroxide._core import events as e
-from duroxide._core.commit import ExecutionStatus, Outgoing
+from duroxide._core.commit import ExecutionStatus, InstanceLock, Outgoing
 from duroxide._core.execution import fail
-from duroxide._core.commit import InstanceLock
 from duroxide._core.messages import ActivityExecute, ActivityKey, Deliver, StartOrchestration
 from duroxide.errors import ErrorDetails, ErrorKind
 
-from .histories import PARENT, Instance, Steps, activity, cancel, child, child_completed, completed, details, failed
-from .histories import fired, raised, started, summary, timer, waits
+from .histories import (
+    PARENT,
+    Instance,
+    Steps,
+    activity,
+    cancel,
+    child,
+    child_completed,
+    completed,
+    details,
+    failed,
+    fired,
+    raised,
+    started,
+    summary,
+    timer,
+    waits,
+)
 
 
 def busy(ctx: Any) -> Steps:
@@ -203,8 +218,6 @@ class TestOutput:
 
     def test_cancelled_records_no_decisions(self) -> None:
         """A turn that is cancelled records nothing the code asked for in it."""
-        instance = Instance(lambda ctx: None, started())
-        del instance
 
         def hurried(ctx: Any) -> Steps:
             yield ctx.schedule_wait("E")

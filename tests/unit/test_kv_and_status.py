@@ -12,7 +12,7 @@ from duroxide._core import limits
 from duroxide._core.commit import CustomStatusChange
 from duroxide._core.verdicts import Completed, Continue, Failed, Turn
 
-from .histories import T, Instance, Steps, activity, as_json, completed, kv_set, raised, started, summary, turn, waits
+from .histories import Instance, Steps, T, activity, as_json, completed, kv_set, raised, started, summary, turn, waits
 
 
 class TestKeyValues:
@@ -92,7 +92,7 @@ class TestKeyValues:
         instance = Instance(mixed)
         instance.deliver(completed(0, 2, 1))
         instance.rebuild()
-        instance.deliver(completed(0, 4, 2))
+        instance.deliver(completed(0, 5, 2))
 
         assert instance.output == [1, 2]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +12,7 @@ from duroxide._core.turn import run_turn
 from duroxide._core.verdicts import Continue, Turn
 
 from .programs import Program, programs
-from .world import HOWS, Move, Story, Told, batches_of_moves, moves, rebuilt, stories, tell
+from .world import HOWS, Move, Story, Told, moves, rebuilt, stories, tell
 
 
 NOTHING_NEW = Turn(Continue())

@@ -254,7 +254,7 @@ class TestReplay:
         def ten(ctx: Any) -> Steps:
             results = []
             for number in range(10):
-                results.append((yield ctx.schedule_activity("A", number)))
+                results += [(yield ctx.schedule_activity("A", number))]
             return results
 
         instance = Instance(ten)
@@ -599,7 +599,9 @@ class TestTolerated:
             ctx.set_custom_status("new text")
             return (yield ctx.schedule_activity("A"))
 
-        assert turn(status, e.CustomStatusUpdated(2, 0, "old"), activity(3), completed(4, 3)).verdict == Completed('"ok"')
+        assert turn(status, e.CustomStatusUpdated(2, 0, "old"), activity(3), completed(4, 3)).verdict == Completed(
+            '"ok"'
+        )
 
     def test_t4_kv_timestamp(self) -> None:
         """[164] T4: another time of a key-value."""

@@ -7,8 +7,21 @@ from duroxide._core.ledger import Ledger
 from duroxide._core.messages import Deliver
 from duroxide._core.staging import Staged, stage
 
-from .histories import activity, cancel, child, child_completed, completed, dropped, enqueued, failed, fired, raised
-from .histories import started, summary, timer
+from .histories import (
+    activity,
+    cancel,
+    child,
+    child_completed,
+    completed,
+    dropped,
+    enqueued,
+    failed,
+    fired,
+    raised,
+    started,
+    summary,
+    timer,
+)
 
 
 def staged(*events: e.Event, history: tuple[e.Event, ...] = (), is_cancelled: bool = False) -> Staged:

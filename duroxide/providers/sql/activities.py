@@ -45,6 +45,15 @@ _SESSION_IN_FLIGHT = """
 """
 _LISTED_TAG = "w.tag IN (SELECT k.p_tag FROM {keys})"
 
+_EXPIRED = Query(
+    """
+    SELECT w.instance_id, w.execution_id, w.activity_id FROM {worker_queue} AS w
+    WHERE w.expires_at_ms <= :now_ms AND w.lock_token IS NULL ORDER BY w.expires_at_ms LIMIT :wanted {skip_locked}
+    """
+)
+_HAS_EXPIRED = Query(
+    "SELECT 1 FROM {worker_queue} AS w WHERE w.expires_at_ms <= :now_ms AND w.lock_token IS NULL LIMIT 1"
+)
 _LOCK = Query(
     """
     UPDATE {worker_queue} AS w SET
@@ -52,7 +61,7 @@ _LOCK = Query(
     FROM {keys}
     WHERE w.instance_id = k.p_instance_id AND w.execution_id = k.p_execution_id AND w.activity_id = k.p_activity_id
     RETURNING instance_id, execution_id, activity_id, name, input, orchestration_name, orchestration_version,
-        session_id, tag, retry_attempt, position, lock_token, attempt_count
+        session_id, tag, retry_attempt, position, lock_token, attempt_count, expires_at_ms
     """,
     _LOCK_COLUMNS,
 )
@@ -117,6 +126,21 @@ def fetch(
     wanted = frozenset() if session is None else _wanted_sessions(found, session)
     claimed = claim_sessions(transaction, sorted(wanted), session) if session is not None else frozenset()
     keys = [tuple(row)[:3] for row in found if row.session_id is None or row.session_id in claimed]
+    return _lock(transaction, keys, lock_ms)
+
+
+def has_expired(transaction: Transaction) -> bool:
+    """Whether there are activities that no worker has begun in time."""
+    return bool(transaction.query(_HAS_EXPIRED, now_ms=transaction.now_ms))
+
+
+def fetch_expired(transaction: Transaction, limit: int, lock_ms: int) -> Sequence[ActivityItem]:
+    """Lock up to *limit* activities that no worker has begun in time, and return them."""
+    found = transaction.query(_EXPIRED, now_ms=transaction.now_ms, wanted=limit)
+    return _lock(transaction, [tuple(row) for row in found], lock_ms)
+
+
+def _lock(transaction: Transaction, keys: Sequence[Values], lock_ms: int) -> Sequence[ActivityItem]:
     token = new_token()
     locked_until_ms = transaction.now_ms + lock_ms
     locked = transaction.query(_LOCK, [(*key, token) for key in keys], locked_until_ms=locked_until_ms)
@@ -155,6 +179,7 @@ def _item(row: AnyRow) -> ActivityItem:
         session_id=row.session_id,
         tag=row.tag,
         attempt=row.retry_attempt,
+        expires_at_ms=row.expires_at_ms,
     )
     return ActivityItem(ActivityLock(key, row.lock_token), work, row.attempt_count)
 

@@ -15,7 +15,7 @@ Rule 3: activities go before messages, so that the completion that an acknowledg
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -45,7 +45,7 @@ _BELOW = """
         FROM tree AS t JOIN {instances} AS c ON c.parent_instance_id = t.instance_id
     )
 """
-_MEMBERS = Query(f"{_BELOW} SELECT root_id, instance_id FROM tree ORDER BY instance_id", "instance_id text")
+_MEMBERS = Query(f"{_BELOW} SELECT root_id, instance_id FROM tree ORDER BY instance_id", "instance_id text")  # noqa: S608  # constants
 _SIZES = Query(
     f"""
     {_BELOW}
@@ -53,7 +53,7 @@ _SIZES = Query(
         (SELECT COUNT(*) FROM {{history}} AS h WHERE h.instance_id = t.instance_id)
     ) AS events
     FROM tree AS t GROUP BY t.root_id
-    """,
+    """,  # noqa: S608  # constants
     "instance_id text",
 )
 _HOLD_LOCKS = Query(
@@ -73,7 +73,7 @@ _SCHEDULED_CHILDREN = Query(
     "instance_id text",
 )
 _HOLD_STARTS = Query(
-    "SELECT q.id, q.instance_id, q.execution_id, q.data FROM {orchestrator_queue} AS q"
+    "SELECT q.id, q.instance_id, q.execution_id, q.data FROM {orchestrator_queue} AS q"  # noqa: S608  # constants
     f" WHERE q.instance_id IN (SELECT k.p_instance_id FROM {{keys}}) AND q.kind = '{START_KIND}'"
     " ORDER BY q.id {for_update}",
     "instance_id text",
@@ -94,7 +94,7 @@ _DELETE_STARTS = Bulk("id bigint", "DELETE FROM {orchestrator_queue} AS q {rows}
 
 
 def _delete_from(table: str) -> Bulk:
-    return Bulk("instance_id text", f"DELETE FROM {{{table}}} AS t {{rows}} WHERE t.instance_id = :instance_id")
+    return Bulk("instance_id text", f"DELETE FROM {{{table}}} AS t {{rows}} WHERE t.instance_id = :instance_id")  # noqa: S608  # constants
 
 
 _DELETE_ACTIVITIES = _delete_from("worker_queue")
@@ -233,6 +233,10 @@ def _child_error(transaction: Transaction, row: AnyRow) -> InstanceError | None:
     return CannotDeleteSubOrchestration(msg, instance_id=row.instance_id)
 
 
+# A creation time and an id.
+_Position = tuple[int, str]
+
+
 @frozen
 class _Candidate:
     """A root that may be deleted, and what that would take."""
@@ -246,7 +250,7 @@ class _Candidate:
 @cache
 def _candidate_query(conditions: tuple[str, ...], columns: str) -> Query:
     return Query(
-        f"SELECT i.instance_id, i.incarnation, i.created_at_ms FROM {{instances}} AS i"
+        f"SELECT i.instance_id, i.incarnation, i.created_at_ms FROM {{instances}} AS i"  # noqa: S608  # constants
         f" WHERE {' AND '.join(conditions)} AND i.parent_instance_id IS NULL AND {IS_ENDED}"
         " AND (i.created_at_ms, i.instance_id) > (:after_ms, :after_id)"
         " ORDER BY i.created_at_ms, i.instance_id LIMIT :wanted",
@@ -254,39 +258,39 @@ def _candidate_query(conditions: tuple[str, ...], columns: str) -> Query:
     )
 
 
-def delete_bulk(database: Database, filter: InstanceFilter, limit: int) -> DeleteResult:
+def delete_bulk(database: Database, which: InstanceFilter, limit: int) -> DeleteResult:
     """Delete up to *limit* roots that match, in as many transactions as it takes."""
-    result, roots, turns = DeleteResult(), 0, Turns()
-    for candidates in _pages(database, filter, lambda: limit - roots):
+    result, left, turns = DeleteResult(), limit, Turns()
+    after: _Position | None = (-(2**63), "")
+    while after is not None and left > 0:
+        candidates, after = _candidates(database, which, min(left, MAX_INSTANCES), after)
         for batch in _batches(candidates):
             with turns.take():
                 deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
-            roots += deleted
+            left -= deleted
             result += of_batch
     return result
 
 
-def _pages(
-    database: Database, filter: InstanceFilter, left: Callable[[], int]
-) -> Iterator[Sequence[_Candidate]]:
-    """Yield roots that match, the oldest first, as long as any are *left* to be deleted."""
-    where = Where.of(filter)
+def _candidates(
+    database: Database, which: InstanceFilter, wanted: int, after: _Position
+) -> tuple[Sequence[_Candidate], _Position | None]:
+    """Return the roots that match and follow *after*, and where they end; None where there are no more."""
+    where = Where.of(which)
     query = _candidate_query(where.conditions, where.columns)
-    position: dict[str, Any] = {"after_ms": -(2**63), "after_id": ""}
+    position: dict[str, Any] = {"after_ms": after[0], "after_id": after[1]}
 
     def look(transaction: Transaction) -> tuple[Sequence[AnyRow], Mapping[str, AnyRow]]:
-        wanted = min(left(), MAX_INSTANCES)
         rows = transaction.query(query, where.keys, wanted=wanted, **where.parameters, **position)
         sizes = transaction.query(_SIZES, [(row.instance_id,) for row in rows])
         return rows, {row.root_id: row for row in sizes}
 
-    while left() > 0:
-        rows, sizes = database.read("delete_instance_bulk", look)
-        if not rows:
-            return
-        position = {"after_ms": rows[-1].created_at_ms, "after_id": rows[-1].instance_id}
-        found = [(row, sizes[row.instance_id]) for row in rows if row.instance_id in sizes]
-        yield [_Candidate(row.instance_id, row.incarnation, size.instances, int(size.events)) for row, size in found]
+    rows, sizes = database.read("delete_instance_bulk", look)
+    if not rows:
+        return (), None
+    found = [(row, sizes[row.instance_id]) for row in rows if row.instance_id in sizes]
+    candidates = [_Candidate(row.instance_id, row.incarnation, size.instances, int(size.events)) for row, size in found]
+    return candidates, (rows[-1].created_at_ms, rows[-1].instance_id)
 
 
 def _batches(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:

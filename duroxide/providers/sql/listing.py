@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import reprlib
 
 from collections.abc import Sequence
 from functools import cache
@@ -29,6 +30,7 @@ from ..management import (
     QueueDepths,
     SystemMetrics,
     check_count,
+    time_ms,
 )
 from .database import Transaction
 from .statements import AnyRow, Query, Values
@@ -38,6 +40,9 @@ _INFO = (
     "i.instance_id, i.orchestration_name, i.orchestration_version, i.execution_id, i.last_event_id, i.status, i.output,"
     " i.custom_status, i.custom_status_version, i.parent_instance_id, i.created_at_ms, i.updated_at_ms"
 )
+
+# What users passed may be anything.
+_SHORT = reprlib.Repr()
 
 #: What has ended, for good.
 ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
@@ -63,7 +68,7 @@ _TREE = Query(
     )
     SELECT {_INFO} FROM tree AS t JOIN {{instances}} AS i ON i.instance_id = t.instance_id
     ORDER BY t.depth, i.created_at_ms, i.instance_id
-    """
+    """  # noqa: S608  # constants
 )
 _METRICS = Query(
     """
@@ -126,23 +131,23 @@ class Where:
         return "" if self.keys is None else "instance_id text"
 
     @classmethod
-    def of(cls, filter: InstanceFilter) -> Where:
-        """Return *filter* as SQL."""
+    def of(cls, which: InstanceFilter) -> Where:
+        """Return *which* as SQL."""
         conditions = ["TRUE"]
         parameters: dict[str, str | int] = {}
         for name, comparisons in _COMPARISONS.items():
-            value = getattr(filter, name)
+            value = getattr(which, name)
             if value is not None:
                 conditions += comparisons
-                parameters[name] = value
-        if filter.roots_only:
+                parameters[name] = value if isinstance(value, str) else time_ms(name, value)
+        if which.roots_only:
             conditions.append("i.parent_instance_id IS NULL")
-        if filter.statuses is not None:
-            conditions += _status_conditions(sorted(filter.statuses))
-        if filter.ids is None:
+        if which.statuses is not None:
+            conditions += _status_conditions(sorted(which.statuses))
+        if which.ids is None:
             return cls(tuple(conditions), parameters)
         conditions.append("i.instance_id IN (SELECT k.p_instance_id FROM {keys})")
-        return cls(tuple(conditions), parameters, [(instance_id,) for instance_id in sorted(filter.ids)])
+        return cls(tuple(conditions), parameters, [(instance_id,) for instance_id in sorted(which.ids)])
 
 
 def _status_conditions(statuses: Sequence[ExecutionStatus]) -> list[str]:
@@ -160,17 +165,17 @@ def _status_conditions(statuses: Sequence[ExecutionStatus]) -> list[str]:
 def _page_query(conditions: tuple[str, ...], columns: str, *, is_first: bool) -> Query:
     after = "" if is_first else " AND (i.created_at_ms, i.instance_id) < (:after_ms, :after_id)"
     return Query(
-        f"SELECT {_INFO} FROM {{instances}} AS i WHERE {' AND '.join(conditions)}{after}"
+        f"SELECT {_INFO} FROM {{instances}} AS i WHERE {' AND '.join(conditions)}{after}"  # noqa: S608  # constants
         " ORDER BY i.created_at_ms DESC, i.instance_id DESC LIMIT :wanted",
         columns,
     )
 
 
 def instances(
-    transaction: Transaction, filter: InstanceFilter, limit: int, after: tuple[int, str] | None
+    transaction: Transaction, which: InstanceFilter, limit: int, after: tuple[int, str] | None
 ) -> Page[InstanceInfo]:
     """Return the page of instances that follows *after*, a creation time and an id."""
-    where = Where.of(filter)
+    where = Where.of(which)
     position = {} if after is None else {"after_ms": after[0], "after_id": after[1]}
     query = _page_query(where.conditions, where.columns, is_first=after is None)
     rows = transaction.query(query, where.keys, wanted=limit + 1, **where.parameters, **position)
@@ -304,8 +309,7 @@ def _decode_cursor(cursor: object) -> object:
 
 
 def _bad_cursor(cursor: object) -> InvalidInput:
-    shown = repr(cursor) if len(repr(cursor)) < 200 else repr(cursor)[:200] + "…"
     return InvalidInput(
-        f"cursor={shown} is not a cursor of this list: give the `cursor` of a Page that the same call returned, or None"
+        f"cursor={_SHORT.repr(cursor)} is not a cursor of this list: give the `cursor` of a Page that the same call returned, or None"
         " for the first page."
     )

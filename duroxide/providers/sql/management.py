@@ -25,12 +25,12 @@ class SqlManagement:
 
     _database: Database
 
-    def list_instances(self, filter: InstanceFilter, *, limit: int, cursor: str | None) -> Page[InstanceInfo]:
+    def list_instances(self, which: InstanceFilter, *, limit: int, cursor: str | None) -> Page[InstanceInfo]:
         """Return a page of instances, the newest first."""
         listing.check_page(limit)
         after = listing.instance_cursor(cursor)
         return self._database.read(
-            "list_instances", lambda transaction: listing.instances(transaction, filter, limit, after)
+            "list_instances", lambda transaction: listing.instances(transaction, which, limit, after)
         )
 
     def list_executions(self, instance_id: str, *, limit: int, cursor: str | None) -> Page[ExecutionInfo]:
@@ -69,16 +69,16 @@ class SqlManagement:
             "delete_instance", lambda transaction: deletion.delete_tree(transaction, instance_id, force=force)
         )
 
-    def delete_instance_bulk(self, filter: InstanceFilter, *, limit: int) -> DeleteResult:
+    def delete_instance_bulk(self, which: InstanceFilter, *, limit: int) -> DeleteResult:
         """Delete roots that match and have ended, each with everything below it."""
         check_count("limit", limit)
-        return deletion.delete_bulk(self._database, filter, limit)
+        return deletion.delete_bulk(self._database, which, limit)
 
     def prune_executions(self, instance_id: str, options: PruneOptions) -> PruneResult:
         """Remove old executions of an instance."""
         return pruning.prune(self._database, instance_id, options)
 
-    def prune_executions_bulk(self, filter: InstanceFilter, options: PruneOptions, *, limit: int) -> PruneResult:
+    def prune_executions_bulk(self, which: InstanceFilter, options: PruneOptions, *, limit: int) -> PruneResult:
         """Remove old executions of instances that match."""
         check_count("limit", limit)
-        return pruning.prune_bulk(self._database, filter, options, limit)
+        return pruning.prune_bulk(self._database, which, options, limit)

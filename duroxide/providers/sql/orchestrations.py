@@ -12,6 +12,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from attrs import evolve
+
 from ..._clock import new_token
 from ..._core.codec import START_KIND, UnreadableEvent, decode_message, encode_message, message_kind
 from ..._core.commit import ExecutionStatus, InstanceLock, Outgoing
@@ -150,9 +152,7 @@ def enqueue(transaction: Transaction, messages: Sequence[Outgoing]) -> None:
     transaction.many(INSERT_MESSAGES, rows)
 
 
-def start(
-    transaction: Transaction, messages: Sequence[StartOrchestration], *, must_be_new: bool
-) -> Sequence[bool]:
+def start(transaction: Transaction, messages: Sequence[StartOrchestration], *, must_be_new: bool) -> Sequence[bool]:
     """Add start messages for ids that are free; return for each whether its was."""
     first: dict[str, StartOrchestration] = {}
     for message in messages:
@@ -247,28 +247,31 @@ def _drop_orphans(
 def _item(lock: InstanceLock, rows: Iterable[AnyRow], instance: AnyRow | None) -> OrchestrationItem:
     messages = []
     problems = {}
+    attempts = 0
     for row in rows:
         try:
             message = decode_message(row.kind, row.instance_id, row.execution_id, row.data)
         except UnreadableEvent as error:
             problems[row.id] = f"message {row.id} ({row.kind}): {error}"
+            attempts = max(attempts, row.attempt_count)
         else:
             messages.append(QueuedItem(row.id, message, row.attempt_count))
-    reason = "; ".join(problems.values()) or None
-    if instance is None:
-        return OrchestrationItem(
-            lock=lock, messages=tuple(messages), unreadable_messages=tuple(problems), unreadable_reason=reason
-        )
-    return OrchestrationItem(
+    item = OrchestrationItem(
         lock=lock,
         messages=tuple(messages),
+        unreadable_messages=tuple(problems),
+        unreadable_attempt_count=attempts,
+        unreadable_reason="; ".join(problems.values()) or None,
+    )
+    if instance is None:
+        return item
+    return evolve(
+        item,
         execution_id=instance.execution_id,
         last_event_id=instance.last_event_id,
         incarnation=instance.incarnation,
         status=ExecutionStatus(instance.status),
         parent=_parent(instance),
-        unreadable_messages=tuple(problems),
-        unreadable_reason=reason,
     )
 
 

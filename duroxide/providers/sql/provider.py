@@ -209,6 +209,14 @@ class SqlProvider(SqlManagement):
             "fetch_activities", lambda transaction: activities.fetch(transaction, limit, lock_ms, tags, session)
         )
 
+    def fetch_expired_activities(self, limit: int, lock_ms: int) -> Sequence[ActivityItem]:
+        """Lock up to *limit* activities that no worker has begun in time, and return them."""
+        if not self._database.read("fetch_expired_activities", activities.has_expired):
+            return ()
+        return self._database.write(
+            "fetch_expired_activities", lambda transaction: activities.fetch_expired(transaction, limit, lock_ms)
+        )
+
     def ack_activities(self, acks: Sequence[ActivityAck]) -> Sequence[bool]:
         """Remove finished activities and enqueue their completions; return for each whether its lock was held."""
         if not acks:

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from ...errors import InstanceNotFound
-from ..management import InstanceFilter, PruneOptions, PruneResult
+from ..management import InstanceFilter, PruneOptions, PruneResult, time_ms
 from .database import Database, Transaction
 from .deletion import MAX_EVENTS, MAX_INSTANCES
 from .listing import Where
@@ -77,7 +77,7 @@ def _old_query(*, by_age: bool) -> Query:
         FROM {{instances}} AS i JOIN {{executions}} AS e ON e.instance_id = i.instance_id
         WHERE i.instance_id IN (SELECT k.p_instance_id FROM {{keys}}) AND {_IS_OLD}{_HAS_ENDED if by_age else ""}
         ORDER BY e.instance_id, e.execution_id LIMIT :wanted
-        """,
+        """,  # noqa: S608  # constants
         "instance_id text",
     )
 
@@ -99,14 +99,16 @@ def _candidate_query(conditions: tuple[str, ...], columns: str, *, by_age: bool)
                 WHERE e.instance_id = i.instance_id AND {_IS_OLD}{_HAS_ENDED if by_age else ""}
             )
         ORDER BY l.instance_id LIMIT :wanted
-        """,
+        """,  # noqa: S608  # constants
         columns,
     )
 
 
 def _parameters(options: PruneOptions) -> dict[str, int]:
     keep = {"keep": max(options.keep_last or 1, 1)}
-    return keep if options.completed_before is None else {**keep, "ended_before": options.completed_before}
+    if options.completed_before is None:
+        return keep
+    return {**keep, "ended_before": time_ms("completed_before", options.completed_before)}
 
 
 def prune(database: Database, instance_id: str, options: PruneOptions) -> PruneResult:
@@ -120,9 +122,9 @@ def prune(database: Database, instance_id: str, options: PruneOptions) -> PruneR
     return _prune(database, "prune_executions", [instance_id], options, Turns())
 
 
-def prune_bulk(database: Database, filter: InstanceFilter, options: PruneOptions, limit: int) -> PruneResult:
+def prune_bulk(database: Database, which: InstanceFilter, options: PruneOptions, limit: int) -> PruneResult:
     """Prune up to *limit* instances that match and have something to remove."""
-    where = Where.of(filter)
+    where = Where.of(which)
     query = _candidate_query(where.conditions, where.columns, by_age=options.completed_before is not None)
     parameters: dict[str, Any] = {**where.parameters, **_parameters(options), "after": ""}
 

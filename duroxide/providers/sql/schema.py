@@ -125,9 +125,17 @@ worker_queue = Table(
     Column("visible_at_ms", BigInteger, nullable=False),
     Column("lock_token", Text),
     Column("attempt_count", BigInteger, nullable=False),
+    # When it fails if no worker has begun it.
+    Column("expires_at_ms", BigInteger),
     sqlite_with_rowid=False,
 )
 Index(PREFIX + "worker_queue_visible", worker_queue.c.visible_at_ms, worker_queue.c.position)
+Index(
+    PREFIX + "worker_queue_expires",
+    worker_queue.c.expires_at_ms,
+    sqlite_where=text("expires_at_ms IS NOT NULL"),
+    postgresql_where=text("expires_at_ms IS NOT NULL"),
+)
 
 # Lists are in this order. What has not completed is few among many, and gone from its index when it has.
 Index(PREFIX + "instances_created", instances.c.created_at_ms, instances.c.instance_id)

@@ -202,6 +202,7 @@ class TurnRows:
                     visible_at_ms,
                     token,
                     0 if token is None else 1,
+                    work.expires_at_ms,
                 )
             )
             if token is None:

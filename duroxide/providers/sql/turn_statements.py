@@ -140,7 +140,7 @@ INSERT_ACTIVITIES = Bulk.insert(
     "worker_queue",
     "instance_id text, execution_id bigint, activity_id bigint, name text, input text, orchestration_name text,"
     " orchestration_version text, session_id text, tag text, retry_attempt bigint, position bigint,"
-    " visible_at_ms bigint, lock_token text, attempt_count bigint",
+    " visible_at_ms bigint, lock_token text, attempt_count bigint, expires_at_ms bigint",
 )
 
 # The questions that tell why a commit does not hold. Rows are locked in the order of their keys.

@@ -146,6 +146,7 @@ def _create_worker_queue(schema: str | None) -> None:
         sa.Column("visible_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("lock_token", sa.Text()),
         sa.Column("attempt_count", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at_ms", sa.BigInteger()),
         sa.PrimaryKeyConstraint("instance_id", "execution_id", "activity_id"),
         schema=schema,
         sqlite_with_rowid=False,
@@ -194,6 +195,15 @@ def _create_indexes(schema: str | None) -> None:
         sqlite_where=present,
         postgresql_where=present,
     )
+    expiring = sa.text("expires_at_ms IS NOT NULL")
+    op.create_index(
+        "duroxide_worker_queue_expires",
+        "duroxide_worker_queue",
+        ["expires_at_ms"],
+        schema=schema,
+        sqlite_where=expiring,
+        postgresql_where=expiring,
+    )
     op.create_index(
         "duroxide_worker_queue_visible", "duroxide_worker_queue", ["visible_at_ms", "position"], schema=schema
     )
@@ -201,9 +211,7 @@ def _create_indexes(schema: str | None) -> None:
 
 def _create_indexes_for_lists(schema: str | None) -> None:
     """The order of lists, the statuses that are few among many, and what can be pruned."""
-    op.create_index(
-        "duroxide_instances_created", "duroxide_instances", ["created_at_ms", "instance_id"], schema=schema
-    )
+    op.create_index("duroxide_instances_created", "duroxide_instances", ["created_at_ms", "instance_id"], schema=schema)
     op.create_index(
         "duroxide_instances_not_completed",
         "duroxide_instances",
