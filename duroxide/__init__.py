@@ -11,6 +11,7 @@ from ._core.actions import Action, Orchestration, Winner
 from ._core.commit import ExecutionStatus
 from ._core.context import OrchestrationContext
 from ._core.executor import Executor
+from ._core.limits import Limits
 from ._core.registry import ActivityRegistry, Exact, Latest, OrchestrationRegistry, Registry
 from ._core.retry import Exponential, Fixed, Linear, RetryPolicy
 from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
@@ -21,7 +22,7 @@ from ._runtime.activity_context import ActivityContext
 from ._runtime.options import RuntimeOptions
 from ._runtime.runtime import Runtime
 from ._version import __version__
-from .client import Client
+from .client import Client, Start
 from .errors import (
     ActionCancelled,
     ActivityCancelled,
@@ -77,6 +78,7 @@ __all__ = [
     "InvalidInput",
     "Latest",
     "LimitExceeded",
+    "Limits",
     "Linear",
     "NonRetryableError",
     "NondeterminismError",
@@ -97,6 +99,7 @@ __all__ = [
     "Runtime",
     "RuntimeOptions",
     "SqlProvider",
+    "Start",
     "SubOrchestrationFailed",
     "TagFilter",
     "Turn",

@@ -132,8 +132,9 @@ def wait_for_decision(ctx: OrchestrationContext, order: Order) -> Orchestration[
 
 def start_all(client: Client, orders: Sequence[Order], speed: float) -> None:
     """Start an orchestration for each order; those that an earlier run has started go on by themselves."""
-    for order in orders:
-        client.start_orchestration(order.id, fulfil, order.hurried(speed))
+    starts = client.start_orchestrations(fulfil, {order.id: order.hurried(speed) for order in orders})
+    new = sum(start.is_new for start in starts)
+    print(f"{new} orders are new, {len(starts) - new} were started by an earlier run", file=sys.stderr)
 
 
 def watch(client: Client, orders: Sequence[Order]) -> dict[str, Outcome]:

@@ -72,11 +72,13 @@ def build_converter() -> Converter:
 
 
 def _exactly(kind: type) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:
+    def structure(value: Any, asked_for: Any) -> Any:
         if type(value) is not kind:
             msg = f"expected {kind.__name__}, found {type(value).__name__}"
             raise TypeError(msg)
-        return value
+        # cattrs comes here for subclasses too: StrEnum, IntEnum, a user's own str.
+        is_subclass = isinstance(asked_for, type) and asked_for is not kind and issubclass(asked_for, kind)
+        return asked_for(value) if is_subclass else value
 
     return structure
 

@@ -94,21 +94,7 @@ class Execution:
         before = self.last_event_id
         if executor.has_ended:
             return self._nothing(messages, before, lock, consumed_messages)
-        staged = stage(
-            messages,
-            executor.ledger,
-            execution_id=started.execution_id,
-            first_event_id=executor.last_event_id + 1,
-            timestamp_ms=max(now_ms, executor.now_ms),
-            is_cancelled=executor.is_cancel_requested,
-        )
-        turn = executor.feed(staged.events)
-        if staged.impossible:
-            turn = Turn(
-                Failed(ErrorDetails.nondeterminism(staged.impossible[0])), left_open=tuple(executor.ledger.wanted())
-            )
-        if executor.limits.max_history_events is not None:
-            turn = self._within_limits(turn, staged)
+        turn, staged = self._turn(messages, now_ms)
         events = [*([started] if self.is_new else ()), *staged.events, *turn.events]
         effects = self._effects(turn, events, staged)
         events.extend(effects.events)
@@ -139,6 +125,26 @@ class Execution:
             cancelled_timers=tuple(effects.cancelled_timers),
         )
         return commit, staged
+
+    def _turn(self, messages: Iterable[Deliver], now_ms: int) -> tuple[Turn, Staged]:
+        """Stage *messages* and run the code on what they become."""
+        executor = self.executor
+        staged = stage(
+            messages,
+            executor.ledger,
+            execution_id=self.started.execution_id,
+            first_event_id=executor.last_event_id + 1,
+            timestamp_ms=max(now_ms, executor.now_ms),
+            is_cancelled=executor.is_cancel_requested,
+        )
+        turn = executor.feed(staged.events)
+        if staged.impossible:
+            turn = Turn(
+                Failed(ErrorDetails.nondeterminism(staged.impossible[0])), left_open=tuple(executor.ledger.wanted())
+            )
+        if executor.limits.max_history_events is not None:
+            turn = self._within_limits(turn, staged)
+        return turn, staged
 
     def confirm(self, commit: TurnCommit) -> None:
         """Take note that *commit*, the last one made, is in the store now."""

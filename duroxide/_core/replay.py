@@ -32,6 +32,7 @@ from . import events as e
 from .actions import AnyGenerator, Error, Scheduled, Value
 from .failures import NO_EXCEPTIONS, ExceptionTypes, exception_for
 from .ledger import ANSWERED_BY, CANCELLED_BY, Ledger
+from .mailbox import Mailbox
 from .nondeterminism import (
     cancellation_mismatch,
     closed_schedule,
@@ -103,13 +104,7 @@ class Replay:
         self._waiting: dict[int, Scheduled[Any]] = {}
         #: Given up and without a breadcrumb.
         self._dropped: dict[Scheduled[Any], None] = {}
-        self._waits: dict[str, deque[Scheduled[Any]]] = {}
-        self._dequeues: dict[str, deque[Scheduled[Any]]] = {}
-        #: Queue messages nobody has taken, over all queues in order of arrival.
-        self._unread: dict[str, deque[tuple[int, str]]] = {}
-        self._arrivals = 0
-        for message in started.queued:
-            self._arrive(message.queue, message.data)
+        self._mailbox = Mailbox(started.queued)
         self._continuation: ContinueAsNew | None = None
         self._cancel_reason: str | None = None
         self._failure: ErrorDetails | None = None
@@ -156,8 +151,7 @@ class Replay:
 
     def unread_messages(self) -> tuple[e.QueuedMessage, ...]:
         """Return the queue messages that no dequeue has taken, in order of arrival."""
-        unread = [(arrival, queue, data) for queue, line in self._unread.items() for arrival, data in line]
-        return tuple(e.QueuedMessage(queue, data) for _, queue, data in sorted(unread))
+        return self._mailbox.unread()
 
     # What the context asks for
 
@@ -172,7 +166,7 @@ class Replay:
             return action
         self._unmatched.append(action)
         if isinstance(request, DequeueEvent):
-            self._dequeues.setdefault(request.name, deque()).append(action)
+            self._mailbox.dequeue(request.name, action)
             self._hand_out(request.name)
         return action
 
@@ -248,7 +242,7 @@ class Replay:
             return
         self._waiting[event.event_id] = action
         if isinstance(event, e.ExternalSubscribed) and not action.is_cancelled:
-            self._waits.setdefault(event.name, deque()).append(action)
+            self._mailbox.wait(event.name, action)
 
     def _complete(self, event: e.CompletionEvent) -> None:
         """Give the answer to the code that waits for it, if it still does."""
@@ -296,31 +290,19 @@ class Replay:
 
     def _raise_event(self, event: e.ExternalEvent) -> None:
         """Give the event to the oldest open wait for its name, or to nobody, ever."""
-        line = self._waits.get(event.name)
-        while line:
-            action = line.popleft()
-            if not action.is_cancelled:
-                self._close_subscription(action)
-                self._answer(action, event.data)
-                return
+        action = self._mailbox.next_wait(event.name)
+        if action is not None:
+            self._close_subscription(action)
+            self._answer(action, event.data)
 
     def _deliver(self, event: e.QueueEventDelivered) -> None:
-        self._arrive(event.name, event.data)
+        self._mailbox.arrive(event.name, event.data)
         self._hand_out(event.name)
 
-    def _arrive(self, queue: str, data: str) -> None:
-        self._arrivals += 1
-        self._unread.setdefault(queue, deque()).append((self._arrivals, data))
-
     def _hand_out(self, queue: str) -> None:
-        """Give unread messages to the dequeues that wait for them, first to first."""
-        unread, line = self._unread.get(queue), self._dequeues.get(queue)
-        while unread and line:
-            action = line.popleft()
-            if not action.is_cancelled:
-                _, data = unread.popleft()
-                self._close_subscription(action)
-                self._answer(action, data)
+        for action, data in self._mailbox.hand_out(queue):
+            self._close_subscription(action)
+            self._answer(action, data)
 
     def _close_subscription(self, action: Scheduled[Any]) -> None:
         if action.is_recorded:

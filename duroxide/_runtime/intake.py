@@ -87,7 +87,6 @@ def consume(item: OrchestrationItem, batch: Batch) -> TurnCommit:
         lock=item.lock,
         consumed_messages=batch.message_ids,
         messages=batch.refusals,
-        status=item.status,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -13,12 +12,32 @@ from ..client import Client
 from . import programs
 from .measuring import Figures, Stopwatch, distribution, percentile
 from .places import sibling
-from .scenario import PATIENCE, Bench, run, start_many
-from .throughput import pause
+from .scenario import PATIENCE, Bench, pause, run, start_many
 
 
-#: Milliseconds that setting one timer is allowed to take before all of them are due, and a beginning for all.
-_MS_PER_TIMER, _MS_BEFORE_TIMERS = 1.0, 2000
+#: A program as users write them, up to its first result. It says how many seconds its imports took.
+_FIRST_RESULT = """
+import sys, time
+begun = time.perf_counter()
+from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, SqlProvider
+imported = time.perf_counter() - begun
+url, schema, synchronous = sys.argv[1:]
+registry = Registry()
+
+@registry.activity
+def step(ctx: ActivityContext, number: int) -> int:
+    return number + 1
+
+@registry.orchestration
+def first(ctx: OrchestrationContext, number: int) -> Orchestration[int]:
+    return (yield from ctx.schedule_activity(step, number))
+
+provider = SqlProvider(url, schema=schema or None, synchronous=synchronous)
+with provider, Runtime(provider, registry) as runtime:
+    runtime.client.start_orchestration("first", first, 1)
+    runtime.client.wait_for_result("first")
+    print(imported, flush=True)
+"""
 
 
 def idle_latency(bench: Bench) -> Figures:
@@ -37,7 +56,7 @@ def signal_latency(bench: Bench) -> Figures:
 
     def once(client: Client, number: int) -> float:
         instance_id = f"signal-{number}"
-        client.start_orchestration(instance_id, programs.await_signal)
+        client.start_orchestration(instance_id, programs.await_signal, None)
         client.wait_for_status_change(instance_id, 0, PATIENCE)
         pause(bench.size("gap_ms") / 1000)
         watch = Stopwatch()
@@ -65,7 +84,7 @@ def timers(bench: Bench) -> Figures:
     programs.armed.clear()
     programs.lateness_ms.clear()
     with bench.runtime() as runtime:
-        due_ms = clock.now_ms() + _MS_BEFORE_TIMERS + round(count * _MS_PER_TIMER)
+        due_ms = clock.now_ms() + bench.size("before_ms")
         # A hundred moments in the second, so that starts can be stored together.
         moments = [due_ms + spread_ms * moment // 100 for moment in range(100)] if spread_ms else [due_ms]
         ids = [f"timer-{number}" for number in range(count)]
@@ -95,7 +114,7 @@ def start_up(bench: Bench) -> Figures:
         finally:
             place.remove()
         watch = Stopwatch()
-        subprocess.run([sys.executable, "-c", "pass"], check=True)  # noqa: S603  # our own
+        subprocess.run([sys.executable, "-c", "pass"], check=True)  # our own
         empty.append(watch.seconds())
     return {
         "total_p50_ms": percentile(totals, 50) * 1000,
@@ -107,9 +126,9 @@ def start_up(bench: Bench) -> Figures:
 
 def _first_result(arguments: list[str]) -> tuple[float, float]:
     """Return the seconds to the first result of a new process, and those of them spent on importing."""
-    command = [sys.executable, "-m", "duroxide.bench.first_result", *arguments]
+    command = [sys.executable, "-c", _FIRST_RESULT, *arguments]
     watch = Stopwatch()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ.copy()) as child:  # noqa: S603  # our own
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603  # our own
         assert child.stdout is not None, "it was asked for"
         answer = child.stdout.readline()
         seconds = watch.seconds()

@@ -14,7 +14,9 @@ import sys
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from types import ModuleType
 from typing import TypeAlias
 
 from attrs import frozen
@@ -24,11 +26,8 @@ from .._clock import SystemClock, monotonic
 from .._version import __version__
 
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
-
+#: Windows has none.
+_resource: ModuleType | None = import_module("resource") if find_spec("resource") else None
 
 #: What a scenario found, by name; the most important one first.
 Figures: TypeAlias = Mapping[str, float]
@@ -73,19 +72,19 @@ class Use:
 
 def use_so_far() -> Use:
     """Return what this process, and those of its children that have ended, have used."""
-    if resource is None:
+    if _resource is None:
         return Use(None, None)
-    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    both = [_resource.getrusage(who) for who in (_resource.RUSAGE_SELF, _resource.RUSAGE_CHILDREN)]
     cpu_s = sum(each.ru_utime + each.ru_stime for each in both)
     return Use(cpu_s, max(each.ru_maxrss for each in both) * _MAXRSS_UNIT / 1_000_000)
 
 
 def cpu_seconds() -> float:
     """Return the CPU seconds of this process, without its children; 0 where the platform does not say."""
-    if resource is None:
+    if _resource is None:
         return 0.0
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    return own.ru_utime + own.ru_stime
+    own = _resource.getrusage(_resource.RUSAGE_SELF)
+    return float(own.ru_utime + own.ru_stime)
 
 
 def machine() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -84,3 +86,8 @@ def start_many(provider: Provider, ids: list[str], orchestration: str, argument:
     for first in range(0, len(ids), _BATCH):
         batch = ids[first : first + _BATCH]
         provider.start_instances([StartOrchestration(instance_id, orchestration, text) for instance_id in batch])
+
+
+def pause(seconds: float) -> None:
+    """Let *seconds* pass."""
+    threading.Event().wait(seconds)

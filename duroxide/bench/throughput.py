@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -54,7 +52,7 @@ def stress(bench: Bench) -> Figures:
         until = begun + bench.size("milliseconds") / 1000
 
         def keep_going(client: Client, lane: int) -> list[float]:
-            taken = []
+            taken: list[float] = []
             while monotonic() < until:
                 watch = Stopwatch()
                 run(client, f"stress-{lane}-{len(taken)}", programs.working_fan_out, width)
@@ -63,11 +61,7 @@ def stress(bench: Bench) -> Figures:
 
         lanes = bench.size("in_flight")
         with ThreadPoolExecutor(lanes) as pool:
-            taken = [
-                each
-                for found in pool.map(keep_going, [runtime.client] * lanes, range(lanes))
-                for each in found
-            ]
+            taken = [each for found in pool.map(keep_going, [runtime.client] * lanes, range(lanes)) for each in found]
         seconds = monotonic() - begun
     per_s = len(taken) / seconds
     ceiling = min(threads, lanes * width) / programs.WORK_SECONDS
@@ -137,8 +131,3 @@ def large_payloads(bench: Bench) -> Figures:
         "payload_mb_per_s": 4 * len(ids) * len(text) / 1e6 / seconds,
         "wall_s": seconds,
     }
-
-
-def pause(seconds: float) -> None:
-    """Let *seconds* pass."""
-    threading.Event().wait(seconds)

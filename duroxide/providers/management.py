@@ -203,8 +203,8 @@ def _statuses(statuses: Collection[str] | None) -> frozenset[ExecutionStatus] | 
         raise InvalidInput(msg) from None
 
 
-def _storable(_: object, attribute: Attribute[Any], value: Collection[str] | str | None) -> None:
-    for text in [value] if isinstance(value, str) else value or ():
+def _storable(_: object, attribute: Attribute[Any], value: frozenset[str] | str | None) -> None:
+    for text in value if isinstance(value, frozenset) else () if value is None else (value,):
         limits.check_name(attribute.name, text)
 
 

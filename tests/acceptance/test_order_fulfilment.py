@@ -81,6 +81,7 @@ def test_undisturbed(expected: str) -> None:
     assert "No order was charged twice" in expected
 
 
+@pytest.mark.slow
 def test_killed(tmp_path: Path, store_url: str, expected: str) -> None:
     """Killed with SIGKILL again and again, it ends with the same table, and nobody was charged twice."""
     for done in KILLED_AT:

@@ -23,9 +23,7 @@ def begin(
     return turn
 
 
-def end(
-    provider: SqlProvider, turn: TurnCommit, status: ExecutionStatus = ExecutionStatus.COMPLETED
-) -> TurnCommit:
+def end(provider: SqlProvider, turn: TurnCommit, status: ExecutionStatus = ExecutionStatus.COMPLETED) -> TurnCommit:
     """End the execution that *turn* was the last commit of."""
     event_id = turn.events[-1].event_id + 1
     last: e.Event = e.OrchestrationCompleted(event_id, NOW, '"done"')
@@ -71,11 +69,16 @@ def rows(store: Store, provider: SqlProvider) -> dict[str, int]:
     """Return how many rows each table has that has any."""
     with provider._engine.connect() as connection:
         connection = connection.execution_options(schema_translate_map={None: store.schema})
-        counts = {name: connection.execute(select(func.count()).select_from(table)).scalar_one() for name, table in TABLES.items()}
+        counts = {
+            name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for name, table in TABLES.items()
+        }
     return {name: count for name, count in counts.items() if count}
 
 
-def crowd(store: Store, provider: SqlProvider, count: int, *, running_each: int = 50, continued_each: int = 100) -> None:
+def crowd(
+    store: Store, provider: SqlProvider, count: int, *, running_each: int = 50, continued_each: int = 100
+) -> None:
     """Insert *count* instances at once, as tables hold them after years: most Completed, a few Running."""
     stored, ran = [], []
     for number in range(count):

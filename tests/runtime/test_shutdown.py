@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, TagFilter
+from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry, Runtime, TagFilter
 from duroxide._clock import monotonic
 from duroxide._core import events as e
 
@@ -218,14 +218,16 @@ class TestLife:
         left = {thread.name for thread in set(threading.enumerate()) - before}
         assert {name for name in left if not name.startswith("duroxide-watcher")} == set()
 
-    def test_own_provider(self, stage: Stage, gates: tuple[threading.Event, threading.Event]) -> None:
-        """A runtime that was given a URL opens a provider of its own, and closes it."""
-        if stage.schema is not None:
-            pytest.skip("a URL names no schema")
-        _, release = gates
-        release.set()
-        runtime = stage.start(on=stage.url)
 
-        assert len(stage.run("own", "gated")) == 2
-        assert runtime.client.get_orchestration_status("own") == stage.client.get_orchestration_status("own")
-        runtime.shutdown()
+
+def test_own_provider(store_url: str) -> None:
+    """A runtime and a client that were given a URL open providers of their own, and close them."""
+    registry = Registry()
+    registry.register_orchestration(lambda ctx: "done", name="done")
+    before = set(threading.enumerate())
+    with Runtime(store_url, registry) as runtime, Client(store_url) as client:
+        client.start_orchestration("own", "done")
+
+        assert client.wait_for_result("own", PATIENCE) == "done"
+        assert runtime.client.get_orchestration_status("own") == client.get_orchestration_status("own")
+    assert set(threading.enumerate()) - before == set()

@@ -13,6 +13,7 @@ import zlib
 
 from collections.abc import Callable, Generator
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -329,7 +330,9 @@ def plain(value: object) -> str:
 # Strategies.
 
 _NAMES = st.sampled_from(NAMES)
-
+_SLOTS = st.sampled_from(SLOTS)
+_BOOLEANS = st.booleans()
+_SECONDS = st.integers(0, 3)
 _POLICIES = st.builds(
     RetryPolicy,
     max_attempts=st.integers(1, 3),
@@ -338,26 +341,107 @@ _POLICIES = st.builds(
     timeout=st.sampled_from([None, timedelta(seconds=2)]),
     total_timeout=st.sampled_from([None, timedelta(seconds=5)]),
 )
-
-_STATES = st.builds(
-    State, st.sampled_from(["set", "set", "clear", "clear_all", "prune", "get", "status", "reset"]), _NAMES
-)
-_DRAWS = st.builds(Draw, st.sampled_from(["time", "id", "random"]))
-
-
-def _leaves(*, positional: bool) -> st.SearchStrategy[Any]:
-    leaves: list[st.SearchStrategy[Any]] = [
-        st.builds(Call, _NAMES),
-        st.builds(Call, _NAMES, _POLICIES),
-        st.builds(Timer, st.integers(0, 3)),
-        st.builds(Dequeue, _NAMES),
-        st.builds(Child, st.booleans()),
-    ]
-    return st.one_of(*leaves, *([st.builds(Wait, _NAMES)] if positional else []))
+_FEW = {(least, most): st.integers(least, most) for least in range(4) for most in range(least, 8)}
+_LEAVES = ("call", "call", "retry", "timer", "wait", "wait", "dequeue", "dequeue", "child")
+_PARTS = (*_LEAVES, "join", "select", "select", "branch", "branch", "branch")
+_IMMEDIATE = ("start", "start", "cancel", "state", "state", "draw", "detach")
+_SIMPLE = ("await", "await", "await", "use", "use", "use", *_IMMEDIATE)
+_NESTED = (*_SIMPLE, "combine", "combine", "combine", "combine", "try", "try")
+_ENDINGS = ("return", "raise", "continue")
+_STATES = ("set", "set", "clear", "clear_all", "get", "status", "reset", "prune")
+_DRAWS = ("id", "random", "time")
+_DEEPEST = 3
 
 
-def _few(strategy: st.SearchStrategy[Any], least: int = 0, most: int = 3) -> st.SearchStrategy[tuple[Any, ...]]:
-    return st.lists(strategy, min_size=least, max_size=most).map(tuple)
+class _Drawing:
+    """Draws parts and steps; deeper ones are simpler."""
+
+    def __init__(self, draw: st.DrawFn, *, positional: bool, rounds: bool, times: bool) -> None:
+        self.draw = draw
+        self.positional = positional
+        self.rounds = rounds
+        self.times = times
+
+    def pick(self, kinds: tuple[str, ...]) -> str:
+        """Draw one of *kinds* that is allowed."""
+        forbidden = {"wait": not self.positional, "continue": not self.rounds}
+        forbidden |= {"prune": not self.times, "time": not self.times}
+        return self.draw(_sampled(tuple(kind for kind in kinds if not forbidden.get(kind, False))))
+
+    def steps(self, depth: int, least: int, most: int) -> tuple[Step, ...]:
+        """Draw some steps."""
+        count = self.draw(_FEW[least, most])
+        return tuple(self.step(self.pick(_NESTED if depth < _DEEPEST else _SIMPLE), depth) for _ in range(count))
+
+    def block(self, depth: int, least: int, most: int) -> tuple[Step, ...]:
+        """Draw some steps that may end early."""
+        steps = self.steps(depth, least, most)
+        if self.draw(_FEW[0, 3]) == 3:
+            steps += (self.step(self.pick(_ENDINGS), depth),)
+        return steps
+
+    def step(self, kind: str, depth: int) -> Step:
+        """Draw a step of *kind*."""
+        draw = self.draw
+        match kind:
+            case "await":
+                return Await(self.part(self.pick(_LEAVES), depth))
+            case "combine":
+                return Await(self.part(draw(_sampled(("join", "select", "select", "branch"))), depth))
+            case "start":
+                return Start(draw(_SLOTS), self.part(self.pick(_PARTS if depth < _DEEPEST else _LEAVES), depth))
+            case "use":
+                return Use(draw(_SLOTS))
+            case "cancel":
+                return Cancel(draw(_SLOTS))
+            case "state":
+                return State(self.pick(_STATES), draw(_NAMES))
+            case "draw":
+                return Draw(self.pick(_DRAWS))
+            case "try":
+                final = (self.step(self.pick(_IMMEDIATE), _DEEPEST),) if draw(_BOOLEANS) else ()
+                return Try(self.block(depth + 1, 1, 3), self.steps(depth + 1, 0, 2), final)
+            case "detach":
+                return Detach()
+            case "return":
+                return Return()
+            case "raise":
+                return Raise()
+            case _:
+                return Continue(draw(_BOOLEANS))
+
+    def part(self, kind: str, depth: int) -> Part:
+        """Draw something to wait for of *kind*."""
+        draw = self.draw
+        match kind:
+            case "call":
+                return Call(draw(_NAMES))
+            case "retry":
+                return Call(draw(_NAMES), draw(_POLICIES))
+            case "timer":
+                return Timer(draw(_SECONDS))
+            case "wait":
+                return Wait(draw(_NAMES))
+            case "dequeue":
+                return Dequeue(draw(_NAMES))
+            case "child":
+                return Child(draw(_BOOLEANS))
+            case "join":
+                return Join(self.parts(depth, 0), draw(_BOOLEANS))
+            case "select":
+                return Select(self.parts(depth, 1), draw(_BOOLEANS))
+            case _:
+                return Branch(self.block(depth + 1, 1, 3))
+
+    def parts(self, depth: int, least: int) -> tuple[Part, ...]:
+        """Draw the arguments of a join or a select."""
+        count = self.draw(_FEW[least, 3])
+        return tuple(self.part(self.pick(_PARTS if depth < _DEEPEST else _LEAVES), depth + 1) for _ in range(count))
+
+
+@lru_cache
+def _sampled(kinds: tuple[str, ...]) -> st.SearchStrategy[str]:
+    return st.sampled_from(kinds)
 
 
 @st.composite
@@ -372,45 +456,5 @@ def programs(draw: st.DrawFn, *, positional: bool = True, rounds: bool = True, t
 
         times: Whether it may look at the clock.
     """
-    leaves = _leaves(positional=positional)
-    state = _STATES if times else _STATES.filter(lambda step: step.kind != "prune")
-    draws = _DRAWS if times else _DRAWS.filter(lambda step: step.kind != "time")
-    slots = st.sampled_from(SLOTS)
-    plain_steps: list[st.SearchStrategy[Any]] = [
-        st.builds(Await, leaves),
-        st.builds(Start, slots, leaves),
-        st.builds(Use, slots),
-        st.builds(Cancel, slots),
-        state,
-        draws,
-        st.just(Detach()),
-        st.just(Raise()),
-        st.just(Return()),
-        *([st.builds(Continue, st.booleans())] if rounds else []),
-    ]
-    endings = (Raise, Return, Continue)
-    # Endings are rarer than what goes on.
-    going_on = st.one_of(*plain_steps).filter(lambda step: not isinstance(step, endings))
-    simple = st.one_of(going_on, going_on, going_on, going_on, st.one_of(*plain_steps))
-    immediate = simple.filter(lambda step: isinstance(step, Start | Cancel | State | Draw | Detach))
-
-    def nest(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-        part = st.one_of(leaves, st.builds(Branch, _few(inner, 1)))
-        parts: st.SearchStrategy[Any] = st.one_of(
-            st.builds(Join, _few(part), st.booleans()),
-            st.builds(Select, _few(part, 1), st.booleans()),
-        )
-        both = st.one_of(
-            parts,
-            st.builds(Join, _few(st.one_of(parts, part)), st.booleans()),
-            st.builds(Select, _few(st.one_of(parts, part), 1), st.booleans()),
-        )
-        return st.one_of(
-            st.builds(Await, both),
-            st.builds(Start, slots, both),
-            st.builds(Await, st.builds(Branch, _few(inner, 1))),
-            st.builds(Try, _few(inner, 1), _few(inner, most=2), _few(immediate, most=1)),
-        )
-
-    step = st.one_of(simple, st.recursive(simple, nest, max_leaves=6), nest(simple))
-    return Program(draw(_few(step, 1, 5)))
+    drawing = _Drawing(draw, positional=positional, rounds=rounds, times=times)
+    return Program(drawing.block(0, 3, 7))

@@ -134,7 +134,12 @@ class TestCarriedOver:
         queued = instance.next_execution().execution.started.queued
 
         assert [queued[0].data, queued[-1].data, len(queued)] == ["0", "999", 1000]
-        assert instance.staged.dropped == ["2 unread queue messages, the newest: continue-as-new carries 1000"]
+        assert instance.staged.warnings == [
+            (
+                "continue-as-new drops the newest 2 of 1002 unread queue messages: at most 1000 are carried"
+                " (max_carried_messages)"
+            )
+        ]
 
 
 class TestLeftBehind:

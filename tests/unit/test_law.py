@@ -31,7 +31,7 @@ def fed(told: Told, history: tuple[e.Event, ...], cuts: list[int]) -> Turn:
 
 
 class TestLaw:
-    @settings(max_examples=150)
+    @settings(max_examples=200)
     @given(stories(), st.data())
     def test_any_prefix_cut_anywhere(self, story: Story, data: st.DataObject) -> None:
         """Feeding any prefix of a history in any pieces, and replaying it whole, give the same decisions."""
@@ -42,7 +42,7 @@ class TestLaw:
 
             assert run_turn(prefix, told.program.function()) == fed(told, prefix, cuts)
 
-    @settings(max_examples=80)
+    @settings(max_examples=100)
     @given(stories())
     def test_event_by_event(self, story: Story) -> None:
         """An executor that is fed one event at a time decides after each what a replay of all of them decides."""
@@ -68,7 +68,7 @@ class TestLaw:
 
                 assert advance.commit == commit
 
-    @settings(max_examples=80)
+    @settings(max_examples=100)
     @given(stories())
     def test_committed_histories_ask_for_nothing_new(self, story: Story) -> None:
         """Replaying what has been committed decides nothing, while the execution runs and when it is over."""
@@ -76,7 +76,7 @@ class TestLaw:
             for end in [advance.before for advance in told.advances[1:]] + [len(told.history)]:
                 assert run_turn(told.history[:end], told.program.function()) == NOTHING_NEW
 
-    @settings(max_examples=80)
+    @settings(max_examples=100)
     @given(stories())
     def test_confirming_equals_replay(self, story: Story) -> None:
         """Feeding a turn's own events back leaves nothing to decide, after every turn."""
@@ -105,7 +105,7 @@ class TestLaw:
 
 
 class TestHistories:
-    @settings(max_examples=80)
+    @settings(max_examples=100)
     @given(stories())
     def test_ids_are_contiguous(self, story: Story) -> None:
         """[623] Event ids start at 1 and have no gaps; time never goes backwards."""
@@ -114,7 +114,7 @@ class TestHistories:
             times = [event.timestamp_ms for event in told.history]
             assert times == sorted(times)
 
-    @settings(max_examples=80)
+    @settings(max_examples=100)
     @given(stories())
     def test_one_completion_and_one_breadcrumb(self, story: Story) -> None:
         """[625] Every schedule has at most one completion and at most one breadcrumb, and they follow it."""
@@ -129,7 +129,7 @@ class TestHistories:
                 elif isinstance(event, e.ScheduleEvent):
                     scheduled.add(event.event_id)
 
-    @settings(max_examples=80)
+    @settings(max_examples=100)
     @given(stories())
     def test_one_ending(self, story: Story) -> None:
         """An execution has one terminal event, the last one, when it has ended; and its status says so."""
@@ -138,7 +138,7 @@ class TestHistories:
 
             assert endings == ([] if told.status is ExecutionStatus.RUNNING else [len(told.history) - 1])
 
-    @settings(max_examples=80)
+    @settings(max_examples=100)
     @given(stories())
     def test_work_is_conserved(self, story: Story) -> None:
         """What is open in a running execution was handed out and not taken back; an ended one leaves nothing open."""

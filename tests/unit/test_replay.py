@@ -554,6 +554,26 @@ class TestNondeterminism:
         assert message.startswith(f"cancellation mismatch ({says}): history recorded event 3 {kind.__name__}")
         assert "but the code still wants" in message
 
+    @pytest.mark.parametrize(
+        ("history", "says"),
+        [
+            ([timer(2)], "asked for CallActivity(name='A', input='null', "),
+            ([activity(2), timer(3)], "the code asked for nothing in its place: it waits at "),
+            ([activity(2), dropped(e.ActivityCancelRequested, 3, 2)], "the code still wants CallActivity(name='A', "),
+        ],
+        ids=["mismatch", "extra", "cancellation"],
+    )
+    def test_every_message_is_complete(self, history: list[e.Event], says: str) -> None:
+        """Whatever does not fit: the event and its fields, what the code did, file and line, cause and remedy."""
+        lines, first = inspect.getsourcelines(one_activity)
+        message = nondeterminism(turn(one_activity, *history))
+
+        assert f"event {history[-1].event_id} {type(history[-1]).__name__}(" in message
+        assert says in message
+        assert f"{__file__}:{first + len(lines) - 1} in one_activity" in message
+        assert "the code of an orchestration is changed under a running instance" in message
+        assert "Register changed code as a new version, and use ctx.utc_now()" in message
+
     def test_n18_empty(self) -> None:
         """[85] N18: an empty history."""
         assert "empty" in nondeterminism(run_turn([], one_activity))

@@ -211,7 +211,7 @@ def tell(program: Program, batches: Sequence[Sequence[Move]], steps_ms: Sequence
 # Strategies.
 
 _NUMBERS = st.integers(0, HOWS - 1)
-_USUAL = ["answer", "answer", "answer", "answer", "raise", "enqueue"]
+_USUAL = ["answer", "answer", "answer", "answer", "raise", "raise", "enqueue", "enqueue"]
 
 
 def moves(*kinds: str) -> st.SearchStrategy[Move]:
@@ -222,10 +222,10 @@ def moves(*kinds: str) -> st.SearchStrategy[Move]:
 @st.composite
 def batches_of_moves(draw: st.DrawFn, *, cancels: bool = True) -> list[list[Move]]:
     """Draw what happens: some batches, perhaps a cancellation, perhaps an end at which everything is answered."""
-    batches = draw(st.lists(st.lists(moves(), max_size=4), min_size=1, max_size=12))
+    batches = draw(st.lists(st.lists(moves(), max_size=4), min_size=4, max_size=12))
     if cancels and draw(st.integers(0, 7)) == 7:
         batches.append([*draw(st.lists(moves(), max_size=2)), Move("cancel", 1), *draw(st.lists(moves(), max_size=2))])
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)):
         batches.extend([[Move("answer", 1), Move("raise", 0), Move("enqueue", 1)], [Move("answer", 0)]] * 8)
     return batches
 

@@ -13,7 +13,8 @@ import json
 import sqlite3
 import zlib
 
-from collections.abc import Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -156,9 +157,8 @@ class SqliteDialect:
         text = self._texts.get(query)
         if text is None:
             text = self._texts[query] = sqlite_query(query, self._words)
-        given = dict(parameters) if keys is None else {**parameters, "keys": json.dumps(keys)}
-        result = connection.exec_driver_sql(text, given)
-        return result.all() if result.returns_rows else ()
+        given = parameters if keys is None else {**parameters, "keys": json.dumps(keys)}
+        return _rows(text, _driver_connection(connection).execute(text, given))
 
     def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
         """Run *steps* until one does not hold."""
@@ -277,8 +277,8 @@ class PostgresDialect:
         given = dict(parameters)
         if keys is not None:
             given |= {f"key{position}": column for position, column in enumerate(postgres_arrays(query.columns, keys))}
-        result = connection.exec_driver_sql(text, given)
-        return result.all() if result.returns_rows else ()
+        with _driver_connection(connection).cursor() as cursor:
+            return _rows(text, cursor.execute(text, given))
 
     def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
         """Send all *steps* at once (a pipeline), and wait once."""
@@ -367,6 +367,22 @@ def _create_partial_indexes(connection: Connection, words: Mapping[str, str]) ->
     for name, column in PARTIAL_INDEXES.items():
         table = words[column.table.name.removeprefix(PREFIX)]
         connection.exec_driver_sql(f"CREATE INDEX {name} ON {table} ({column.name}) WHERE {column.name} IS NOT NULL")
+
+
+def _rows(text: str, cursor: Any) -> Sequence[AnyRow]:
+    """Return what *cursor* found, as named tuples."""
+    if cursor.description is None:
+        return ()
+    make = _row_types.get(text)
+    if make is None:
+        # Some columns are expressions without a name.
+        row_type = namedtuple("Row", [column[0] for column in cursor.description], rename=True)  # type: ignore[misc]
+        make = _row_types[text] = row_type._make
+    return [make(row) for row in cursor.fetchall()]
+
+
+#: What makes a row of the answer to each statement.
+_row_types: dict[str, Callable[[Any], AnyRow]] = {}
 
 
 def _driver_connection(connection: Connection) -> Any:

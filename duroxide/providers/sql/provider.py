@@ -335,7 +335,7 @@ def _check(engine: Engine, schema: str | None, *, in_memory: bool) -> None:
     elif (engine.dialect.name, engine.driver) != ("postgresql", "psycopg"):
         msg = (
             f"an Engine for {engine.dialect.name}+{engine.driver} is not supported:"
-            " use sqlite or postgresql+psycopg (pip install 'duroxide[postgres]')."
+            " use sqlite or postgresql+psycopg (pip install 'duroxide-python[postgres]')."
         )
         raise InvalidInput(msg)
 

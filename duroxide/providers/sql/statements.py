@@ -19,14 +19,13 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from attrs import frozen
-from sqlalchemy import Row
 
 
 #: The values of one row, in the order in which the statement declares its columns.
 Values = tuple[Any, ...]
 
-#: A row of an answer.
-AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
+#: A row of an answer: a named tuple.
+AnyRow: TypeAlias = Any
 
 # A parameter, but not a cast.
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")

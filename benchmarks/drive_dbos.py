@@ -1,0 +1,126 @@
+"""Drives the PyPI package `dbos`. Its workflows run in threads of the process that starts them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from harness import WORK_SECONDS, main
+
+
+@DBOS.step()
+def step(number: int) -> int:
+    return number + 1
+
+
+@DBOS.step()
+async def async_work(number: int) -> int:
+    await asyncio.sleep(WORK_SECONDS)
+    return number
+
+
+@DBOS.step()
+def work(number: int) -> int:
+    time.sleep(WORK_SECONDS)
+    return number
+
+
+@DBOS.workflow()
+def nothing(argument: int) -> int:
+    return argument
+
+
+@DBOS.workflow()
+def chain(steps: int) -> int:
+    number = 0
+    for _ in range(steps):
+        number = step(number)
+    return number
+
+
+@DBOS.workflow()
+async def fan_out(width: int) -> int:
+    return len(await asyncio.gather(*(async_work(number) for number in range(width))))
+
+
+@DBOS.workflow()
+def one_piece(number: int) -> int:
+    return work(number)
+
+
+@DBOS.workflow()
+def fan_out_children(width: int) -> int:
+    handles = [DBOS.start_workflow(one_piece, number) for number in range(width)]
+    return len([handle.get_result() for handle in handles])
+
+
+@DBOS.workflow()
+def await_signal(_: int) -> Any:
+    DBOS.set_event("waiting", 1)
+    return DBOS.recv("go", timeout_seconds=60)
+
+
+PROGRAMS = {each.__name__: each for each in (nothing, chain, fan_out, fan_out_children, await_signal)}
+
+
+class Dbos:
+    def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
+        given = dict(settings)
+        pragmas = given.pop("pragmas", {})
+        self.fan_out = given.pop("fan_out", "fan_out")
+
+        @sa.event.listens_for(sa.Engine, "connect")
+        def _(driver: Any, _: object) -> None:
+            if isinstance(driver, sqlite3.Connection):
+                for name, value in pragmas.items():
+                    driver.execute(f"PRAGMA {name}={value}")
+
+        config: DBOSConfig = {"name": "benchmark", "system_database_url": url, "log_level": "ERROR", **given}
+        DBOS(config=config)
+        DBOS.launch()
+        self.handles: dict[str, Any] = {}
+
+    def start(self, instance_id: str, program: str, argument: int) -> None:
+        with SetWorkflowID(instance_id):
+            function = PROGRAMS[self.fan_out if program == "fan_out" else program]
+            if asyncio.iscoroutinefunction(function):
+                self.handles[instance_id] = asyncio.run_coroutine_threadsafe(self._async(function, argument), self.loop)
+            else:
+                self.handles[instance_id] = DBOS.start_workflow(function, argument)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        if not hasattr(self, "_loop"):
+            import threading
+
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        return self._loop
+
+    @staticmethod
+    async def _async(function: Any, argument: int) -> Any:
+        return await function(argument)
+
+    def wait(self, instance_id: str) -> None:
+        handle = self.handles.pop(instance_id)
+        handle.result() if hasattr(handle, "result") else handle.get_result()
+
+    def until_waiting(self, instance_id: str) -> None:
+        DBOS.get_event(instance_id, "waiting", timeout_seconds=30)
+
+    def signal(self, instance_id: str) -> None:
+        DBOS.send(instance_id, 1, topic="go")
+
+    def close(self) -> None:
+        DBOS.destroy()
+
+
+if __name__ == "__main__":
+    main(Dbos)

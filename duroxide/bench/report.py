@@ -1,0 +1,98 @@
+"""Results as JSON, and as a table for people."""
+
+from __future__ import annotations
+
+import json
+import statistics
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+
+from .children import Run
+from .scenario import Sizes
+
+
+#: From here on, a fraction says nothing.
+_WHOLE = 100
+
+
+@frozen
+class Spread:
+    """One figure over all runs."""
+
+    min: float
+    median: float
+    max: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Return the spread of *values*."""
+        return cls(min(values), statistics.median(values), max(values))
+
+
+@frozen
+class Result:
+    """All runs of one scenario with the same sizes."""
+
+    scenario: str
+    sizes: Sizes
+    runs: Sequence[Run]
+
+    @property
+    def spreads(self) -> dict[str, Spread]:
+        """The figures, then seconds, CPU seconds and memory, over all runs."""
+        names = self.runs[0].figures
+        spreads = {name: Spread.of([run.figures[name] for run in self.runs]) for name in names}
+        for name in ("cpu_s", "peak_mb"):
+            known = [value for run in self.runs if (value := getattr(run, name)) is not None]
+            if known:
+                spreads[name] = Spread.of(known)
+        return spreads
+
+    @property
+    def label(self) -> str:
+        """The scenario and its sizes."""
+        return f"{self.scenario} {' '.join(f'{name}={value}' for name, value in self.sizes.items())}"
+
+
+def as_json(results: Iterable[Result], settings: Mapping[str, Any]) -> str:
+    """Return everything that is known."""
+    found = [
+        {
+            "scenario": result.scenario,
+            "sizes": dict(result.sizes),
+            "summary": {name: asdict(spread) for name, spread in result.spreads.items()},
+            "runs": [asdict(run) for run in result.runs],
+        }
+        for result in results
+    ]
+    return json.dumps({"settings": settings, "results": found}, indent=2) + "\n"
+
+
+def write_json(file: Path, results: Iterable[Result], settings: Mapping[str, Any]) -> None:
+    """Write everything that is known into *file*."""
+    file.write_text(as_json(results, settings), encoding="utf-8")
+
+
+def settings_lines(settings: Mapping[str, Any]) -> str:
+    """Return *settings* for people."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def result_lines(result: Result) -> str:
+    """Return the figures of *result*, one to a line; with several runs, the median and what it lies between."""
+    lines = [result.label]
+    for name, spread in result.spreads.items():
+        between = "" if len(result.runs) == 1 else f"   ({number(spread.min)} to {number(spread.max)})"
+        lines.append(f"  {name:<24}{number(spread.median):>12}{between}")
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """Return *value* with the three digits that say something."""
+    if value == 0 or abs(value) >= _WHOLE:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -1,0 +1,14 @@
+"""
+The determinism linter: what in orchestration code will do something else when it is replayed.
+
+Rule: the code under test is read, never imported or run.
+"""
+
+from __future__ import annotations
+
+from .findings import Finding
+from .linter import lint
+from .rules import RULES, Rule
+
+
+__all__ = ["RULES", "Finding", "Rule", "lint"]

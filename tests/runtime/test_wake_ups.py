@@ -1,0 +1,117 @@
+"""Nobody waits for a poll: providers of one process wake each other, whoever writes."""
+
+from __future__ import annotations
+
+import threading
+
+from typing import Any
+
+import pytest
+
+from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry
+from duroxide._clock import monotonic
+
+from .faulty import FaultyProvider
+from .stage import PATIENCE, Stage
+
+
+#: Far below the polls of runtime (5 s, here 60) and client (2 s).
+PROMPTLY = 1.0
+
+
+@pytest.fixture
+def echo(registry: Registry) -> Any:
+    """An orchestration that runs one activity and waits for one event."""
+
+    @registry.activity
+    def repeat(ctx: ActivityContext, word: str) -> str:
+        return word
+
+    @registry.orchestration
+    def echo(ctx: OrchestrationContext, word: str) -> Orchestration[str]:
+        wait = ctx.schedule_wait("word")
+        ctx.set_custom_status("listening")
+        return (yield from ctx.schedule_activity(repeat, word + (yield from wait)))
+
+    return echo
+
+
+def test_two_providers(stage: Stage, echo: Any) -> None:
+    """A client and a runtime with providers of their own on one database wake each other."""
+    stage.start(on=stage.open(), poll_interval=60)
+    client = Client(stage.open())
+    before = monotonic()
+    for number in range(3):
+        client.start_orchestration(f"echo-{number}", echo, "a")
+        client.wait_for_status_change(f"echo-{number}", 0, PATIENCE)
+        client.raise_event(f"echo-{number}", "word", "b")
+        assert client.wait_for_result(f"echo-{number}", PATIENCE) == "ab"
+
+    assert monotonic() - before < PROMPTLY
+
+
+def test_two_runtimes(stage: Stage, echo: Any) -> None:
+    """A runtime that only runs activities is woken by one that only schedules them, and the other way round."""
+    stage.start(on=stage.open(), poll_interval=60, worker_concurrency=0)
+    stage.start(on=stage.open(), poll_interval=60, orchestration_concurrency=0)
+    before = monotonic()
+    for number in range(3):
+        stage.client.start_orchestration(f"echo-{number}", echo, "a")
+        stage.until_status(f"echo-{number}")
+        stage.client.raise_event(f"echo-{number}", "word", "b")
+        assert stage.result(f"echo-{number}") == "ab"
+
+    assert monotonic() - before < PROMPTLY
+
+
+def test_timers(stage: Stage, registry: Registry) -> None:
+    """A timer fires when it is due, not at the next poll, also when a nearer one is set while a runtime sleeps."""
+
+    @registry.orchestration
+    def nap(ctx: OrchestrationContext, seconds: float) -> Orchestration[None]:
+        ctx.set_custom_status("asleep")
+        yield from ctx.schedule_timer(seconds)
+
+    stage.start(poll_interval=60)
+    stage.client.start_orchestration("long", nap, 3600)
+    stage.until_status("long")
+    before = monotonic()
+    stage.run("short", nap, 0.1)
+
+    assert monotonic() - before < PROMPTLY
+
+
+def test_from_an_activity(stage: Stage, registry: Registry, echo: Any) -> None:
+    """An activity may start and drive other instances through its own client."""
+
+    @registry.activity
+    def drive(ctx: ActivityContext, name: str) -> str:
+        ctx.client.start_orchestration(name, "echo", "x")
+        ctx.client.wait_for_status_change(name, 0, PATIENCE)
+        ctx.client.raise_event(name, "word", "y")
+        result: str = ctx.client.wait_for_result(name, PATIENCE)
+        return result
+
+    @registry.orchestration
+    def driver(ctx: OrchestrationContext) -> Orchestration[str]:
+        return (yield from ctx.schedule_activity(drive, "driven"))
+
+    stage.start(poll_interval=60)
+    before = monotonic()
+
+    assert stage.run("driver", driver) == "xy"
+    assert monotonic() - before < PROMPTLY
+
+
+def test_idle_costs_next_to_nothing(stage: Stage, echo: Any) -> None:
+    """An idle runtime with sleeping instances asks the database a few times a second at most."""
+    counting = FaultyProvider(stage.open())
+    stage.start(on=counting)
+    for number in range(5):
+        stage.client.start_orchestration(f"echo-{number}", echo, "a")
+        stage.until_status(f"echo-{number}")
+    threading.Event().wait(0.1)
+    before = sum(counting.calls.values())
+    threading.Event().wait(0.5)
+
+    assert sum(counting.calls.values()) - before <= 3
