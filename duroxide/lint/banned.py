@@ -61,7 +61,9 @@ _TABLE: Mapping[str, Iterable[str]] = {
     IO: (
         *_below("builtins", "open input"),
         *_below("io", "open open_code"),
-        *_below("os", "open read write close listdir scandir walk mkdir makedirs remove unlink rmdir rename replace stat"),
+        *_below(
+            "os", "open read write close listdir scandir walk mkdir makedirs remove unlink rmdir rename replace stat"
+        ),
         *_below("os", "system popen kill path.exists path.isfile path.isdir path.getsize path.getmtime truncate link"),
         *_below("pathlib.Path", "open read_text read_bytes write_text write_bytes exists is_file is_dir stat iterdir"),
         *_below("pathlib.Path", "glob rglob walk mkdir rmdir unlink rename replace touch chmod samefile symlink_to"),

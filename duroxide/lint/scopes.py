@@ -259,9 +259,7 @@ class _Reader(ast.NodeVisitor):
 
     def _bind_parameters(self, arguments: ast.arguments) -> None:
         for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-            binding = Binding(
-                argument.lineno, argument.col_offset, annotation=argument.annotation, is_parameter=True
-            )
+            binding = Binding(argument.lineno, argument.col_offset, annotation=argument.annotation, is_parameter=True)
             self.scope.bind(argument.arg, binding)
         for rest in (arguments.vararg, arguments.kwarg):
             if rest is not None:

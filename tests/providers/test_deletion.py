@@ -201,7 +201,9 @@ class TestTree:
         """A child that is still a message keeps its parent from being deleted, and goes with it by force."""
         end(provider, with_child(provider, "root", "child"))
 
-        with pytest.raises(InstanceStillRunning, match=r"'root' cannot be deleted: its child 'child' is about to start"):
+        with pytest.raises(
+            InstanceStillRunning, match=r"'root' cannot be deleted: its child 'child' is about to start"
+        ):
             client.delete_instance("root")
         assert 1 == client.delete_instance("root", force=True).queue_messages
         assert {} == rows(store, provider)

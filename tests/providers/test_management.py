@@ -6,12 +6,12 @@ import json
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from attrs import evolve
-from sqlalchemy import event
 
 from duroxide._core.commit import ExecutionStatus, Outgoing
 from duroxide.client import Client
@@ -25,8 +25,9 @@ from duroxide.providers.management import (
     Page,
     PruneOptions,
 )
-from duroxide.providers.sql.statements import Query
 from duroxide.providers.sql import SqlProvider
+from duroxide.providers.sql.database import Transaction
+from duroxide.providers.sql.statements import Query
 
 from .populations import begin, continued, crowd, end, ended
 from .stores import (
@@ -371,6 +372,10 @@ def _taken(depths: Any) -> int:
     return 3 - int(depths.orchestrator_queue)
 
 
+def _explain(query: Query, keys: Any, parameters: dict[str, Any], transaction: Transaction) -> Sequence[Any]:
+    return transaction.query(query, keys, **parameters)
+
+
 def plans(store: Store, provider: SqlProvider, call: Any) -> list[str]:
     """Return how the database carries out the queries of *call*."""
     asked: list[tuple[Query, Any, Any]] = []
@@ -390,8 +395,8 @@ def plans(store: Store, provider: SqlProvider, call: Any) -> list[str]:
     prefix = "EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN (FORMAT JSON) "
     found = []
     for query, keys, parameters in asked:
-        explain = Query(prefix + query.text, query.columns)
-        rows = provider._database.read("explain", lambda transaction: transaction.query(explain, keys, **parameters))
+        explain = partial(_explain, Query(prefix + query.text, query.columns), keys, parameters)
+        rows = provider._database.read("explain", explain)
         found.append("\n".join(row[3] for row in rows) if is_sqlite else json.dumps(rows[0][0]))
     return found
 

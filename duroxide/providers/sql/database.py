@@ -303,7 +303,8 @@ class Database:
             if not _is_database_error(error):
                 raise
             cause = driver_error(error)
-            message = f"{self.dialect.name} reported {type(cause).__name__}: {str(cause).strip()}"
+            where = self.engine.url.render_as_string(hide_password=True)
+            message = f"{self.dialect.name} at {where} reported {type(cause).__name__}: {str(cause).strip()}"
             raise ProviderError(operation, message, retryable=self.dialect.is_transient(error)) from error
 
 

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from ..._clock import Clock
@@ -81,7 +82,7 @@ class SqlProvider(SqlManagement):
             msg = f"synchronous={synchronous!r} is not one of {SYNCHRONOUS}."
             raise InvalidInput(msg)
         self._owns_engine = not isinstance(url_or_engine, Engine)
-        self._engine = url_or_engine if isinstance(url_or_engine, Engine) else _make_engine(make_url(url_or_engine))
+        self._engine = url_or_engine if isinstance(url_or_engine, Engine) else _make_engine(_parse_url(url_or_engine))
         self._schema = schema
         self._member = next(_members)
         in_memory = _is_in_memory(self._engine)
@@ -305,6 +306,14 @@ class SqlProvider(SqlManagement):
             )
             raise InvalidInput(msg)
         return theirs
+
+
+def _parse_url(text: str | URL) -> URL:
+    try:
+        return make_url(text)
+    except ArgumentError as error:
+        msg = f"{text!r} is not a database URL: write sqlite:///path.db or postgresql://user:password@host/database."
+        raise InvalidInput(msg) from error
 
 
 def _make_engine(url: URL) -> Engine:

@@ -1,0 +1,3 @@
+"""The command line: ``python -m duroxide``."""
+
+from __future__ import annotations

@@ -1,0 +1,43 @@
+"""
+``python -m duroxide COMMAND ...``: a table of commands, each of which lives with the thing that it is about.
+
+A command declares its arguments and runs with them; it returns the exit code. 2 is wrong usage, for all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from attrs import frozen
+
+from ..lint import command as lint
+
+
+@frozen
+class Command:
+    """One subcommand."""
+
+    #: What it is for, in one line.
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "lint": Command(lint.SUMMARY, lint.add_arguments, lint.run),
+    }
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that *arguments* (by default, those of the process) name; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m duroxide", description="Tools around durable orchestrations.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        command.add_arguments(subparsers.add_parser(name, help=command.summary, description=command.summary))
+    parsed = parser.parse_args(arguments)
+    return COMMANDS[parsed.command].run(parsed)

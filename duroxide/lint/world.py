@@ -1,0 +1,121 @@
+"""Checks for what orchestration code must not read or touch: clocks, chance, the environment, files, networks, threads."""
+
+from __future__ import annotations
+
+import ast
+
+from collections.abc import Iterator
+
+from .banned import AT_MOST_ARGUMENTS, BY_REFERENCE, BY_TYPE, CLOCK, ENVIRONMENT, IDENTITY, IDS, RANDOM, ban_of
+from .names import CONTEXT, Kind, Origin, Project
+from .problems import Problem, Subject, shown
+from .scopes import Scope
+
+
+#: What makes a value that is computed at import differ between processes.
+_AT_IMPORT = frozenset({CLOCK, RANDOM, IDS, ENVIRONMENT, IDENTITY})
+
+
+def reads_the_world(subject: Subject) -> Iterator[Problem]:
+    """Find calls and names that the table in `banned.py` bans."""
+    project = subject.project
+    called = {node.func for node, _ in subject.function.nodes if isinstance(node, ast.Call)}
+    for node, scope in subject.function.nodes:
+        if isinstance(node, ast.Call):
+            yield from _call(project, node, scope)
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if node not in called:
+                yield from _reference(project, node, scope)
+            yield from _made_at_import(project, node, scope)
+
+
+def _call(project: Project, node: ast.Call, scope: Scope) -> Iterator[Problem]:
+    origin = project.origin(node.func, scope)
+    if origin is None or origin.path.startswith(CONTEXT) or _is_defined_here(project, origin):
+        return
+    code = _code_of_call(origin, node)
+    if code is not None:
+        path = _readable(origin.path)
+        text = f"{shown(node.func)}()"
+        yield Problem(code, node, text if text == f"{path}()" else f"{text} ({path})", subject=_short(path))
+
+
+def _code_of_call(origin: Origin, node: ast.Call) -> str | None:
+    ban = ban_of(origin.path)
+    if ban is None or _is_harmless_hash(origin.path, node):
+        return None
+    limit = AT_MOST_ARGUMENTS.get(origin.path)
+    if limit is not None and len(node.args) + len(node.keywords) > limit:
+        return None
+    if ban.is_exact or origin.kind in {Kind.NAME, Kind.SHARED}:
+        return ban.code
+    # What a call in this function returned was reported there; what is passed in may be harmless.
+    return ban.code if origin.kind is Kind.TYPED and ban.code in BY_TYPE else None
+
+
+def _is_harmless_hash(path: str, node: ast.Call) -> bool:
+    """Whether the hash is one of a number, which is the same everywhere."""
+    return path == "builtins.hash" and all(
+        isinstance(argument, ast.Constant) and isinstance(argument.value, int | float) for argument in node.args
+    )
+
+
+def _reference(project: Project, node: ast.Name | ast.Attribute, scope: Scope) -> Iterator[Problem]:
+    """Find names that are read or passed on: ``os.environ``, ``key=random.random``."""
+    origin = project.origin(node, scope)
+    if origin is None or origin.kind is not Kind.NAME or _is_defined_here(project, origin):
+        return
+    ban = ban_of(origin.path)
+    if ban is None or ban.code not in BY_REFERENCE or origin.path in AT_MOST_ARGUMENTS:
+        return
+    last = origin.path.rpartition(".")[2]
+    if ban.is_exact if "." in origin.path else False:
+        yield Problem(ban.code, node, _readable(origin.path), subject=_short(origin.path))
+    elif not ban.is_exact and ban.code in {RANDOM, IDS} and last.islower():
+        yield Problem(ban.code, node, origin.path, subject=_short(origin.path))
+
+
+def _made_at_import(project: Project, node: ast.Name | ast.Attribute, scope: Scope) -> Iterator[Problem]:
+    """Find module-level values that another process computes differently: ``STARTED = time.time()``."""
+    variable = project.variable(node, scope)
+    if variable is None:
+        return
+    path, module, name = variable
+    for binding in module.scope.bindings[name]:
+        if binding.value is None or isinstance(binding.value, ast.Lambda | ast.Name | ast.Attribute):
+            continue
+        for part, inner in module.nodes(binding.value, module.scope):
+            found = _differs(project, part, inner)
+            if found is not None:
+                reason = f"it was computed from {found[1]} at import, and differs in another process"
+                yield Problem(found[0], node, path, reason=reason)
+                return
+
+
+def _differs(project: Project, node: ast.AST, scope: Scope) -> tuple[str, str] | None:
+    origin: Origin | None = None
+    code: str | None = None
+    if isinstance(node, ast.Call):
+        origin = project.origin(node.func, scope)
+        code = _code_of_call(origin, node) if origin is not None else None
+        if origin is not None and origin.path == "random.Random":
+            code = None  # what is drawn from it is reported where it is drawn
+    elif isinstance(node, ast.Attribute):
+        origin = project.origin(node, scope)
+        ban = ban_of(origin.path) if origin is not None and origin.kind is Kind.NAME else None
+        code = ENVIRONMENT if ban is not None and ban.is_exact and ban.code == ENVIRONMENT else None
+    return (code, _readable(origin.path)) if origin is not None and code in _AT_IMPORT and code is not None else None
+
+
+def _is_defined_here(project: Project, origin: Origin) -> bool:
+    """Whether the code at hand defines it, whatever its name."""
+    return origin.path in project.functions or origin.path in project.classes
+
+
+def _readable(path: str) -> str:
+    return path.removeprefix("builtins.")
+
+
+def _short(path: str) -> str:
+    """Return the last two words of *path*: enough to recognise it."""
+    return ".".join(_readable(path).split(".")[-2:])
