@@ -156,6 +156,9 @@ def drive(
     name = engine.partition("-")[0]
     if name == "wheel" and url.startswith("sqlite"):
         url += "?mode=rwc"  # or it does not create the file
+    elif name == "wheel":
+        # It wants a host, although the one in the query, a socket's directory, is the one that counts.
+        url = url.replace("@/", "@localhost/", 1).replace(":@", "@", 1)
     command = [str(venv_python(name)), str(HERE / f"drive_{name}.py"), scenario, url]
     try:
         ended = subprocess.run(

@@ -172,8 +172,14 @@ def _text_of(error: BaseException) -> str:
         return f"<{type(error).__qualname__} whose __str__ raised {type(broken).__qualname__}>"
 
 
-def _cause_of(error: BaseException, kind: ErrorKind) -> ErrorDetails | None:
+#: Longer chains of causes lose their end: it helps nobody.
+MAX_CAUSES = 50
+
+
+def _cause_of(error: BaseException, kind: ErrorKind, depth: int = 0) -> ErrorDetails | None:
     """Return what *error* was raised from; Python's own rules for `__suppress_context__` apply."""
+    if depth >= MAX_CAUSES:
+        return None
     if isinstance(error, RemoteFailure):
         return error.details
     cause = error.__cause__ if error.__suppress_context__ else error.__cause__ or error.__context__
@@ -186,7 +192,7 @@ def _cause_of(error: BaseException, kind: ErrorKind) -> ErrorDetails | None:
         kind=kind,
         message=_text_of(cause),
         type=type_name(cause),
-        cause=_cause_of(cause, kind),
+        cause=_cause_of(cause, kind, depth + 1),
     )
 
 

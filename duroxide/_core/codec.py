@@ -25,7 +25,7 @@ from typing import Any
 from attrs import NOTHING as REQUIRED
 from attrs import Attribute, define, evolve, fields, frozen
 
-from ..errors import ErrorCategory, ErrorDetails, ErrorKind
+from ..errors import MAX_CAUSES, ErrorCategory, ErrorDetails, ErrorKind
 from .events import EVENT_TYPES, TYPE_NAMES, Event, KvEntry, Parent, QueuedMessage
 from .messages import Deliver, Message, StartOrchestration
 
@@ -35,8 +35,6 @@ START_KIND = "StartOrchestration"
 
 _scan: Callable[[str, int], tuple[Any, int]]
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # undocumented: what raw_decode() calls
-#: Longer chains of causes lose their end: it helps nobody, and JSON cannot be nested without limit.
-MAX_CAUSES = 50
 
 _encode_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 

@@ -386,7 +386,8 @@ def _activity(activity: Callable[..., Any] | str) -> tuple[str, object]:
     if isinstance(activity, str):
         limits.check_name("activity name", activity)
         return activity, None
-    return registered_name(activity), inspect_activity(activity).result_type
+    name = registered_name(activity)
+    return name, inspect_activity(activity, name=name).result_type
 
 
 def _orchestration(orchestration: Callable[..., Any] | str) -> tuple[str, object]:
@@ -394,4 +395,5 @@ def _orchestration(orchestration: Callable[..., Any] | str) -> tuple[str, object
     if isinstance(orchestration, str):
         limits.check_name("orchestration name", orchestration)
         return orchestration, None
-    return registered_name(orchestration), inspect_orchestration(orchestration).result_type
+    name = registered_name(orchestration)
+    return name, inspect_orchestration(orchestration, name=name).result_type

@@ -73,7 +73,7 @@ def effects_of(
     is_ending = not isinstance(turn.verdict, Continue)
     _start_work(effects, turn, started, is_ending=is_ending)
     dropped = zip(_dropped_children(turn), turn.cancelled_children, strict=True)
-    _cancel_children(effects, dropped, PARENT_DROPPED, but=_scheduled_in(turn))
+    _cancel_children(effects, started, dropped, PARENT_DROPPED, but=_scheduled_in(turn))
     if not is_ending:
         return effects
     return _end(effects, turn, started, list(open_timers), next_event_id, timestamp_ms, inheritance)
@@ -132,11 +132,20 @@ def _dropped_children(turn: Turn) -> list[int]:
     return [event.source_event_id for event in turn.events if isinstance(event, e.SubOrchestrationCancelRequested)]
 
 
-def _cancel_children(effects: Effects, children: Iterable[tuple[int, str]], reason: str, *, but: set[int]) -> None:
+def _cancel_children(
+    effects: Effects,
+    started: e.OrchestrationStarted,
+    children: Iterable[tuple[int, str]],
+    reason: str,
+    *,
+    but: set[int],
+) -> None:
     """Cancel *children* (schedule id and instance id); those scheduled in this very turn were never started."""
     for source, child in children:
         if source not in but:
-            effects.messages.append(Outgoing(Deliver(child, None, e.OrchestrationCancelRequested(0, 0, reason))))
+            parent = e.Parent(started.instance_id, started.execution_id, source)
+            cancel = e.OrchestrationCancelRequested(0, 0, reason, parent)
+            effects.messages.append(Outgoing(Deliver(child, None, cancel)))
 
 
 def _end(
@@ -161,7 +170,7 @@ def _end(
     children = [
         (each.event_id, each.instance_id) for each in turn.left_open if isinstance(each, e.SubOrchestrationScheduled)
     ]
-    _cancel_children(effects, children, PARENT_ENDED, but=_scheduled_in(turn))
+    _cancel_children(effects, started, children, PARENT_ENDED, but=_scheduled_in(turn))
     effects.events.append(_numbered(ending, next_event_id + len(effects.events)))
     outgoing = _report(turn, started, inheritance)
     if outgoing is not None:

@@ -256,6 +256,8 @@ class OrchestrationCancelRequested(Event):
     """Somebody cancelled the instance. The first reason counts."""
 
     reason: str
+    #: Set if a parent did: it counts only for that parent's own child, not for another instance of the id it wanted.
+    parent: Parent | None = None
 
 
 @frozen

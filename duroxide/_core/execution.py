@@ -136,6 +136,7 @@ class Execution:
             first_event_id=executor.last_event_id + 1,
             timestamp_ms=max(now_ms, executor.now_ms),
             is_cancelled=executor.is_cancel_requested,
+            parent=self.started.parent,
         )
         turn = executor.feed(staged.events)
         if staged.impossible:

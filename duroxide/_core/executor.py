@@ -47,7 +47,7 @@ class Executor(Replay):
         log: LogSink = discard,
         limits: Limits = NO_LIMITS,
     ) -> None:
-        info = inspect_orchestration(fn)
+        info = inspect_orchestration(fn, name=started.name)
         logger = OrchestrationLogger(lambda: self.is_replaying, log)
         super().__init__(
             started,

@@ -266,7 +266,7 @@ class Replay:
 
     def _give(self, action: Scheduled[Any], event: e.CompletionEvent) -> None:
         if isinstance(event, (e.ActivityFailed, e.SubOrchestrationFailed)):
-            if event.details.is_system_error:
+            if event.details.is_system_error and not action.is_cancelled:
                 self._failure = event.details
                 return
             is_activity = isinstance(event, e.ActivityFailed)

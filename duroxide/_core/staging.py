@@ -38,6 +38,7 @@ def stage(
     first_event_id: int,
     timestamp_ms: int,
     is_cancelled: bool,
+    parent: e.Parent | None = None,
 ) -> Staged:
     """
     Return the events that *messages* become, numbered from *first_event_id*.
@@ -46,6 +47,8 @@ def stage(
         ledger: The schedules of the current execution, all its events applied.
 
         is_cancelled: Whether history has a cancel request already; only the first counts.
+
+        parent: Whom the execution reports to; no other parent can cancel it.
     """
     staged = Staged()
     answered: set[int] = set()
@@ -59,6 +62,9 @@ def stage(
                 continue
             answered.add(event.source_event_id)
         elif isinstance(event, e.OrchestrationCancelRequested):
+            if event.parent is not None and event.parent != parent:
+                staged.dropped.append(f"a cancel request of {event.parent}, whose child this is not")
+                continue
             if is_cancelled:
                 staged.dropped.append("a second cancel request: the first reason counts")
                 continue

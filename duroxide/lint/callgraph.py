@@ -75,8 +75,9 @@ def returns_orchestration(project: Project, function: Function) -> bool:
 
 def _registered(project: Project, module: Module) -> Iterator[tuple[str, Function]]:
     """Yield the functions that calls in *module* register or schedule, and as what."""
-    scopes = [(module.tree, module.scope), *((cls.node, cls.scope) for cls in module.classes)]
-    nodes = [pair for tree, scope in scopes for pair in _statements(module, tree, scope)]
+    nodes = list(_statements(module, module.tree, module.scope))
+    for cls in module.classes:
+        nodes.extend(_statements(module, cls.node, cls.scope))
     nodes.extend(pair for function in module.functions for pair in function.nodes)
     for node, scope in nodes:
         if not isinstance(node, ast.Call) or not node.args:

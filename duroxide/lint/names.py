@@ -121,7 +121,7 @@ class Project:
         finally:
             self._depth -= 1
 
-    def _origin(self, node: ast.AST, scope: Scope) -> Origin | None:  # noqa: C901  # a table of node types
+    def _origin(self, node: ast.AST, scope: Scope) -> Origin | None:
         match node:
             case ast.Name(id=name):
                 return self._name(name, node, scope)
@@ -257,7 +257,8 @@ class Project:
             case ast.Name() | ast.Attribute():
                 found = self.origin(node, scope)
                 return Origin(_SAME.get(found.path, found.path), Kind.TYPED) if found is not None else None
-        return None
+            case _:
+                return None
 
     # Dotted names
 

@@ -44,6 +44,8 @@ def _iterated(subject: Subject, node: ast.AST, scope: Scope) -> Iterator[ast.exp
                 yield value
         case ast.Call():
             yield from _iterated_by_call(subject.project, node, scope)
+        case _:
+            return
 
 
 def _iterated_by_call(project: Project, node: ast.Call, scope: Scope) -> Iterator[ast.expr]:

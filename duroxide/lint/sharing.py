@@ -93,6 +93,8 @@ def _changes(project: Project, function: Function) -> Iterator[Change]:
                 yield Change(node, target, scope)
             case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[target, *_]):
                 yield Change(node, target, scope)
+            case _:
+                continue
 
 
 def _assigned(node: ast.AST, targets: Iterable[ast.expr], scope: Scope) -> Iterator[Change]:
@@ -108,6 +110,8 @@ def _assigned(node: ast.AST, targets: Iterable[ast.expr], scope: Scope) -> Itera
                     yield Change(node, target, scope, is_rebinding=True)
             case ast.Name():
                 yield Change(node, target, scope, is_rebinding=True)
+            case _:
+                continue
 
 
 def _shared_path(project: Project, change: Change) -> str | None:

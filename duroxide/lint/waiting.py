@@ -175,3 +175,5 @@ def _conditions(test: ast.expr) -> Iterator[ast.expr]:
         case ast.BoolOp(values=values):
             for value in values:
                 yield from _conditions(value)
+        case _:
+            return

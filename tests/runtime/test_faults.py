@@ -85,7 +85,7 @@ def test_all_operations(stage: Stage, work: Any, seed: int) -> None:
     check(stage, 6)
 
 
-def test_out_of_order(stage: Stage, work: Any) -> None:
+def test_out_of_service(stage: Stage, work: Any) -> None:
     """A database that is gone for a while is no reason to give up, to spin, or to count attempts."""
     faulty = FaultyProvider(stage.open())
     faulty.die()
@@ -114,8 +114,8 @@ def test_losing_a_race_counts_no_attempt(stage: Stage, work: Any) -> None:
 def test_trouble_counts_no_attempt(stage: Stage, work: Any) -> None:
     """Commits and reads that the database fails are tried again, and never make an instance poison."""
     faulty = FaultyProvider(stage.open())
-    faulty.plan("read_histories", *[BEFORE, AFTER] * 5)
-    faulty.plan("commit_turns", *[BEFORE] * 10)
+    faulty.plan("read_histories", *[BEFORE, AFTER] * 2)
+    faulty.plan("commit_turns", *[BEFORE] * 5)
     stage.start(on=faulty, max_attempts=1, **SHORT)
     stage.client.start_orchestration("work-0", work, 0)
 

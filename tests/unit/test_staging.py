@@ -82,6 +82,25 @@ class TestStage:
         assert staged(cancel(0, "a"), cancel(0, "b")).events == [e.OrchestrationCancelRequested(10, 5, "a")]
         assert staged(cancel(0, "c"), is_cancelled=True).events == []
 
+    def test_only_the_own_parent_cancels(self) -> None:
+        """A parent whose explicit child id was taken cannot cancel the stranger that has it."""
+        own, other = e.Parent("p", 1, 2), e.Parent("q", 1, 2)
+        request = e.OrchestrationCancelRequested(0, 0, "parent canceled", own)
+
+        def outcome(parent: e.Parent | None) -> int:
+            result = stage(
+                [Deliver("i", None, request)],
+                Ledger(HISTORY),
+                execution_id=1,
+                first_event_id=10,
+                timestamp_ms=5,
+                is_cancelled=False,
+                parent=parent,
+            )
+            return len(result.events)
+
+        assert (outcome(own), outcome(other), outcome(None)) == (1, 0, 0)
+
     def test_other_execution(self) -> None:
         """[272] Completions for another execution are dropped; events have none and stay."""
         message = Deliver("i", 2, completed(0, 2))

@@ -1,0 +1,804 @@
+"""
+Orchestrations as people write them by mistake, each beside the same thing done right.
+
+A line that must be found ends with ``#! CODE``; no other line of any case may be. `PRELUDE` stands in front of each.
+"""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+from attrs import field, frozen
+
+
+PRELUDE = """\
+from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry
+registry = Registry()
+@registry.activity
+def charge(ctx: ActivityContext, order: str) -> str:
+    import time, random
+    time.sleep(random.random())
+    return order
+"""
+
+
+@frozen
+class Case:
+    """One mistake, and how it should be written."""
+
+    code: str
+    title: str
+    wrong: str = field(converter=dedent)
+    right: str = field(converter=dedent)
+
+
+CASES = (
+    Case(
+        "DX101",
+        "datetime.now",
+        """
+        from datetime import datetime
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext) -> Orchestration[str]:
+            yield from ctx.schedule_timer(1)
+            return datetime.now().isoformat()  #! DX101
+        """,
+        """
+        from datetime import datetime, UTC
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext) -> Orchestration[str]:
+            yield from ctx.schedule_timer(1)
+            epoch = datetime.fromtimestamp(0, UTC)
+            return (ctx.utc_now() - epoch).isoformat()
+        """,
+    ),
+    Case(
+        "DX101",
+        "renamed imports, three calls down",
+        """
+        import time as t
+        from datetime import datetime as dt, date
+        @registry.orchestration(name="Fulfil", version="2.0.0")
+        def fulfil(ctx, order):
+            yield from ctx.schedule_timer(price(order))
+        def price(order):
+            return now() + days(order)
+        def now():
+            return t.time()  #! DX101
+        def days(order):
+            clock = t.monotonic  #! DX101
+            return clock() - (date.today() - dt.utcnow().date()).days  #! DX101
+        """,
+        """
+        @registry.orchestration(name="Fulfil", version="2.0.0")
+        def fulfil(ctx, order):
+            yield from ctx.schedule_timer(price(ctx, order))
+        def price(ctx, order):
+            return ctx.utc_now().hour
+        """,
+    ),
+    Case(
+        "DX101",
+        "a default argument and a module's constant",
+        """
+        import time
+        STARTED = time.time()
+        @registry.orchestration
+        def fulfil(ctx, since=time.time()):  #! DX101
+            yield ctx.schedule_timer(STARTED - since)  #! DX101
+        """,
+        """
+        STARTED = 1_700_000_000
+        @registry.orchestration
+        def fulfil(ctx, since=0):
+            yield ctx.schedule_timer(STARTED - since)
+        """,
+    ),
+    Case(
+        "DX102",
+        "the global generator, one of one's own, and a callback",
+        """
+        import random, secrets
+        from random import choice
+        rng = random.Random(7)
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, names: list[str]) -> Orchestration[str]:
+            names.sort(key=lambda name: random.random())  #! DX102
+            secrets.token_hex()  #! DX102
+            rng.shuffle(names)  #! DX102
+            random.Random().shuffle(names)  #! DX102
+            names.sort(key=random.random)  #! DX102
+            yield ctx.schedule_timer(1)
+            return choice(names)  #! DX102
+        """,
+        """
+        import random
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, names: list[str]) -> Orchestration[str]:
+            ctx.random.shuffle(names)
+            rng = random.Random(names[0])
+            rng.shuffle(names)
+            yield ctx.schedule_timer(1)
+            return pick(ctx.random, names)
+        def pick(generator: random.Random, names):
+            return generator.choice(names)
+        """,
+    ),
+    Case(
+        "DX103",
+        "uuid4",
+        """
+        import uuid
+        from uuid import uuid4
+        @registry.orchestration
+        def fulfil(ctx, order):
+            key = str(uuid4())  #! DX103
+            yield ctx.schedule_activity(charge, f"{key} {uuid.uuid1()}")  #! DX103
+        """,
+        """
+        import uuid
+        @registry.orchestration
+        def fulfil(ctx, order):
+            key = uuid.uuid5(uuid.NAMESPACE_URL, ctx.new_guid())
+            yield ctx.schedule_activity(charge, str(key))
+        """,
+    ),
+    Case(
+        "DX104",
+        "environment variables, host and arguments",
+        """
+        import os, sys, socket, platform
+        from os import environ, getenv
+        REGION = os.environ["REGION"]
+        @registry.orchestration
+        def fulfil(ctx, order):
+            if environ.get("FAST") or getenv("FAST"):  #! DX104
+                yield ctx.schedule_timer(len(os.environ["A"]))  #! DX104
+            yield ctx.schedule_activity(charge, socket.gethostname())  #! DX104
+            yield ctx.schedule_activity(charge, platform.system())  #! DX104
+            return [REGION, sys.argv]  #! DX104
+        """,
+        """
+        import os
+        FLAGS = {"fast": True}
+        @registry.orchestration
+        def fulfil(ctx, settings):
+            if settings["fast"] or FLAGS["fast"]:
+                yield ctx.schedule_activity(charge, os.path.join("a", "b"))
+        """,
+    ),
+    Case(
+        "DX105",
+        "files, requests, databases, processes",
+        """
+        import requests, subprocess, sqlite3
+        from pathlib import Path
+        from urllib.request import urlopen
+        from duroxide import Client
+        session = requests.Session()
+        @registry.orchestration
+        def fulfil(ctx, order):
+            with open("rates.json") as file:  #! DX105
+                rates = file.read()
+            requests.get("https://example.org")  #! DX105
+            session.post("https://example.org")  #! DX105
+            path = Path("rates") / "eur"
+            Path("rates").read_text()  #! DX105
+            subprocess.run(["ls"])  #! DX105
+            sqlite3.connect("x.db").execute("select 1")  #! DX105
+            Client("sqlite:///x.db").raise_event("a", "b")  #! DX105
+            read(Path("rates"))
+            yield ctx.schedule_activity(charge, urlopen("https://example.org").read())  #! DX105
+        def read(path: Path) -> str:
+            return path.read_text() if path.exists() else ""  #! DX105
+        """,
+        """
+        import requests
+        from pathlib import Path
+        from urllib.parse import urlparse
+        @registry.activity
+        def rates(ctx, url: str) -> str:
+            return requests.get(url).text
+        @registry.orchestration
+        def fulfil(ctx, order):
+            host = urlparse("https://example.org").netloc
+            try:
+                yield from ctx.schedule_activity(rates, host + Path("a/b").name)
+            except requests.RequestException:
+                raise requests.ConnectionError("no rates")
+        """,
+    ),
+    Case(
+        "DX106",
+        "time.sleep",
+        """
+        import time
+        @registry.orchestration
+        def fulfil(ctx, order):
+            time.sleep(60)  #! DX106
+            yield from ctx.schedule_activity(charge, order)
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            yield from ctx.schedule_timer(60)
+            yield from ctx.schedule_activity(charge, order)
+        """,
+    ),
+    Case(
+        "DX107",
+        "a thread pool, a lock, an event loop",
+        """
+        import asyncio, threading
+        from concurrent.futures import ThreadPoolExecutor
+        lock = threading.Lock()
+        @registry.orchestration
+        def fulfil(ctx, orders):
+            with ThreadPoolExecutor() as pool:  #! DX107
+                results = pool.map(str, orders)
+            lock.acquire()  #! DX107
+            threading.Thread(target=print).start()  #! DX107,DX108
+            yield from ctx.schedule_activity(charge, asyncio.run(results))  #! DX107
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, orders):
+            yield from ctx.join(*(ctx.schedule_activity(charge, order) for order in orders))
+        """,
+    ),
+    Case(
+        "DX108",
+        "print",
+        """
+        import sys
+        @registry.orchestration
+        def fulfil(ctx, order):
+            print("charging", order)  #! DX108
+            yield from ctx.schedule_activity(charge, order)
+            sys.stderr.write("charged")  #! DX108
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            ctx.logger.info("charging %s", order)
+            yield from ctx.schedule_activity(charge, order)
+        """,
+    ),
+    Case(
+        "DX109",
+        "a logger of the module",
+        """
+        import logging
+        log = logging.getLogger(__name__)
+        @registry.orchestration
+        def fulfil(ctx, order):
+            log.info("charging %s", order)  #! DX109
+            logging.warning("charging")  #! DX109
+            logger = logging.getLogger("shop")
+            logger.error("charging")  #! DX109
+            yield from ctx.schedule_activity(charge, order)
+        """,
+        """
+        import logging
+        log = logging.getLogger(__name__)
+        @registry.orchestration
+        def fulfil(ctx, order):
+            logger = ctx.logger
+            logger.log(logging.INFO, "charging %s", order)
+            yield from ctx.schedule_activity(charge, order)
+        """,
+    ),
+    Case(
+        "DX110",
+        "hash and id",
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            shard = hash(order) % 8  #! DX110
+            yield from ctx.schedule_activity(charge, f"{shard} {id(order)}")  #! DX110
+        """,
+        """
+        import hashlib
+        @registry.orchestration
+        def fulfil(ctx, order):
+            shard = hashlib.sha256(order.encode()).digest()[0] % hash(8)
+            yield from ctx.schedule_activity(charge, f"{shard}")
+        """,
+    ),
+    Case(
+        "DX111",
+        "a literal, an annotation, an activity's result, an operator",
+        """
+        COUNTRIES = {"de", "fr"}
+        @registry.activity
+        def tags(ctx) -> set[str]: ...
+        class Order:
+            skus: frozenset[str]
+        @registry.orchestration
+        def fulfil(ctx, order: Order):
+            for country in COUNTRIES:  #! DX111
+                yield from ctx.schedule_activity(charge, country)
+            for sku in order.skus:  #! DX111
+                yield from ctx.schedule_activity(charge, sku)
+            found = yield from ctx.schedule_activity(tags)
+            actions = [ctx.schedule_activity(charge, tag) for tag in found]  #! DX111
+            yield from ctx.join(*actions)
+            left = found - {"a"}
+            yield from ctx.schedule_activity(charge, ", ".join(left))  #! DX111
+            first = next(iter(left))  #! DX111
+            return [left.pop(), first, list(set(actions)), *COUNTRIES]  #! DX111
+        """,
+        """
+        COUNTRIES = {"de", "fr"}
+        @registry.activity
+        def tags(ctx) -> set[str]: ...
+        @registry.orchestration
+        def fulfil(ctx, order: dict[str, int]):
+            for country in sorted(COUNTRIES):
+                yield from ctx.schedule_activity(charge, country)
+            for sku in order.keys():
+                yield from ctx.schedule_activity(charge, sku)
+            found = yield from ctx.schedule_activity(tags)
+            biggest = max(len(tag) for tag in found)
+            names = {tag.lower() for tag in found}
+            names = sorted(names)
+            for name in names:
+                yield from ctx.schedule_activity(charge, name)
+            return [biggest, len(found), "a" in found, {*found, "b"} == found]
+        """,
+    ),
+    Case(
+        "DX112",
+        "global, a cache, a counter, a class attribute, a default",
+        """
+        import itertools
+        from collections import defaultdict
+        count = 0
+        cache = {}
+        totals = defaultdict(int)
+        ids = itertools.count()
+        class Shop:
+            orders = 0
+        @registry.orchestration
+        def fulfil(ctx, order, seen=[]):
+            global count
+            count += 1  #! DX112
+            cache[order] = 1  #! DX112
+            cache.setdefault(order, 2)  #! DX112
+            totals[order] += 1  #! DX112
+            Shop.orders += 1  #! DX112
+            seen.append(order)  #! DX112
+            yield from ctx.schedule_activity(charge, str(next(ids)))  #! DX112
+        """,
+        """
+        PRICES = {"lamp": 19}
+        class Basket:
+            def __init__(self):
+                self.total = 0
+            def add(self, price):
+                self.total += price
+        @registry.orchestration
+        def fulfil(ctx, order):
+            cache = {}
+            cache[order] = 1
+            basket = Basket()
+            basket.add(PRICES["lamp"])
+            ctx.set_kv_value("total", basket.total)
+            yield from ctx.schedule_activity(charge, order)
+        """,
+    ),
+    Case(
+        "DX112",
+        "a variable of the factory around the orchestration",
+        """
+        def make():
+            seen = []
+            count = 0
+            @registry.orchestration
+            def fulfil(ctx, order):
+                nonlocal count
+                count += 1  #! DX112
+                seen.append(order)  #! DX112
+                yield from ctx.schedule_activity(charge, order)
+            return fulfil
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            seen = []
+            def branch(name):
+                yield from ctx.schedule_activity(charge, name)
+                seen.append(name)
+            yield from ctx.join(branch("a"), branch("b"))
+            return seen
+        """,
+    ),
+    Case(
+        "DX113",
+        "a module's variable that an activity changes",
+        """
+        rates = {"eur": 1}
+        limit = 10
+        @registry.activity
+        def load(ctx):
+            global limit
+            limit = 20
+            rates.update(usd=2)
+        @registry.orchestration
+        def fulfil(ctx, order):
+            if order > limit:  #! DX113
+                yield from ctx.schedule_activity(load)
+            return rates["usd"]  #! DX113
+        """,
+        """
+        RATES = {"eur": 1}
+        RATES["usd"] = 2
+        @registry.activity
+        def load(ctx) -> dict[str, int]:
+            rates = dict(RATES)
+            rates.update(usd=2)
+            return rates
+        @registry.orchestration
+        def fulfil(ctx, order):
+            rates = yield from ctx.schedule_activity(load)
+            return rates["usd"] + RATES["eur"]
+        """,
+    ),
+    Case(
+        "DX201",
+        "async def",
+        """
+        @registry.orchestration
+        async def fulfil(ctx, order):  #! DX201
+            return await ctx.schedule_activity(charge, order)
+        """,
+        """
+        @registry.activity
+        async def fetch(ctx, url: str) -> str:
+            return await get(url)
+        @registry.orchestration
+        def fulfil(ctx, order):
+            return (yield from ctx.schedule_activity(fetch, order))
+        """,
+    ),
+    Case(
+        "DX202",
+        "no yield at all",
+        """
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, order: str) -> str:  #! DX202
+            return ctx.schedule_activity(charge, order)
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, order: str) -> Orchestration[str]:
+            return pay(ctx, order)
+        def pay(ctx: OrchestrationContext, order: str) -> Orchestration[str]:
+            return (yield from start(ctx, order))
+        def start(ctx: OrchestrationContext, order: str):
+            return ctx.schedule_activity(charge, order)
+        @registry.orchestration
+        def constant(ctx: OrchestrationContext) -> str:
+            return "nothing to wait for"
+        """,
+    ),
+    Case(
+        "DX203",
+        "a forgotten yield",
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            ctx.schedule_activity(charge, order)  #! DX203
+            ctx.schedule_timer(10)  #! DX203
+            unused = ctx.schedule_wait("approved")  #! DX203
+            ctx.join(ctx.dequeue_event("a"), ctx.dequeue_event("b"))  #! DX203
+            yield from ctx.schedule_activity(charge, order)
+            return ctx.schedule_activity(charge, order)  #! DX203
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            paid = ctx.schedule_activity(charge, order)
+            ctx.schedule_orchestration("Audit", "audit-1")
+            yield ctx.schedule_timer(10)
+            waits = []
+            waits.append(ctx.schedule_wait("approved"))
+            yield from ctx.join(paid, *waits)
+            return (yield from ctx.schedule_activity(charge, order))
+        """,
+    ),
+    Case(
+        "DX203",
+        "continue_as_new, and on it goes",
+        """
+        @registry.orchestration
+        def poll(ctx, count):
+            if count > 3:
+                ctx.continue_as_new(count + 1)  #! DX203
+            yield from ctx.schedule_timer(10)
+        """,
+        """
+        @registry.orchestration
+        def poll(ctx, count):
+            if count > 3:
+                ctx.continue_as_new(count + 1)
+                return
+            yield from ctx.schedule_timer(10)
+            if count > 2:
+                yield ctx.continue_as_new(count + 1)
+            try:
+                yield from ctx.schedule_timer(10)
+            finally:
+                count += 1
+            ctx.continue_as_new(count + 1)
+        """,
+    ),
+    Case(
+        "DX204",
+        "yield of a helper",
+        """
+        def pay(ctx, order):
+            yield from ctx.schedule_activity(charge, order)
+        @registry.orchestration
+        def fulfil(ctx, order):
+            yield pay(ctx, order)  #! DX204
+            branch = pay(ctx, order)
+            yield branch  #! DX204
+        """,
+        """
+        def pay(ctx, order):
+            yield from ctx.schedule_activity(charge, order)
+        def pages(orders):
+            for index in range(0, len(orders), 10):
+                yield orders[index : index + 10]
+        @registry.orchestration
+        def fulfil(ctx, orders):
+            for page in pages(orders):
+                yield from pay(ctx, page[0])
+                yield ctx.join(pay(ctx, page[1]), pay(ctx, page[2]))
+        """,
+    ),
+    Case(
+        "DX205",
+        "yield of values",
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            yield  #! DX205
+            yield 5  #! DX205
+            yield [ctx.schedule_timer(1), ctx.schedule_timer(2)]  #! DX205
+            yield ctx.schedule_timer(1), ctx.schedule_timer(2)  #! DX205
+            yield ctx.set_custom_status("paid")  #! DX205
+            now = yield ctx.utc_now()  #! DX205
+            yield f"{now}"  #! DX205
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            ctx.set_custom_status("paid")
+            now = ctx.utc_now()
+            yield ctx.join(ctx.schedule_timer(1), ctx.schedule_timer(2))
+            yield ctx.get_kv_value_from_instance("a", f"{now}")
+        """,
+    ),
+    Case(
+        "DX206",
+        "an activity as a function",
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            receipt = charge(ctx, order)  #! DX206
+            yield from ctx.schedule_activity(charge, receipt)
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            step = ctx.schedule_activity(charge, order)
+            table = {"charge": charge}
+            yield from ctx.schedule_activity(table["charge"], (yield from step))
+        """,
+    ),
+    Case(
+        "DX207",
+        "what only activities have",
+        """
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, order: str):
+            if ctx.is_cancelled or ctx.attempt > 1:  #! DX207
+                return
+            ctx.client.raise_event("a", "b")  #! DX207
+            yield from ctx.schedule_activity(charge, order)
+        @registry.orchestration
+        def ship(ctx: ActivityContext, order: str):  #! DX207
+            yield None  #! DX205
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, order: str):
+            ctx.logger.info("%s %s", ctx.instance_id, ctx.execution_id)
+            yield from ctx.schedule_activity(charge, order)
+        """,
+    ),
+    Case(
+        "DX208",
+        "except: and BaseException",
+        """
+        from contextlib import suppress
+        @registry.orchestration
+        def fulfil(ctx, order):
+            try:
+                yield from ctx.schedule_activity(charge, order)
+            except:  #! DX208
+                ctx.set_custom_status("failed")
+            try:
+                yield from ctx.schedule_activity(charge, order)
+            except (ValueError, BaseException) as error:  #! DX208
+                ctx.set_custom_status(str(error))
+            with suppress(BaseException):  #! DX208
+                yield from ctx.schedule_activity(charge, order)
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            try:
+                yield from ctx.schedule_activity(charge, order)
+            except BaseException:
+                ctx.set_custom_status("failed")
+                raise
+            try:
+                parsed = int(order)
+            except:
+                parsed = 0
+            try:
+                yield from ctx.schedule_activity(charge, str(parsed))
+            except Exception as error:
+                ctx.set_custom_status(str(error))
+        """,
+    ),
+    Case(
+        "DX209",
+        "except Exception: pass",
+        """
+        import contextlib
+        @registry.orchestration
+        def fulfil(ctx, order):
+            try:
+                yield from ctx.schedule_activity(charge, order)
+            except Exception:  #! DX209
+                pass
+            with contextlib.suppress(Exception):  #! DX209
+                yield from ctx.schedule_activity(charge, order)
+        """,
+        """
+        from duroxide import ActivityFailed
+        @registry.orchestration
+        def fulfil(ctx, order):
+            try:
+                yield from ctx.schedule_activity(charge, order)
+            except ActivityFailed:
+                pass
+            except Exception as error:
+                return str(error)
+        """,
+    ),
+    Case(
+        "DX210",
+        "waiting in finally",
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            try:
+                yield from ctx.schedule_activity(charge, order)
+            finally:
+                yield from ctx.schedule_activity(charge, "refund")  #! DX210
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            try:
+                yield from ctx.schedule_activity(charge, order)
+            except ValueError:
+                yield from ctx.schedule_activity(charge, "refund")
+                raise
+            finally:
+                ctx.logger.info("done")
+        """,
+    ),
+    Case(
+        "DX211",
+        "a helper that is called but not run",
+        """
+        def pay(ctx, order):
+            yield from ctx.schedule_activity(charge, order)
+        class Steps:
+            def __init__(self, ctx):
+                self.ctx = ctx
+            def ship(self, order):
+                yield self.ctx.schedule_activity(charge, order)
+        @registry.orchestration
+        def fulfil(ctx, order):
+            pay(ctx, order)  #! DX211
+            Steps(ctx).ship(order)  #! DX211
+            later = pay(ctx, order)  #! DX211
+            yield from ctx.schedule_timer(1)
+            return pay(ctx, order)  #! DX211
+        """,
+        """
+        def pay(ctx, order):
+            yield from ctx.schedule_activity(charge, order)
+        class Steps:
+            def __init__(self, ctx):
+                self.ctx = ctx
+            def ship(self, order):
+                yield self.ctx.schedule_activity(charge, order)
+        @registry.orchestration
+        def fulfil(ctx, order):
+            yield from pay(ctx, order)
+            yield from ctx.join(pay(ctx, order), Steps(ctx).ship(order))
+            later = pay(ctx, order)
+            return (yield from later)
+        """,
+    ),
+    Case(
+        "DX212",
+        "if not ctx.is_replaying",
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            if not ctx.is_replaying:  #! DX212
+                ctx.set_custom_status("first time")
+            yield from ctx.schedule_activity(charge, order)
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            ctx.set_custom_status("first time, and shown once")
+            yield from ctx.schedule_activity(charge, order)
+        """,
+    ),
+    Case(
+        "DX213",
+        "join of a list",
+        """
+        @registry.orchestration
+        def fulfil(ctx, orders):
+            yield from ctx.join([ctx.schedule_activity(charge, order) for order in orders])  #! DX213
+            yield from ctx.join(ctx.schedule_activity(charge, order) for order in orders)  #! DX213
+            timers = [ctx.schedule_timer(1), ctx.schedule_timer(2)]
+            yield from ctx.select(timers)  #! DX213
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, orders):
+            yield from ctx.join(*[ctx.schedule_activity(charge, order) for order in orders])
+            timers = [ctx.schedule_timer(1), ctx.schedule_timer(2)]
+            yield from ctx.select(*timers)
+        """,
+    ),
+    Case(
+        "DX214",
+        "the answer that was never waited for",
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            receipt = ctx.schedule_activity(charge, order)
+            ctx.set_custom_status(receipt.id)  #! DX214
+            if ctx.schedule_wait("approved"):  #! DX214
+                yield from ctx.schedule_activity(charge, receipt)  #! DX214
+            winner = ctx.select(ctx.schedule_wait("a"), ctx.schedule_timer(9)).index  #! DX214
+            ctx.set_custom_status(f"{receipt} {winner}")  #! DX214
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, order):
+            receipt = ctx.schedule_activity(charge, order)
+            reminder = None if order else ctx.schedule_timer(1)
+            if not receipt.is_done and reminder is not None:
+                yield from reminder
+            receipt = yield from receipt
+            ctx.set_custom_status(receipt.id)
+            winner = yield from ctx.select(ctx.schedule_wait("a"), ctx.schedule_timer(9))
+            ctx.set_custom_status(f"{receipt} {winner.index}")
+        """,
+    ),
+)
