@@ -206,7 +206,7 @@ class ActivityWorker:
             try:
                 pause = 0.0 if self._fetch() else poll
                 failures = 0
-            except Exception:  # this loop must not die: whatever the store or a bug raises, the next round may work
+            except Exception:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
                 pause = min(0.1 * 2 ** min(failures, 6), 3.0)
                 _log.warning("fetching activities failed, next try in %.1f s", pause, exc_info=True)

@@ -81,7 +81,7 @@ class Leases:
             job()
         except ProviderError as error:
             _log.warning("renewing locks failed, trying again in %.1f s: %s", self._tick, error)
-        except Exception:  # this loop must not die: without it every long activity would be run twice
+        except Exception:  # noqa: BLE001  # this loop must not die: without it every long activity would be run twice
             _log.exception("renewing locks failed, trying again in %.1f s", self._tick)
 
     def _renew_activities(self) -> None:

@@ -1,28 +1,31 @@
 """
 Counts what goes to a database: transactions, statements, and rows.
 
-Rule: it counts what the provider asks for, the same on every database; `Statements` counts what the driver is told.
+`watch` counts what a provider asks for, call by call and the same on every database; `statement_counting_engine`
+counts everything that a driver is told.
 """
 
 from __future__ import annotations
 
 import threading
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
-from attrs import asdict, define, field
+from attrs import asdict, define, field, frozen
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
+from .._clock import monotonic
 from ..providers.sql import SqlProvider
 from ..providers.sql.dialects import Dialect, Use
-from ..providers.sql.statements import AnyRow, Bulk, Query, Step, Values
+from ..providers.sql.statements import Bulk, Query, Step, Values
 from .places import Place
 
 
-@define
+@frozen
 class Counts:
-    """What was asked of the database so far."""
+    """What was asked of a database."""
 
     #: Transactions that wrote, committed.
     commits: int = 0
@@ -41,29 +44,113 @@ class Counts:
     #: Notifications for other processes.
     notifications: int = 0
 
-    def minus(self, other: Counts) -> Counts:
-        """Return what has come since *other*."""
-        before = asdict(other)
-        return Counts(**{name: value - before[name] for name, value in asdict(self).items()})
-
-    def copy(self) -> Counts:
-        """Return how it stands now."""
-        return Counts(**asdict(self))
-
-    def each(self, times: int) -> dict[str, float]:
-        """Return the counts divided by *times*."""
-        return {name: value / times for name, value in asdict(self).items()}
+    def plus(self, other: Counts) -> Counts:
+        """Return both together."""
+        more = asdict(other)
+        return Counts(**{name: value + more[name] for name, value in asdict(self).items()})
 
 
-class CountingDialect:
-    """Another dialect, and a count of what goes through it."""
+@define
+class Call:
+    """One call of a provider's method, and what it asked of the database."""
+
+    operation: str
+    counts: Counts = field(factory=Counts)
+    seconds: float = 0.0
+
+
+#: The call that this thread is in the middle of.
+_current: ContextVar[Call | None] = ContextVar("_current", default=None)
+
+
+@define
+class Calls:
+    """All calls so far, in the order in which they ended."""
+
+    all: list[Call] = field(factory=list)
+    _lock: threading.Lock = field(factory=threading.Lock, repr=False)
+
+    def of(self, operation: str, *, writing: bool = False) -> list[Call]:
+        """Return the calls of one method; with *writing*, only those that wrote rows."""
+        with self._lock:
+            return [
+                each for each in self.all if each.operation == operation and (each.counts.rows_written or not writing)
+            ]
+
+    def operations(self) -> list[str]:
+        """Return the names of the methods called, in alphabetical order."""
+        with self._lock:
+            return sorted({each.operation for each in self.all})
+
+    def clear(self) -> None:
+        """Forget what was called."""
+        with self._lock:
+            self.all.clear()
+
+    def add(self, call: Call) -> None:
+        """Take down *call*, which has ended."""
+        with self._lock:
+            self.all.append(call)
+
+
+def total(calls: Iterable[Call]) -> Counts:
+    """Return the counts of all *calls* together."""
+    found = Counts()
+    for call in calls:
+        found = found.plus(call.counts)
+    return found
+
+
+class _Watched:
+    """A provider whose calls are taken down. *before* is told of each call, in its thread, before it is made."""
+
+    def __init__(self, provider: SqlProvider, calls: Calls, before: Callable[[str, tuple[Any, ...]], None]) -> None:
+        self._provider = provider
+        self._calls = calls
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._provider, name)
+        if not callable(found) or name == "now_ms":
+            return found
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            self._before(name, arguments)
+            made = Call(name)
+            token = _current.set(made)
+            begun = monotonic()
+            try:
+                return found(*arguments, **keywords)
+            finally:
+                made.seconds = monotonic() - begun
+                _current.reset(token)
+                self._calls.add(made)
+
+        setattr(self, name, call)
+        return call
+
+
+def watch(
+    provider: SqlProvider, *, before: Callable[[str, tuple[Any, ...]], None] = lambda _name, _arguments: None
+) -> tuple[Any, Calls]:
+    """Return a provider that does what *provider* does, and where its calls are taken down."""
+    database = provider._database  # noqa: SLF001  # the one place that looks behind the provider, to measure it
+    database.dialect = _CountingDialect(database.dialect)
+    calls = Calls()
+    return _Watched(provider, calls, before), calls
+
+
+class _CountingDialect:
+    """Another dialect; what goes through it is counted for the call under way."""
 
     def __init__(self, inner: Dialect) -> None:
         self._inner = inner
-        self._lock = threading.Lock()
-        #: What each connection is in the middle of.
+        # Asked for all the time, so not by way of __getattr__.
+        self.name = inner.name
+        self.single_writer = inner.single_writer
+        self.isolation = inner.isolation
+        #: What the transaction of each connection is for.
         self._use: dict[int, Use] = {}
-        self.counts = Counts()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -71,64 +158,55 @@ class CountingDialect:
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Count one statement, and the rows that it touched."""
         touched = self._inner.many(connection, bulk, rows)
-        self._add(statements=1, rows_written=touched)
+        _add(statements=1, rows_written=touched)
         return touched
 
     def query(
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
-    ) -> Sequence[AnyRow]:
+    ) -> Any:
         """Count one statement, and the rows of its answer."""
         rows = self._inner.query(connection, query, keys, parameters)
         if not query.text.lstrip().upper().startswith(("SELECT", "WITH")):
-            self._add(statements=1, rows_written=len(rows))
-        elif "{history}" in query.text:
-            self._add(statements=1, rows_read=len(rows), history_rows_read=len(rows))
+            _add(statements=1, rows_written=len(rows))
         else:
-            self._add(statements=1, rows_read=len(rows))
+            _add(statements=1, rows_read=len(rows), history_rows_read=len(rows) if "{history}" in query.text else 0)
         return rows
 
     def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
         """Count a statement for each step, and its rows."""
         held = self._inner.steps(connection, steps)
-        self._add(statements=len(steps), rows_written=sum(len(step.rows) for step in steps) if held else 0)
+        _add(statements=len(steps), rows_written=sum(len(step.rows) for step in steps) if held else 0)
         return held
 
     def notify(self, connection: Connection, payload: str) -> None:
         """Count one notification, where the database has any."""
         self._inner.notify(connection, payload)
-        if not self._inner.single_writer:
-            self._add(notifications=1)
+        if not self.single_writer:
+            _add(notifications=1)
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Take down what the transaction is for."""
         self._inner.begin(connection, use)
-        with self._lock:
-            self._use[id(connection)] = use
+        self._use[id(connection)] = use
 
     def commit(self, connection: Connection) -> None:
         """Count a transaction that wrote."""
         self._inner.commit(connection)
-        self._add(commits=1)
+        _add(commits=1)
 
     def rollback(self, connection: Connection) -> None:
         """Count a transaction that only asked, or that failed."""
         self._inner.rollback(connection)
-        with self._lock:
-            use = self._use.get(id(connection))
-        self._add(**{"rollbacks" if use is Use.WRITE else "reads": 1})
-
-    def _add(self, **more: int) -> None:
-        with self._lock:
-            for name, value in more.items():
-                setattr(self.counts, name, getattr(self.counts, name) + value)
+        if self._use.get(id(connection)) is Use.WRITE:
+            _add(rollbacks=1)
+        else:
+            _add(reads=1)
 
 
-def counting(provider: SqlProvider) -> Counts:
-    """Count from now on what *provider* asks of its database. The counts go on growing."""
-    database = provider._database  # noqa: SLF001  # the one place that looks behind the provider, to measure it
-    dialect = CountingDialect(database.dialect)
-    database.dialect = dialect
-    return dialect.counts
+def _add(**more: int) -> None:
+    call = _current.get()
+    if call is not None:
+        call.counts = call.counts.plus(Counts(**more))
 
 
 @define

@@ -142,6 +142,7 @@ class CallGraph:
 
     def _callees(self, caller: Function) -> Iterator[tuple[Function, bool]]:
         """Yield the functions that *caller* runs, and whether it is news that one of them gets the context."""
+        yield from ((wrapper, False) for wrapper in self._wrappers(caller))
         named = self._only_named(caller)
         for node, scope in caller.nodes:
             if isinstance(node, ast.Call):
@@ -151,6 +152,17 @@ class CallGraph:
             elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load) and node not in named:
                 for callee in self._mentioned(node, scope):
                     yield callee, False
+
+    def _wrappers(self, function: Function) -> Iterator[Function]:
+        """Yield what decorators put around *function*: the innermost functions that they define."""
+        for decorator in function.node.decorator_list:
+            target = decorator.func if isinstance(decorator, ast.Call) else decorator
+            found = self.project.origin(target, function.defined_in)
+            maker = self.project.functions.get(found.path) if found is not None else None
+            if maker is not None and maker not in self.roles.orchestrations:
+                inside = [each for each in maker.module.functions if each.path.startswith(f"{maker.path}.")]
+                outer = {each.scope.parent.node for each in inside if each.scope.parent is not None}
+                yield from (each for each in inside if each.node not in outer)
 
     def _mentioned(self, node: ast.Name | ast.Attribute, scope: Scope) -> Iterator[Function]:
         """Yield what a name may run without being called right here: a callback, a property, a table of functions."""

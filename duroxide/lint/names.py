@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from attrs import define, evolve, field, frozen
 
-from .scopes import Binding, Class, Function, Module, Scope
+from .scopes import Binding, Class, Function, Module, Scope, decorator_names
 
 
 #: The names that this linter knows the library by, wherever they are imported from.
@@ -187,7 +187,9 @@ class Project:
         if parent is None or not parent.is_class or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             return None
         arguments = [*node.args.posonlyargs, *node.args.args]
-        return Origin(parent.path, Kind.TYPED) if arguments and arguments[0].arg == name else None
+        if not arguments or arguments[0].arg != name:
+            return None
+        return Origin(parent.path, Kind.NAME if "classmethod" in decorator_names(node) else Kind.TYPED)
 
     def _attribute(self, base: Origin | None, name: str) -> Origin | None:
         if base is None:
@@ -210,10 +212,18 @@ class Project:
         function = self.functions.get(called.path)
         if function is not None and not function.is_generator and not function.is_async:
             returned = self.type_origin(function.node.returns, function.defined_in)
+            if returned is None and function.node.returns is None:
+                returned = self._returned(function)
             if returned is not None:
                 return returned
         kind = Kind.SHARED if called.kind is Kind.SHARED else Kind.RESULT
         return Origin(_SAME.get(called.path, called.path), kind)
+
+    def _returned(self, function: Function) -> Origin | None:
+        """Return what a function without annotations returns, as its first telling ``return`` says."""
+        returns = ((node.value, scope) for node, scope in function.nodes if isinstance(node, ast.Return))
+        origins = (self.origin(value, scope) for value, scope in returns)
+        return next((origin for origin in origins if origin is not None), None)
 
     def _super(self, scope: Scope) -> Origin | None:
         at: Scope | None = scope

@@ -51,6 +51,8 @@ class Subject:
     @property
     def is_orchestration(self) -> bool:
         """Whether what it yields are actions; other generators may yield what they like."""
+        if not self.function.is_generator:
+            return False
         if self.is_registered or returns_orchestration(self.project, self.function):
             return True
         return any(

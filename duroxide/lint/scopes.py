@@ -93,7 +93,9 @@ class Function:
 
     @property
     def is_generator(self) -> bool:
-        """Whether calling it makes a generator."""
+        """Whether calling it makes a generator, and no context manager."""
+        if "contextmanager" in decorator_names(self.node):
+            return False
         return any(isinstance(node, ast.Yield | ast.YieldFrom) for node, _ in self.nodes)
 
     @property
@@ -160,7 +162,7 @@ def read_module(source: Source, text: str) -> Module:
         SyntaxError: If it is no Python.
         ValueError: If it contains null bytes.
     """
-    tree = ast.parse(text)
+    tree = _LambdasToFunctions().visit(ast.parse(text))
     scope = Scope(source.name, tree)
     module = Module(source, tree, scope)
     module.parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
@@ -201,6 +203,21 @@ def _evaluated_when_defined(node: ast.AST) -> Iterator[ast.expr]:
     if not isinstance(node, ast.ClassDef):
         yield from node.args.defaults
         yield from (default for default in node.args.kw_defaults if default is not None)
+
+
+class _LambdasToFunctions(ast.NodeTransformer):
+    """Makes ``name = lambda x: y`` what it means: a function of that name."""
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+        self.generic_visit(node)
+        if len(node.targets) != 1 or not isinstance(node.value, ast.Lambda):
+            return node
+        target, function = node.targets[0], node.value
+        if not isinstance(target, ast.Name):
+            return node
+        body = ast.copy_location(ast.Return(function.body), function.body)
+        made = ast.FunctionDef(target.id, function.args, [body], [], None, None)
+        return ast.copy_location(made, node)
 
 
 class _Reader(ast.NodeVisitor):

@@ -57,7 +57,8 @@ def yields_no_action(subject: Subject) -> Iterator[Problem]:
     for node, scope in subject.function.nodes:
         match node:
             case ast.Yield(value=None):
-                yield Problem("DX205", node, "yield")
+                if not _is_never_reached(subject, node):
+                    yield Problem("DX205", node, "yield")
             case ast.Yield(value=ast.expr() as value) if project.is_generator(value, scope):
                 yield Problem("DX204", node, shown(node))
             case ast.Yield(value=ast.expr() as value) if isinstance(value, _VALUES) or _is_value(subject, value, scope):
@@ -133,6 +134,19 @@ def _ends_after(subject: Subject, statement: ast.stmt) -> bool:
             return False
         node = parent
     return True
+
+
+def _is_never_reached(subject: Subject, node: ast.Yield) -> bool:
+    """Whether *node* only makes a generator of its function: it stands after a return or raise, or under ``if False``."""
+    parents = subject.function.module.parents
+    statement = parents[node]
+    parent = parents.get(statement)
+    if not isinstance(statement, ast.Expr) or parent is None:
+        return False
+    if isinstance(parent, ast.If) and isinstance(parent.test, ast.Constant) and not parent.test.value:
+        return True
+    blocks = (block for _, block in ast.iter_fields(parent) if isinstance(block, list) and statement in block)
+    return any(isinstance(each, ast.Return | ast.Raise) for block in blocks for each in block[: block.index(statement)])
 
 
 def _is_value(subject: Subject, node: ast.expr, scope: Scope) -> bool:

@@ -89,9 +89,7 @@ class TestCache:
         assert stage.result("relay") == list(range(6))
 
 
-def test_replay_is_silent(
-    stage: Stage, count: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_replay_is_silent(stage: Stage, count: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Each line of an orchestration is logged once, with the instance's name, however often its code is replayed."""
     caplog.set_level(logging.INFO, logger="duroxide.orchestrations")
     stage.start()

@@ -133,7 +133,7 @@ class TestCascade:
         stage.client.raise_event("p", "enough")
 
         assert stage.result("p") == how
-        assert cancelled(stage, "child") == (PARENT_DROPPED if how == "given up" else PARENT_ENDED)
+        assert cancelled(stage, "child") == PARENT_DROPPED
 
     def test_detached_goes_on(self, stage: Stage, registry: Registry, waiter: Any) -> None:
         """[306] [288] A detached instance has nothing to do with the end of the one that started it."""

@@ -252,9 +252,12 @@ class TestVersions:
         stage.client.start_orchestration("app", "app", [], version="1.0.0")
 
         assert stage.result("app") == ["1.0.0", "2.0.0", "2.0.0", "1.0.0"]
-        assert [
-            stage.client.get_execution_info("app", number).orchestration_version for number in range(1, 5)
-        ] == ["1.0.0", "2.0.0", "2.0.0", "1.0.0"]
+        assert [stage.client.get_execution_info("app", number).orchestration_version for number in range(1, 5)] == [
+            "1.0.0",
+            "2.0.0",
+            "2.0.0",
+            "1.0.0",
+        ]
 
     def test_missing_version(self, stage: Stage, registry: Registry) -> None:
         """[275] [657] A version that nobody has becomes poison, in an execution of its own."""

@@ -244,7 +244,9 @@ class TestMailboxes:
             for cycle in range(4):
                 yield from ctx.dequeue_event("cycle")
                 seen.append([])
-                while (winner := (yield from ctx.select(ctx.dequeue_event("config"), ctx.schedule_timer(0)))).index == 0:
+                while (
+                    winner := (yield from ctx.select(ctx.dequeue_event("config"), ctx.schedule_timer(0)))
+                ).index == 0:
                     seen[-1].append(winner.value)
                 ctx.set_custom_status(f"cycle {cycle}")
             return seen

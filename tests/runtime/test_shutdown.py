@@ -219,7 +219,6 @@ class TestLife:
         assert {name for name in left if not name.startswith("duroxide-watcher")} == set()
 
 
-
 def test_own_provider(store_url: str) -> None:
     """A runtime and a client that were given a URL open providers of their own, and close them."""
     registry = Registry()

@@ -19,6 +19,7 @@ from .stage import HOUR_MS, NOW, PATIENCE, Stage
 class TestIdentityAndChance:
     def test_guids(self, stage: Stage, registry: Registry) -> None:
         """[378] [663] [385] Ids differ and are version 4 UUIDs, also after a restart, with no activity registered."""
+
         @registry.orchestration
         def ids(ctx: OrchestrationContext) -> Orchestration[list[str]]:
             made = [ctx.new_guid(), ctx.new_guid()]

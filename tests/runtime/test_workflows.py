@@ -127,7 +127,10 @@ class TestActivities:
 
         @registry.orchestration
         def parent(ctx: OrchestrationContext) -> Orchestration[list[int]]:
-            return [(yield from ctx.schedule_activity(double, 4)), (yield from ctx.schedule_sub_orchestration(thrice, 5))]
+            return [
+                (yield from ctx.schedule_activity(double, 4)),
+                (yield from ctx.schedule_sub_orchestration(thrice, 5)),
+            ]
 
         stage.start()
 

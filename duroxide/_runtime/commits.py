@@ -1,0 +1,162 @@
+"""
+The commits of a round: written in one transaction, and what becomes of each.
+
+What was accepted is true from now on: its execution is kept, its activities run. What was refused never
+happened: its execution is thrown away, its messages are put back, its outcomes go the general way.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .._core.commit import CommitResult, ExecutionStatus, TurnCommit
+from .._core.messages import ActivityKey
+from ..errors import ProviderError
+from ..providers.contract import ActivityAck, Provider, Release
+from .activities import ActivityWorker, Finished
+from .cache import ExecutionCache
+from .options import RuntimeOptions, milliseconds
+from .returns import Returns
+from .turns import UNREADABLE_DELAY_MS, Turned
+
+
+_log = logging.getLogger("duroxide.runtime")
+
+#: After a failure of the store that its own retries did not get over, in seconds.
+PAUSE_AFTER_FAILURE = 0.05
+
+
+class Commits:
+    """
+    Writes turns down, in the dispatcher's thread.
+
+    Args:
+        again: Takes outcomes that could not be stored, to be tried in another round.
+
+        look: Called when instances were put back, so that they are fetched again.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        options: RuntimeOptions,
+        cache: ExecutionCache,
+        returns: Returns,
+        *,
+        again: Callable[[Iterable[Finished]], None],
+        look: Callable[[], None],
+    ) -> None:
+        self._provider = provider
+        self._lock_ms = milliseconds(options.worker_lock_timeout)
+        self._cache = cache
+        self._returns = returns
+        self._again = again
+        self._look = look
+
+    def write(self, turns: list[Turned], worker: ActivityWorker) -> None:
+        """Write *turns* in one transaction, and deal with what becomes of each."""
+        try:
+            results = self._provider.commit_turns([each.commit for each in turns], lock_ms=self._lock_ms)
+        except ProviderError as error:
+            self._not_committed(turns, error, worker)
+            return
+        claimed = []
+        refused: list[Turned] = []
+        for turned, result in zip(turns, results, strict=True):
+            if result is CommitResult.COMMITTED:
+                self._settle(turned, worker)
+                if turned.commit.eager:
+                    claimed.extend(_claimed(turned.commit))
+            else:
+                _log.debug("commit of %r refused: %s", turned.commit.instance_id, result.value)
+                self.take_back(turned, worker)
+                refused.append(turned)
+        if claimed:
+            worker.run_claimed(claimed)
+        if refused:
+            self._put_back(refused)
+            self.acknowledge([outcome for each in refused for outcome in each.finished])
+
+    def _not_committed(self, turns: list[Turned], error: ProviderError, worker: ActivityWorker) -> None:
+        """The store failed, and the commits may or may not be in it: everything starts again from the store."""
+        if not error.retryable and len(turns) > 1:
+            # One of them cannot be written; the others must not suffer.
+            for turned in turns:
+                self.write([turned], worker)
+            return
+        _log.warning("a commit of %d turns failed and will be done again: %s", len(turns), error)
+        for turned in turns:
+            self.take_back(turned, worker)
+            self._again(turned.finished)
+        threading.Event().wait(PAUSE_AFTER_FAILURE)
+        # If it is in the store after all, these are locked by us, and nobody runs them.
+        self._returns.activities(Release(lock, 0, ignore_attempt=True) for each in turns for lock in each.commit.eager)
+        if error.retryable:
+            self._put_back(turns)
+        else:
+            self._returns.instances(Release(each.item.lock, UNREADABLE_DELAY_MS) for each in turns if each.item)
+
+    def _settle(self, turned: Turned, worker: ActivityWorker) -> None:
+        """The commit is in the store: the execution is what it says, and cancelled activities are told."""
+        commit, execution = turned.commit, turned.execution
+        turned.is_over = True
+        if commit.cancelled_activities:
+            worker.cancel(
+                ActivityKey(commit.instance_id, commit.execution_id, activity_id)
+                for activity_id in commit.cancelled_activities
+            )
+        if execution is None:
+            return
+        if commit.status is ExecutionStatus.RUNNING:
+            execution.confirm(commit)
+            self._cache.keep(execution)
+        else:
+            execution.close()
+
+    def take_back(self, turned: Turned, worker: ActivityWorker) -> None:
+        """The commit is not in the store: what is in memory is not true any more."""
+        if turned.is_over:
+            return
+        turned.is_over = True
+        worker.unclaim(len(turned.commit.eager))
+        if turned.execution is not None:
+            turned.execution.close()
+
+    def _put_back(self, turns: Iterable[Turned]) -> None:
+        """Give instances back at once, without counting the attempt: nothing was wrong with their messages."""
+        releases = [Release(each.item.lock, 0, ignore_attempt=True) for each in turns if each.item is not None]
+        if releases:
+            self._returns.instances(releases)
+            self._look()
+
+    def acknowledge(self, outcomes: list[Finished]) -> None:
+        """The general way: the outcome becomes a message, for whoever takes the instance next."""
+        if not outcomes:
+            return
+        try:
+            held = self._provider.ack_activities([ActivityAck(each.lock, each.outcome) for each in outcomes])
+        except ProviderError as error:
+            _log.warning("storing %d outcomes failed and will be done again: %s", len(outcomes), error)
+            for each in outcomes:
+                self._cache.evict(each.lock.key.instance_id)
+            self._again(outcomes)
+            threading.Event().wait(PAUSE_AFTER_FAILURE)
+            return
+        for each, was_held in zip(outcomes, held, strict=True):
+            if not was_held:
+                _log.info(
+                    "the result of activity %d of %r is not wanted any more, and dropped",
+                    each.lock.key.activity_id,
+                    each.lock.key.instance_id,
+                    extra={"action": "result_dropped", "instance_id": each.lock.key.instance_id},
+                )
+
+
+def _claimed(commit: TurnCommit) -> list[tuple[Any, Any]]:
+    """Return the eager activities of *commit* with their locks."""
+    locks = {lock.key: lock for lock in commit.eager}
+    return [(work, locks[work.key]) for work in commit.activities if work.key in locks]

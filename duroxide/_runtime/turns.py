@@ -1,0 +1,316 @@
+"""
+The turns of a round: what each fetched instance, and each outcome of an activity, makes its orchestration decide.
+
+Live executions come from the cache, or from history. An instance that this runtime cannot run is passed on, and
+one that trips the engine takes nobody else down.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from attrs import define, evolve, field
+
+from .._clock import new_incarnation
+from .._core.commit import ExecutionStatus, TurnCommit
+from .._core.events import Event, OrchestrationStarted
+from .._core.execution import Claim, Execution, begin
+from .._core.executor import Executor
+from .._core.messages import Deliver
+from .._core.registry import Registry
+from .._core.staging import Staged
+from .._version import __version__
+from ..errors import ProviderError
+from ..providers.contract import HistoryRequest, OrchestrationItem, Provider, Release, UnreadableHistory
+from .activities import Finished
+from .cache import ExecutionCache
+from .intake import Batch, consume, poison, sort_messages
+from .options import RuntimeOptions
+from .returns import Returns
+
+
+_log = logging.getLogger("duroxide.runtime")
+_orchestration_log = logging.getLogger("duroxide.orchestrations")
+
+#: How long to leave alone what cannot be read or run, in milliseconds.
+UNREADABLE_DELAY_MS = 1000
+
+
+@define
+class Turned:
+    """One turn of the round, on its way to the store."""
+
+    commit: TurnCommit
+    execution: Execution | None
+    item: OrchestrationItem | None = None
+    finished: list[Finished] = field(factory=list)
+    #: Whether its fate is known and dealt with.
+    is_over: bool = False
+
+
+@define
+class Round:
+    """What one round takes in, and what comes of it."""
+
+    items: Sequence[OrchestrationItem]
+    finished: list[Finished]
+    turns: list[Turned] = field(factory=list)
+    #: Outcomes that go the general way: into the queue, for whoever takes the instance next.
+    general: list[Finished] = field(factory=list)
+
+
+class Turns:
+    """Runs turns, in the dispatcher's thread."""
+
+    def __init__(
+        self, provider: Provider, registry: Registry, options: RuntimeOptions, cache: ExecutionCache, returns: Returns
+    ) -> None:
+        self._provider = provider
+        self._registry = registry
+        self._options = options
+        self._cache = cache
+        self._returns = returns
+
+    def run(self, round_: Round, claim: Claim) -> None:
+        """
+        Run a turn for every instance of *round_* that has something new.
+
+        Args:
+            claim: Decides which new activities this runtime runs itself at once.
+        """
+        outcomes: dict[str, list[Finished]] = {}
+        for each in round_.finished:
+            outcomes.setdefault(each.lock.key.instance_id, []).append(each)
+        live = self._bring_up_to_date(round_.items)
+        for item in round_.items:
+            turned = self._guarded_turn(item, live.pop(item.lock.instance_id, None), outcomes, claim)
+            if turned is not None:
+                round_.turns.append(turned)
+        for instance_id, own in outcomes.items():
+            execution = self._cache.take(instance_id) if self._options.short_way_round else None
+            if execution is None:
+                round_.general.extend(own)
+            else:
+                self._short_turn(execution, own, round_, claim)
+
+    def _short_turn(self, execution: Execution, outcomes: list[Finished], round_: Round, claim: Claim) -> None:
+        """The short way round: outcomes go straight into the next turn of a live execution."""
+        own, others = _split(outcomes, execution)
+        round_.general.extend(others)
+        if not own:
+            self._cache.keep(execution)
+            return
+        try:
+            round_.turns.append(self._advance(execution, (), own, None, None, claim))
+        except Exception:  # noqa: BLE001  # as below: the general way will try it again, and count
+            _log.exception("the turn of instance %r failed", execution.started.instance_id)
+            execution.close()
+            round_.general.extend(own)
+
+    def _guarded_turn(
+        self,
+        item: OrchestrationItem,
+        execution: Execution | None,
+        outcomes: dict[str, list[Finished]],
+        claim: Claim,
+    ) -> Turned | None:
+        try:
+            return self._turn_of(item, execution, outcomes, claim)
+        except ProviderError:
+            raise
+        except Exception:  # noqa: BLE001  # one instance that trips the engine must not hold up the others; it becomes poison
+            _log.exception("the turn of instance %r failed", item.lock.instance_id)
+            if execution is not None:
+                execution.close()
+            self._pass_on(item, UNREADABLE_DELAY_MS, "its turn failed")
+            return None
+
+    def _advance(
+        self,
+        execution: Execution,
+        deliveries: Iterable[Deliver],
+        own: list[Finished],
+        item: OrchestrationItem | None,
+        batch: Batch | None,
+        claim: Claim,
+    ) -> Turned:
+        instance_id, execution_id = execution.started.instance_id, execution.started.execution_id
+        commit, staged = execution.advance(
+            (*deliveries, *(Deliver(instance_id, execution_id, each.outcome) for each in own)),
+            now_ms=self._provider.now_ms(),
+            lock=None if item is None else item.lock,
+            consumed_messages=() if batch is None else batch.message_ids,
+            finished_activities=tuple(each.lock for each in own),
+            claim=claim,
+        )
+        if batch is not None and batch.refusals:
+            commit = evolve(commit, messages=(*commit.messages, *batch.refusals))
+        _log_dropped(commit, staged)
+        return Turned(commit, execution, item, own)
+
+    def _turn_of(
+        self,
+        item: OrchestrationItem,
+        execution: Execution | None,
+        outcomes: dict[str, list[Finished]],
+        claim: Claim,
+    ) -> Turned | None:
+        batch = sort_messages(item)
+        if batch.is_over:
+            return Turned(consume(item, batch), None, item)
+        if item.attempt_count > self._options.max_attempts:
+            return self._poisoned(item, batch)
+        if item.unreadable_reason is not None:
+            self._pass_on(item, UNREADABLE_DELAY_MS, item.unreadable_reason)
+            return None
+        if batch.start is not None:
+            execution = self._begin(item, batch)
+        if execution is None:
+            return None
+        own: list[Finished] = []
+        if self._options.short_way_round:
+            own, others = _split(outcomes.pop(item.lock.instance_id, []), execution)
+            if others:
+                outcomes[item.lock.instance_id] = others
+        return self._advance(execution, batch.deliveries, own, item, batch, claim)
+
+    def _begin(self, item: OrchestrationItem, batch: Batch) -> Execution | None:
+        """Begin the execution that a start message asks for, if its orchestration is registered here."""
+        message = batch.start
+        assert message is not None, "there is something to begin"
+        resolved = self._registry.orchestrations.resolve(message.name, message.version)
+        if resolved is None:
+            version = "" if message.version is None else f" {message.version}"
+            self._not_registered(item, f"{message.name!r}{version}")
+            return None
+        version, info = resolved
+        started = begin(message, version, timestamp_ms=self._provider.now_ms(), duroxide_version=__version__)
+        incarnation = item.incarnation or new_incarnation()
+        return Execution(self._executor(info.fn, started), incarnation=incarnation, is_new=True)
+
+    def _executor(self, fn: Callable[..., Any], started: OrchestrationStarted) -> Executor:
+        def log(level: int, message: str, args: tuple[object, ...], keywords: dict[str, Any]) -> None:
+            extra = {
+                "instance_id": started.instance_id,
+                "execution_id": started.execution_id,
+                "orchestration_name": started.name,
+                "orchestration_version": started.version,
+                **(keywords.pop("extra", None) or {}),
+            }
+            _orchestration_log.log(level, message, *args, extra=extra, **keywords)
+
+        return Executor(fn, started, exceptions=self._registry.exceptions, log=log, limits=self._options.limits)
+
+    # Reading what is not in memory
+
+    def _bring_up_to_date(self, items: Sequence[OrchestrationItem]) -> dict[str, Execution]:
+        """Return the live execution of every running instance, reading only what is not in memory."""
+        live: dict[str, Execution] = {}
+        wanted: list[tuple[OrchestrationItem, HistoryRequest]] = []
+        for item in items:
+            if item.execution_id == 0 or item.status is not ExecutionStatus.RUNNING:
+                self._cache.evict(item.lock.instance_id)
+                continue
+            known = self._known(item)
+            if known is not None:
+                live[item.lock.instance_id] = known
+            after = 0 if known is None else known.last_event_id
+            if after < item.last_event_id and item.attempt_count <= self._options.max_attempts:
+                wanted.append((item, HistoryRequest(item.lock.instance_id, item.execution_id, after)))
+        if wanted:
+            histories = self._provider.read_histories([request for _, request in wanted])
+            for (item, _), history in zip(wanted, histories, strict=True):
+                execution = self._revived(item, live.pop(item.lock.instance_id, None), history)
+                if execution is not None:
+                    live[item.lock.instance_id] = execution
+        return live
+
+    def _known(self, item: OrchestrationItem) -> Execution | None:
+        """Return the cached execution of *item*, if it is of the same life and not ahead of the store."""
+        known = self._cache.take(item.lock.instance_id)
+        if known is None:
+            return None
+        is_same = known.incarnation == item.incarnation and known.started.execution_id == item.execution_id
+        if is_same and known.last_event_id <= item.last_event_id:
+            return known
+        known.close()
+        return None
+
+    def _revived(
+        self, item: OrchestrationItem, known: Execution | None, history: Sequence[Event] | UnreadableHistory
+    ) -> Execution | None:
+        """Return the execution with what was read replayed, or None after passing the instance on."""
+        if isinstance(history, UnreadableHistory):
+            self._pass_on(item, UNREADABLE_DELAY_MS, str(history))
+            return None
+        if known is not None:
+            known.catch_up(history)
+            return known
+        started = history[0] if history else None
+        if not isinstance(started, OrchestrationStarted):
+            self._pass_on(item, UNREADABLE_DELAY_MS, "its history does not begin with a start event")
+            return None
+        resolved = self._registry.orchestrations.resolve(started.name, started.version)
+        if resolved is None:
+            self._not_registered(item, f"{started.name!r} {started.version}")
+            return None
+        execution = Execution(self._executor(resolved[1].fn, started), incarnation=item.incarnation, is_new=False)
+        execution.catch_up(history[1:])
+        return execution
+
+    def _poisoned(self, item: OrchestrationItem, batch: Batch) -> Turned:
+        history: Sequence[Event] | None = None
+        if item.execution_id:
+            answer = self._provider.read_histories([HistoryRequest(item.lock.instance_id, item.execution_id)])[0]
+            history = None if isinstance(answer, UnreadableHistory) else answer
+        _log.error(
+            "instance %r is poison: its messages were delivered %d times",
+            item.lock.instance_id,
+            item.attempt_count,
+            extra={"action": "poison", "instance_id": item.lock.instance_id},
+        )
+        commit = poison(
+            item,
+            batch,
+            history,
+            max_attempts=self._options.max_attempts,
+            now_ms=self._provider.now_ms(),
+            duroxide_version=__version__,
+            incarnation=item.incarnation or new_incarnation(),
+        )
+        return Turned(commit, None, item)
+
+    def _not_registered(self, item: OrchestrationItem, what: str) -> None:
+        delay_ms = self._options.unregistered_delay_ms(item.attempt_count)
+        self._pass_on(item, delay_ms, f"orchestration {what} is not registered here")
+
+    def _pass_on(self, item: OrchestrationItem, delay_ms: int, reason: str) -> None:
+        """Give an instance back for others to try; the attempt counts."""
+        _log.warning(
+            "passing on instance %r for %d ms: %s (delivery %d of %d)",
+            item.lock.instance_id,
+            delay_ms,
+            reason,
+            item.attempt_count,
+            self._options.max_attempts,
+            extra={"action": "passed_on", "instance_id": item.lock.instance_id},
+        )
+        self._returns.instances([Release(item.lock, delay_ms)])
+
+
+def _split(outcomes: list[Finished], execution: Execution) -> tuple[list[Finished], list[Finished]]:
+    """Return the outcomes that are for *execution*, and those that are for another one of its instance."""
+    execution_id = execution.started.execution_id
+    own = [each for each in outcomes if each.lock.key.execution_id == execution_id]
+    others = [each for each in outcomes if each.lock.key.execution_id != execution_id]
+    return own, others
+
+
+def _log_dropped(commit: TurnCommit, staged: Staged) -> None:
+    for warning in staged.warnings:
+        _log.warning("instance %r: %s", commit.instance_id, warning, extra={"instance_id": commit.instance_id})
+    for reason in staged.dropped:
+        _log.debug("instance %r: dropped %s", commit.instance_id, reason)

@@ -1,0 +1,81 @@
+"""Every scenario of ``python -m duroxide.bench`` runs, and says what it found in the documented form."""
+
+from __future__ import annotations
+
+import json
+
+from pathlib import Path
+
+import pytest
+
+from attrs import asdict
+
+from duroxide.bench.__main__ import main
+from duroxide.bench.children import run_here
+from duroxide.bench.measuring import percentile
+from duroxide.bench.places import fresh_place
+from duroxide.bench.scenario import Scenario
+from duroxide.bench.scenarios import SCENARIOS
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_scenario_runs(scenario: Scenario, sqlite_url: str, request: pytest.FixtureRequest) -> None:
+    """Each scenario, made tiny, finds figures that are numbers."""
+    url = request.getfixturevalue("postgres_url") if scenario.needs_postgres else sqlite_url
+    with fresh_place(url) as place:
+        task = {"name": scenario.name, "place": asdict(place), "sizes": scenario.tiny, "options": {}}
+        run = run_here(task)
+
+    assert run.figures
+    assert all(isinstance(value, int | float) for value in run.figures.values())
+    assert run.wall_s > 0
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_scenario_is_described(scenario: Scenario) -> None:
+    """--list has a sentence for each scenario, and tiny sizes are sizes that the scenario has."""
+    assert scenario.summary.endswith(".")
+    assert all(set(scenario.tiny) == set(variant) for variant in scenario.variants)
+
+
+def test_json(tmp_path: Path) -> None:
+    """The JSON has the settings, and for each scenario its sizes, every run and the spread of each figure."""
+    file = tmp_path / "found.json"
+
+    code = main(
+        [
+            *("--url", f"sqlite:///{tmp_path / 'bench.db'}", "--json", str(file)),
+            *("--scenario", "chain", "--tiny", "--repeat", "2", "--size", "steps=3", "--option", "batch_size=16"),
+        ]
+    )
+
+    found = json.loads(file.read_text(encoding="utf-8"))
+    (result,) = found["results"]
+    assert 0 == code
+    assert {"date", "python", "platform", "cpus", "duroxide", "database", "synchronous"} <= set(found["settings"])
+    assert {"batch_size": 16} == found["settings"]["options"]
+    assert ("chain", {"steps": 3}) == (result["scenario"], result["sizes"])
+    assert 2 == len(result["runs"])
+    assert {"figures", "wall_s", "cpu_s", "peak_mb"} == set(result["runs"][0])
+    assert {"min", "median", "max"} == set(result["summary"]["steps_per_s"])
+
+
+def test_leaves_nothing(tmp_path: Path) -> None:
+    """The databases that scenarios made are gone afterwards, and the one that was named was not touched."""
+    main(["--url", f"sqlite:///{tmp_path / 'bench.db'}", "--scenario", "no_activities", "--tiny"])
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """--list names every scenario, and measures nothing."""
+    main(["--list"])
+
+    assert [each.name for each in SCENARIOS] == [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_percentile() -> None:
+    """A percentile is one of the values."""
+    values = [5.0, 1.0, 4.0, 2.0, 3.0]
+
+    assert [3.0, 5.0, 1.0] == [percentile(values, percent) for percent in (50, 99, 0)]
