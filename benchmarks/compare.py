@@ -106,6 +106,7 @@ class Databases:
 
     @contextmanager
     def fresh(self, kind: str) -> Iterator[str]:
+        """Give a database that nobody has used."""
         self._made += 1
         name = f"bench_{self._made}"
         if kind == "sqlite":
@@ -143,6 +144,7 @@ class Databases:
         return line.strip()
 
     def close(self) -> None:
+        """Stop."""
         if self._server is not None:
             assert self._server.stdin is not None
             self._server.stdin.close()
@@ -235,15 +237,18 @@ def table(records: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
             for each in own
             if each["engine"] == "ours" and each["figures"] is not None and scenario == "sequential"
         }
-        rows += [_row(kind, scenario, engine, found, rounds, activities) for engine, found in rounds.items()]
+        for engine, found in rounds.items():
+            failures = sum(1 for each in own if each["engine"] == engine and each["figures"] is None)
+            rows.append({**_row(kind, scenario, engine, found, rounds, activities), "failures": failures})
     lines = [
-        "| database | scenario | engine | median | min | max | ours is … times as good (median of pairs) |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+        "| database | scenario | engine | median | min | max | ours is … times as good | failed |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
         spread = " | ".join(f"{row[name]:.4g}" for name in ("median", "min", "max"))
-        lines.append(f"| {row['database']} | {row['scenario']} ({row['unit']}) | {row['engine']} | {spread} | {ratio} |")
+        what = f"{row['database']} | {row['scenario']} ({row['unit']}) | {row['engine']}"
+        lines.append(f"| {what} | {spread} | {ratio} | {row['failures'] or ''} |")
     return rows, "\n".join(lines)
 
 
@@ -329,6 +334,10 @@ def main() -> None:
         finally:
             databases.close()
     rows, text = table(records)
+    shown = sorted(
+        {(each["engine"], each["database"], each["scenario"], json.dumps(each["settings"])) for each in records}
+    )
+    print("\n".join(f"{engine} {kind} {scenario}: {used}" for engine, kind, scenario, used in shown if engine != FLOOR))
     print(json.dumps(settings, indent=2))
     print(text)
     if asked.json is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 
 from collections.abc import Mapping
@@ -71,6 +72,8 @@ PROGRAMS = {each.__name__: each for each in (nothing, chain, fan_out, fan_out_ch
 
 
 class Dbos:
+    """The engine, for the harness."""
+
     def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
         given = dict(settings)
         pragmas = given.pop("pragmas", {})
@@ -88,6 +91,7 @@ class Dbos:
         self.handles: dict[str, Any] = {}
 
     def start(self, instance_id: str, program: str, argument: int) -> None:
+        """Start an instance of *program*."""
         with SetWorkflowID(instance_id):
             function = PROGRAMS[self.fan_out if program == "fan_out" else program]
             if asyncio.iscoroutinefunction(function):
@@ -97,9 +101,8 @@ class Dbos:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that asynchronous workflows run in."""
         if not hasattr(self, "_loop"):
-            import threading
-
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, daemon=True).start()
         return self._loop
@@ -109,16 +112,20 @@ class Dbos:
         return await function(argument)
 
     def wait(self, instance_id: str) -> None:
+        """Wait until the instance has completed."""
         handle = self.handles.pop(instance_id)
         handle.result() if hasattr(handle, "result") else handle.get_result()
 
     def until_waiting(self, instance_id: str) -> None:
+        """Wait until the instance waits for its event."""
         DBOS.get_event(instance_id, "waiting", timeout_seconds=30)
 
     def signal(self, instance_id: str) -> None:
+        """Raise the event that the instance waits for."""
         DBOS.send(instance_id, 1, topic="go")
 
     def close(self) -> None:
+        """Stop."""
         DBOS.destroy()
 
 

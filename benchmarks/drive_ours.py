@@ -62,6 +62,8 @@ def await_signal(ctx: OrchestrationContext, _: int) -> Orchestration[Any]:
 
 
 class Ours:
+    """The engine, for the harness."""
+
     def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
         synchronous = settings.get("synchronous", "FULL")
         options = {name: value for name, value in settings.items() if name != "synchronous"}
@@ -70,18 +72,23 @@ class Ours:
         self.client = self.runtime.client
 
     def start(self, instance_id: str, program: str, argument: int) -> None:
+        """Start an instance of *program*."""
         self.client.start_orchestration(instance_id, program, argument)
 
     def wait(self, instance_id: str) -> None:
+        """Wait until the instance has completed."""
         self.client.wait_for_result(instance_id, 120)
 
     def until_waiting(self, instance_id: str) -> None:
+        """Wait until the instance waits for its event."""
         self.client.wait_for_status_change(instance_id, 0)
 
     def signal(self, instance_id: str) -> None:
+        """Raise the event that the instance waits for."""
         self.client.raise_event(instance_id, "go", 1)
 
     def close(self) -> None:
+        """Stop."""
         self.runtime.shutdown(0)
 
 

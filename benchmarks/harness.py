@@ -30,7 +30,8 @@ class Engine(Protocol):
     *argument* activities of 10 ms at the same time; ``await_signal`` waits for one event.
     """
 
-    def start(self, instance_id: str, program: str, argument: int) -> None: ...
+    def start(self, instance_id: str, program: str, argument: int) -> None:
+        """Start an instance of *program*."""
 
     def wait(self, instance_id: str) -> None:
         """Return when the instance has completed; raise if it failed."""
@@ -38,9 +39,11 @@ class Engine(Protocol):
     def until_waiting(self, instance_id: str) -> None:
         """Return when an instance of ``await_signal`` waits, durably."""
 
-    def signal(self, instance_id: str) -> None: ...
+    def signal(self, instance_id: str) -> None:
+        """Raise the event that the instance waits for."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop."""
 
 
 def many(engine: Engine, program: str, argument: int, count: int) -> dict[str, float]:

@@ -8,6 +8,7 @@ What users import is here; everything else is an implementation detail, except `
 from __future__ import annotations
 
 from ._core.actions import Action, Orchestration, Winner
+from ._core.audit import Violation
 from ._core.commit import ExecutionStatus
 from ._core.context import OrchestrationContext
 from ._core.executor import Executor
@@ -48,6 +49,7 @@ from .errors import (
     WaitTimeout,
 )
 from .providers.contract import InstanceInfo, Provider, TagFilter, UnreadableHistory
+from .providers.management import InstanceFilter
 from .providers.sql import SqlProvider
 
 
@@ -72,6 +74,7 @@ __all__ = [
     "Failed",
     "Fixed",
     "InstanceAlreadyExists",
+    "InstanceFilter",
     "InstanceInfo",
     "InstanceNotFound",
     "InstanceStillRunning",
@@ -105,6 +108,7 @@ __all__ = [
     "Turn",
     "UnreadableHistory",
     "VersionRange",
+    "Violation",
     "WaitTimeout",
     "Winner",
     "__version__",

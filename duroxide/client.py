@@ -300,13 +300,20 @@ class Client(ManagementClient):
         return payloads.decode(payloads.encode(status.output, where=where), type, where=where)
 
     def wait_for_status_change(
-        self, instance_id: str, last_seen_version: int, timeout: Duration = DEFAULT_TIMEOUT
-    ) -> OrchestrationStatus:
+        self, instance_id: str, last_seen_version: int = 0, timeout: Duration = DEFAULT_TIMEOUT
+    ) -> Running | Completed | Failed:
         """
         Wait until the custom status is newer than *last_seen_version*, or the instance has ended.
 
+        An instance that is not there yet is waited for. The status has the version to wait from next.
+
+        Args:
+            last_seen_version: The `custom_status_version` of the last status; 0, before the first, is never newer.
+
+            timeout: A timedelta, or seconds.
+
         Raises:
-            WaitTimeout: If neither happens within *timeout* seconds.
+            WaitTimeout: If neither happens in time.
         """
 
         def is_news(seen: OrchestrationStatus) -> bool:
@@ -317,7 +324,10 @@ class Client(ManagementClient):
         def look() -> OrchestrationStatus:
             return self.get_orchestration_status(instance_id)
 
-        return self._wait(instance_id, timeout, f"change its status after version {last_seen_version}", look, is_news)
+        what = f"change its status after version {last_seen_version}"
+        status = self._wait(instance_id, timeout, what, look, is_news)
+        assert not isinstance(status, NotFound), "an instance was waited for"
+        return status
 
     def _wait(
         self, instance_id: str, timeout: Duration, what: str, look: Callable[[], T], enough: Callable[[T], bool]
@@ -358,11 +368,17 @@ class Client(ManagementClient):
         entries = self._provider.get_kv_all_values(instance_id)
         return {key: _decode_kv(entries[key].value, key, None) for key in sorted(entries)}
 
+    @overload
+    def wait_for_kv_value(self, instance_id: str, key: str, timeout: Duration = DEFAULT_TIMEOUT) -> Any: ...
+    @overload
+    def wait_for_kv_value(
+        self, instance_id: str, key: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[T] = ...
+    ) -> T: ...
     def wait_for_kv_value(
         self, instance_id: str, key: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[Any] | None = None
     ) -> Any:
         """
-        Wait until *key* exists, and return its value.
+        Wait until *key* exists, and return its value, as *type* if given.
 
         Raises:
             WaitTimeout: If it does not exist within *timeout* seconds.

@@ -7,6 +7,7 @@ Rule: what is unknown is an error that a caller can catch, and what is no good i
 from __future__ import annotations
 
 from ._core import limits
+from ._core.audit import Violation
 from ._core.commit import ExecutionStatus
 from .errors import InstanceNotFound, InvalidInput
 from .providers.contract import InstanceInfo, Provider
@@ -219,3 +220,12 @@ def _checked(filter: object) -> InstanceFilter:
         msg = f"filter is {filter!r}: use an InstanceFilter; InstanceFilter() matches all instances."
         raise InvalidInput(msg)
     return filter
+
+    def audit(self) -> list[Violation]:
+        """
+        Check the conservation law on the live database, and return every breach of it: none, unless work was lost.
+
+        Every open activity has its row or its completion, every open timer its message, every open child its
+        instance, and nothing else exists. Reads everything that runs, at one moment; disturbs nobody.
+        """
+        return list(self._provider.audit())

@@ -19,7 +19,7 @@ from duroxide import ActivityContext, Client, Orchestration, OrchestrationContex
 INBOX = "inbox"
 
 #: So that the history of a long conversation does not grow for ever.
-LINES_PER_EXECUTION = 50
+LINES_PER_EXECUTION = 20
 
 registry = Registry()
 
@@ -60,7 +60,7 @@ def main() -> None:
         # A client needs no runtime: it writes to the database. So all this waits there, and would for weeks.
         with Client(url) as client:
             client.start_orchestration(bot, chat)
-            for number in range(1, 201):
+            for number in range(1, 61):
                 client.enqueue_event(bot, INBOX, Line("Ada", f"this is fact {number}"))
             client.enqueue_event(bot, INBOX, Line("Grace", "is that so?"))
             client.enqueue_event(bot, INBOX, Line("Ada", "bye"))

@@ -17,16 +17,7 @@ import time
 
 from demo import database, new_id
 
-from duroxide import (
-    ActivityContext,
-    ActivityFailed,
-    Completed,
-    Failed,
-    Orchestration,
-    OrchestrationContext,
-    Registry,
-    Runtime,
-)
+from duroxide import ActivityContext, ActivityFailed, Completed, Orchestration, OrchestrationContext, Registry, Runtime
 
 
 PAGES = {
@@ -34,7 +25,7 @@ PAGES = {
     "main/tutorial": "a workflow is an ordinary generator",
     "mirror/reference": "every method and what it raises",
 }
-NAMES = ["intro", "tutorial", "reference", "glossary"]
+NAMES = ["intro", "tutorial", "reference"]
 
 registry = Registry()
 
@@ -57,9 +48,8 @@ def count_all(ctx: OrchestrationContext, names: list[str]) -> Orchestration[int]
 @registry.orchestration
 def count_what_is_there(ctx: OrchestrationContext, names: list[str]) -> Orchestration[dict[str, int | None]]:
     """Take what there is, and say what is missing."""
-    results = yield from ctx.join(
-        *(ctx.schedule_activity(count_words, f"main/{name}") for name in names), return_exceptions=True
-    )
+    tasks = [ctx.schedule_activity(count_words, f"main/{name}") for name in names]
+    results = yield from ctx.join(*tasks, return_exceptions=True)
     counts = (None if isinstance(result, ActivityFailed) else result for result in results)
     return dict(zip(names, counts, strict=True))
 
@@ -80,18 +70,11 @@ def count_one(ctx: OrchestrationContext, name: str) -> Orchestration[int]:
 
 def main() -> None:
     with database() as url, Runtime(url, registry) as runtime:
-        for orchestration, names in (
-            (count_all, NAMES),
-            (count_what_is_there, NAMES),
-            (count_with_mirror, NAMES[:3]),
-        ):
+        for orchestration in (count_all, count_what_is_there, count_with_mirror):
             instance_id = new_id("words")
-            runtime.client.start_orchestration(instance_id, orchestration, names)
-            match runtime.client.wait_for_orchestration(instance_id):
-                case Completed(output):
-                    print(f"{orchestration.__name__}: {output}")
-                case Failed(details):
-                    print(f"{orchestration.__name__} failed: {details.type}: {details.message}")
+            runtime.client.start_orchestration(instance_id, orchestration, NAMES)
+            ended = runtime.client.wait_for_orchestration(instance_id)
+            print(f"{orchestration.__name__}: {ended.output if isinstance(ended, Completed) else ended.message}")
 
 
 if __name__ == "__main__":

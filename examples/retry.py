@@ -3,16 +3,12 @@ Retries: what to try again, how often, with which pauses, and when to stop.
 
     python examples/retry.py [--database URL]
 
-A `RetryPolicy` belongs to the call, not to the activity: who calls knows how much it matters. Each attempt is
-in the history, and so is each pause: they survive a restart, and a pause holds no thread.
+A `RetryPolicy` belongs to the call: who calls knows how much it matters. Pauses survive a restart, and hold no thread.
 """
 
 from __future__ import annotations
 
 import logging
-
-from collections.abc import Callable
-from typing import Any
 
 from demo import database, new_id
 
@@ -30,12 +26,12 @@ from duroxide import (
 )
 
 
+registry = Registry()
+
+
+@registry.exception  # so that `except CardDeclined` works in orchestrations
 class CardDeclined(NonRetryableError):
     """Asking again would not help; so no policy does."""
-
-
-registry = Registry()
-registry.exception(CardDeclined)  # so that `except CardDeclined` works in orchestrations
 
 
 @registry.activity
@@ -46,30 +42,26 @@ def call_flaky_service(ctx: ActivityContext) -> str:
 
 
 @registry.activity
-def charge_card(ctx: ActivityContext) -> None:
+def charge_card(ctx: ActivityContext) -> str:
     raise CardDeclined("no money left")
 
 
 @registry.activity
-def parse(ctx: ActivityContext) -> None:
+def parse(ctx: ActivityContext) -> str:
     raise ValueError(f"bad data at attempt {ctx.attempt}")
 
 
 @registry.activity
-def hang(ctx: ActivityContext) -> None:
-    ctx.wait_cancelled(60)  # whoever gives up waiting cancels
+def hang(ctx: ActivityContext) -> str:
+    return f"cancelled: {ctx.wait_cancelled(60)}"  # whoever gives up waiting cancels
 
 
-def is_network_trouble(error: Exception) -> bool:
-    return isinstance(error, OSError)
-
-
-#: Name → what to call, and how often. Durations are timedeltas or seconds.
-CALLS: dict[str, tuple[Callable[[Any], Any], RetryPolicy]] = {
+#: Durations are timedeltas or seconds.
+CALLS = {
     "growing pauses": (call_flaky_service, RetryPolicy(max_attempts=5, backoff=Exponential(base=0.05), jitter=0.2)),
     "too few attempts": (call_flaky_service, RetryPolicy(max_attempts=2, backoff=Fixed(0.05))),
     "NonRetryableError": (charge_card, RetryPolicy(max_attempts=5)),
-    "retry_if": (parse, RetryPolicy(max_attempts=5, retry_if=is_network_trouble)),
+    "retry_if": (parse, RetryPolicy(max_attempts=5, retry_if=lambda error: isinstance(error, OSError))),
     "timeout": (hang, RetryPolicy(timeout=0.3)),  # of one attempt; a timeout is not tried again
     "total_timeout": (call_flaky_service, RetryPolicy(backoff=Fixed(10), total_timeout=0.3)),  # with all the pauses
 }
@@ -89,10 +81,9 @@ def call(ctx: OrchestrationContext, name: str) -> Orchestration[str]:
 def main() -> None:
     logging.basicConfig(level=logging.ERROR)  # each retry is a warning in the log; here they are expected
     with database() as url, Runtime(url, registry) as runtime:
-        ids = {name: new_id("call") for name in CALLS}
-        runtime.client.start_orchestrations(call, {instance_id: name for name, instance_id in ids.items()})
-        for name, instance_id in ids.items():
-            print(f"{name}: {runtime.client.wait_for_result(instance_id, type=str)}")
+        names = {new_id("call"): name for name in CALLS}
+        for start in runtime.client.start_orchestrations(call, names):
+            print(f"{names[start.instance_id]}: {runtime.client.wait_for_result(start.instance_id, type=str)}")
 
 
 if __name__ == "__main__":

@@ -11,15 +11,7 @@ from __future__ import annotations
 
 from demo import database, new_id
 
-from duroxide import (
-    ActivityContext,
-    Client,
-    Orchestration,
-    OrchestrationContext,
-    Registry,
-    Runtime,
-    SubOrchestrationFailed,
-)
+from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, SubOrchestrationFailed
 
 
 SALES = {"Rome": [3, 4], "Milan": [5], "Oslo": [2, 2], "Bergen": [-1]}
@@ -61,28 +53,37 @@ def report_company(ctx: OrchestrationContext) -> Orchestration[dict[str, int | s
 
 
 @registry.orchestration
-def wait_below(ctx: OrchestrationContext, levels: int) -> Orchestration[None]:
-    """Have a child that has a child..., the last of which waits for an event that never comes."""
+def delegate(ctx: OrchestrationContext, levels: int) -> Orchestration[None]:
+    """Leave it to a child, which leaves it to a child..., the last of which waits for what never comes."""
     if levels > 1:
-        yield from ctx.schedule_sub_orchestration(wait_below, levels - 1)
+        yield from ctx.schedule_sub_orchestration(delegate, levels - 1, instance_id=f"{ctx.instance_id}/below")
     else:
+        ctx.set_custom_status("waiting")
         yield from ctx.schedule_wait("never")
 
 
-def print_tree(client: Client, instance_id: str, depth: int = 0) -> None:
-    info = client.get_instance_info(instance_id)
+def print_tree(runtime: Runtime, instance_id: str, depth: int = 0) -> None:
+    info = runtime.client.get_instance_info(instance_id)
     print(f"{'  ' * depth}{info.orchestration_name}: {info.status}, {info.output}")
-    for child in client.get_instance_tree(instance_id).children_of(instance_id):
-        print_tree(client, child.instance_id, depth + 1)
+    for child in runtime.client.get_instance_tree(instance_id).children_of(instance_id):
+        print_tree(runtime, child.instance_id, depth + 1)
 
 
 def main() -> None:
     with database() as url, Runtime(url, registry) as runtime:
         client = runtime.client
-        company, chain = new_id("company"), new_id("chain")
+        company = new_id("company")
         client.start_orchestration(company, report_company)
-        print(client.wait_for_result(company))
-        print_tree(client, company)
+        client.wait_for_orchestration(company)
+        print_tree(runtime, company)
+
+        top = new_id("top")
+        client.start_orchestration(top, delegate, 3)
+        bottom = f"{top}/below/below"
+        client.wait_for_status_change(bottom, last_seen_version=0)
+        client.cancel_instance(top, "nobody needs it any more")
+        client.wait_for_orchestration(bottom)
+        print_tree(runtime, top)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ nobody serves waits. If it should not wait for ever, give it a time to live: not
 
 from __future__ import annotations
 
+import logging
+
 from demo import database, new_id
 
 from duroxide import (
@@ -55,13 +57,14 @@ OFFICE = RuntimeOptions(worker_node_id="office")
 #: Takes nothing but what needs a graphics card, two at a time, and leaves orchestrations to others.
 GPU_BOX = RuntimeOptions(
     worker_node_id="gpu-box",
-    worker_tag_filter=TagFilter(untagged=False, tags=frozenset({"gpu"})),
+    worker_tag_filter=TagFilter(untagged=False, tags={"gpu"}),
     worker_concurrency=2,
     orchestration_concurrency=0,
 )
 
 
 def main() -> None:
+    logging.basicConfig(level=logging.ERROR)  # what nobody began in time is a warning in the log; here it is expected
     # In real life, on two machines.
     with database() as url, Runtime(url, registry, OFFICE) as office, Runtime(url, registry, GPU_BOX):
         instance_id = new_id("video")

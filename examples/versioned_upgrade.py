@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from demo import database, new_id
 
-from duroxide import ActivityContext, Client, Exact, Orchestration, OrchestrationContext, Registry, Runtime
+from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime
 
 
 old_release = Registry()
@@ -31,6 +31,7 @@ def collect_v1(ctx: OrchestrationContext, lines: list[str]) -> Orchestration[lis
         if line == "end":
             return lines
         lines.append((yield from ctx.schedule_activity(note, line)))
+        ctx.set_kv_value(line, "noted")
     yield ctx.continue_as_new(lines)  # the latest version; version="1.0.0" would stay with this one
     raise AssertionError("nothing after continue_as_new is run")
 
@@ -50,23 +51,20 @@ def collect_v2(ctx: OrchestrationContext, lines: list[str]) -> Orchestration[lis
     raise AssertionError("nothing after continue_as_new is run")
 
 
-def send(client: Client, instance_id: str, *lines: str) -> None:
-    for line in lines:
-        client.enqueue_event(instance_id, "lines", line)
-
-
 def main() -> None:
     running = new_id("running")
     with database() as url:
         with Runtime(url, old_release) as runtime:
             runtime.client.start_orchestration(running, "collect", [])
-            send(runtime.client, running, "one", "two", "three")
-            print(f"old release: running {runtime.client.wait_for_kv_value}")
+            for line in ("one", "two", "three"):
+                runtime.client.enqueue_event(running, "lines", line)
+            runtime.client.wait_for_kv_value(running, "three", type=str)  # noted
 
         # Deployed. The instance is in the middle of an execution of version 1.0.0, and ends that as such.
         with Runtime(url, new_release) as runtime:
             client = runtime.client
-            send(client, running, "four", "five", "end")
+            for line in ("four", "five", "end"):
+                client.enqueue_event(running, "lines", line)
             for line in client.wait_for_result(running, type=list[str]):
                 print(line)
             for execution in client.list_executions(running):

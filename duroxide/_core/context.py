@@ -33,6 +33,7 @@ from .requests import (
 )
 from .retry import RetryPolicy
 from .state import EPOCH, OrchestrationState, decoder
+from .versions import Version
 
 
 T = TypeVar("T")
@@ -186,6 +187,8 @@ class OrchestrationContext(OrchestrationState):
         name, result_type = _activity(activity)
         if tag is not None:
             limits.check_tag(tag)
+        if session_id is not None:
+            limits.check_name("session id", session_id)
         text = self._encode(input, where=f"input of activity {name!r}")
         decode = decoder(result_type, f"result of activity {name!r}")
         live_ms = None if time_to_live is None else duration_ms(time_to_live, what="time_to_live of an activity")
@@ -281,6 +284,7 @@ class OrchestrationContext(OrchestrationState):
         name, result_type = _orchestration(orchestration)
         if instance_id is not None:
             limits.check_child_id(instance_id)
+        _check_version(version)
         text = self._encode(input, where=f"input of orchestration {name!r}")
         decode = decoder(result_type, f"result of orchestration {name!r}")
         return self._replay.emit(StartSubOrchestration(name, text, instance_id, version), decode)
@@ -300,6 +304,7 @@ class OrchestrationContext(OrchestrationState):
         """
         name, _ = _orchestration(orchestration)
         limits.check_instance_id(instance_id)
+        _check_version(version)
         text = self._encode(input, where=f"input of orchestration {name!r}")
         action = self._replay.emit(StartOrchestrationDetached(name, instance_id, text, version))
         self._replay.scheduler.resolve(action, Value(instance_id))
@@ -312,6 +317,7 @@ class OrchestrationContext(OrchestrationState):
         Key-values, custom status, unread queue messages and the parent are carried over; everything
         that is open is cancelled. Write ``yield ctx.continue_as_new(...)`` or ``return`` after it.
         """
+        _check_version(version)
         text = self._encode(input, where=f"input of orchestration {self.orchestration_name!r}")
         return self._replay.emit(ContinueAsNew(text, version))
 
@@ -388,6 +394,11 @@ def _activity(activity: Callable[..., Any] | str) -> tuple[str, object]:
         return activity, None
     name = registered_name(activity)
     return name, inspect_activity(activity, name=name).result_type
+
+
+def _check_version(version: str | None) -> None:
+    if version is not None:
+        Version.parse(version)
 
 
 def _orchestration(orchestration: Callable[..., Any] | str) -> tuple[str, object]:

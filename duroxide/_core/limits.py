@@ -194,11 +194,14 @@ def check_tag_filter(tags: Collection[str]) -> None:
 
 def check_custom_status(status: str) -> None:
     """
-    Refuse a status text over `MAX_CUSTOM_STATUS_BYTES`.
+    Refuse a status text that not every database can hold, or over `MAX_CUSTOM_STATUS_BYTES`.
 
     Raises:
+        InvalidInput: If it is no text, or has NUL or lone surrogates.
+
         LimitExceeded: If it is too long.
     """
+    _check_storable("custom status", status)
     _check_size(
         "Custom status size", status, MAX_CUSTOM_STATUS_BYTES, "Store large data elsewhere and report where it is."
     )

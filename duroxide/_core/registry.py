@@ -86,6 +86,26 @@ class OrchestrationRegistry:
                 raise _conflict(_ORCHESTRATION, what, other.info, info)
         self._entries[info.name] = tuple(sorted((*entries, entry), key=lambda e: e.version))
 
+    def register(
+        self,
+        fn: F,
+        *,
+        name: str | None = None,
+        version: str = DEFAULT_VERSION,
+        caller_locals: Mapping[str, Any] | None = None,
+    ) -> F:
+        """
+        Register *fn* as *version* of *name*, by default its own, and return it.
+
+        Args:
+            caller_locals: Where to look for names in its annotations, besides its module; by default the caller's.
+        """
+        _check_callable(fn, _ORCHESTRATION)
+        info = inspect_orchestration(fn, name=name, caller_locals=caller_locals or _locals_of_caller())
+        self.add(info, version)
+        remember_name(fn, info.name)
+        return fn
+
     def set_policy(self, name: str, policy: Policy) -> None:
         """Say which version new executions of *name* get when none is asked for. Copies of this registry follow."""
         _check_policy(policy)
@@ -170,6 +190,19 @@ class ActivityRegistry:
         if known is not info:
             what = repr(info.name)
             raise _conflict(_ACTIVITY, what, known, info)
+
+    def register(self, fn: F, *, name: str | None = None, caller_locals: Mapping[str, Any] | None = None) -> F:
+        """
+        Register *fn* under *name*, by default its own, and return it.
+
+        Args:
+            caller_locals: Where to look for names in its annotations, besides its module; by default the caller's.
+        """
+        _check_callable(fn, _ACTIVITY)
+        info = inspect_activity(fn, name=name, caller_locals=caller_locals or _locals_of_caller())
+        self.add(info)
+        remember_name(fn, info.name)
+        return fn
 
     def resolve(self, name: str) -> FunctionInfo | None:
         """Return the activity called *name*, if there is one."""
@@ -289,18 +322,10 @@ class Registry:
         return self._add_orchestration(fn, name, version, _locals_of_caller())
 
     def _add_activity(self, fn: F, name: str | None, caller_locals: Mapping[str, Any]) -> F:
-        _check_callable(fn, _ACTIVITY)
-        info = inspect_activity(fn, name=name, caller_locals=caller_locals)
-        self.activities.add(info)
-        remember_name(fn, info.name)
-        return fn
+        return self.activities.register(fn, name=name, caller_locals=caller_locals)
 
     def _add_orchestration(self, fn: F, name: str | None, version: str, caller_locals: Mapping[str, Any]) -> F:
-        _check_callable(fn, _ORCHESTRATION)
-        info = inspect_orchestration(fn, name=name, caller_locals=caller_locals)
-        self.orchestrations.add(info, version)
-        remember_name(fn, info.name)
-        return fn
+        return self.orchestrations.register(fn, name=name, version=version, caller_locals=caller_locals)
 
     def exception(self, cls: E) -> E:
         """

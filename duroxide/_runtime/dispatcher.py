@@ -68,6 +68,8 @@ class Dispatcher:
         #: When the earliest message becomes visible, in milliseconds since the epoch.
         self._due_ms: int | None = None
         self._is_due_known = False
+        #: A time just before the last fetch, which saw nothing that became visible later.
+        self._fetched_at_ms: int | None = None
         self._due_lock = threading.Lock()
         self._next_poll = 0.0
         self._is_stopping = False
@@ -150,14 +152,15 @@ class Dispatcher:
             pause = self._pause()
             if pause <= 0 or not self._wake.wait(pause):
                 # A timer is due, or it is time for the slow poll.
-                self._has_messages = self._pause() <= 0
+                if self._pause() <= 0:
+                    self._has_messages = True
 
     def _pause(self) -> float:
         """Return how many seconds there is nothing to do, as far as is known."""
         if not self._takes_messages:
             return self._options.poll_interval.total_seconds()
         if not self._is_due_known:
-            due_ms = self._provider.next_due_ms()
+            due_ms = self._provider.next_due_ms(self._fetched_at_ms)
             self._is_due_known = True
             if due_ms is not None:
                 with self._due_lock:
@@ -193,6 +196,7 @@ class Dispatcher:
             return ()
         with self._due_lock:
             self._due_ms, self._is_due_known = None, False
+        self._fetched_at_ms = self._provider.now_ms()
         items = self._provider.fetch_orchestration_items(
             self._options.batch_size, self._lock_ms, replayable=self._replayable
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from typing import Any
+from typing import Any, Self
 
 from .._clock import monotonic, new_token
 from .._core.context import GET_KV_VALUE
@@ -80,7 +80,7 @@ class Runtime:
     def __repr__(self) -> str:
         return f"<duroxide.Runtime {self._id} on {self._provider!r}, {self._state}>"
 
-    def __enter__(self) -> Runtime:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -87,7 +87,6 @@ _TABLE: Mapping[str, Iterable[str]] = {
     LOGGING: (
         "logging",
         *_below("logging.getLogger", _LEVELS),
-        *_below("logging.LoggerAdapter", _LEVELS),
         *_below("structlog", "get_logger stdlib.get_logger"),
         *_below("loguru.logger", _LEVELS),
         "warnings.warn",
@@ -109,7 +108,7 @@ AT_MOST_ARGUMENTS: Mapping[str, int] = MappingProxyType(
 BY_REFERENCE = frozenset({CLOCK, RANDOM, IDS, ENVIRONMENT, SLEEP, PRINT})
 
 #: Rules that an object breaks whoever made it, if its annotation tells its type.
-BY_TYPE = frozenset({IO, CONCURRENCY, LOGGING})
+BY_TYPE = frozenset({IO, CONCURRENCY})
 
 _NOT_A_DEED = ("Error", "Exception", "Warning", "Timeout")
 

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from attrs import define, evolve, field, frozen
 
 from .scopes import Binding, Class, Function, Module, Scope, decorator_names
+from .sources import without_prefix
 
 
 #: The names that this linter knows the library by, wherever they are imported from.
@@ -418,7 +419,7 @@ def is_property(function: Function) -> bool:
 
 def _canonical(path: str) -> str:
     """Return the public name of what the library defines somewhere inside."""
-    if not path.startswith("duroxide."):
+    if not without_prefix(path).startswith("duroxide."):
         return path
     parts = path.split(".")
     first = next((index for index, part in enumerate(parts) if part[:1].isupper()), None)

@@ -12,7 +12,8 @@ from .scopes import Scope
 
 
 _ORDERED = frozenset(
-    f"builtins.{name}" for name in ("list", "tuple", "enumerate", "iter", "map", "filter", "zip", "reversed", "next")
+    f"builtins.{name}"
+    for name in ("list", "tuple", "enumerate", "iter", "map", "filter", "zip", "reversed", "next", "str", "repr")
 )
 _ORDERED_METHODS = frozenset({"join", "extend", "fromkeys", "writelines"})
 _UNORDERED = frozenset(
@@ -39,6 +40,8 @@ def _iterated(subject: Subject, node: ast.AST, scope: Scope) -> Iterator[ast.exp
         case ast.GeneratorExp(generators=generators):
             if not _is_consumed_without_order(subject, node, scope):
                 yield from (generator.iter for generator in generators)
+        case ast.FormattedValue(value=value):
+            yield value
         case ast.Starred(value=value, ctx=ast.Load()):
             if not isinstance(subject.function.module.parents.get(node), ast.Set):
                 yield value

@@ -7,13 +7,14 @@ Rule: this file knows one module at a time. What a name means across modules is 
 from __future__ import annotations
 
 import ast
+import warnings
 
 from collections.abc import Iterator
 from typing import TypeAlias
 
 from attrs import define, field, frozen
 
-from .sources import Source
+from .sources import Source, absolute
 
 
 AnyFunction: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -162,7 +163,9 @@ def read_module(source: Source, text: str) -> Module:
         SyntaxError: If it is no Python.
         ValueError: If it contains null bytes.
     """
-    tree = _LambdasToFunctions().visit(ast.parse(text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an invalid escape is nothing that we are asked about
+        tree = _LambdasToFunctions().visit(ast.parse(text))
     scope = Scope(source.name, tree)
     module = Module(source, tree, scope)
     module.parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
@@ -305,9 +308,12 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            self.module.imports.append(alias.name)
-            path = alias.name if alias.asname else alias.name.partition(".")[0]
-            self.scope.bind(alias.asname or path, Binding(node.lineno, node.col_offset, path=path))
+            path = absolute(alias.name, self.module.source)
+            self.module.imports.append(path)
+            if not alias.asname:
+                path = path.partition(".")[0]
+            name = alias.asname or alias.name.partition(".")[0]
+            self.scope.bind(name, Binding(node.lineno, node.col_offset, path=path))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         origin = self._imported_from(node)
@@ -322,7 +328,7 @@ class _Reader(ast.NodeVisitor):
 
     def _imported_from(self, node: ast.ImportFrom) -> str:
         if node.level == 0:
-            return node.module or ""
+            return absolute(node.module or "", self.module.source)
         parts = self.module.source.name.split(".")
         up = node.level - self.module.source.is_package
         base = parts[: len(parts) - up] if up else parts

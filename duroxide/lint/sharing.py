@@ -11,6 +11,7 @@ from attrs import frozen
 from .names import Kind, Project
 from .problems import Problem, Subject, shown
 from .scopes import Function, Scope
+from .sources import without_prefix
 
 
 _MUTATORS = frozenset(
@@ -58,7 +59,7 @@ def changes_shared_state(subject: Subject) -> Iterator[Problem]:
     for change in _changes(project, function):
         path = _shared_path(project, change) or _class_attribute(project, change)
         if path is not None:
-            yield Problem("DX112", change.node, path)
+            yield Problem("DX112", change.node, without_prefix(path))
         elif _is_mutable_default(function, change):
             reason = "the default value is made once, and shared by all calls"
             yield Problem("DX112", change.node, shown(change.target), reason=reason)
@@ -75,7 +76,7 @@ def reads_changing_state(subject: Subject) -> Iterator[Problem]:
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load) and node not in changed:
             variable = project.variable(node, scope)
             if variable is not None and variable[0] in subject.changing:
-                yield Problem("DX113", node, variable[0])
+                yield Problem("DX113", node, without_prefix(variable[0]))
 
 
 def _changes(project: Project, function: Function) -> Iterator[Change]:

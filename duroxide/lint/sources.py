@@ -3,6 +3,9 @@ From what people name on the command line to source files, without importing any
 
 A module that a named file imports is read too, if it lies beside it (below the same folder that its absolute
 imports start from): it is followed, but not searched for orchestrations of its own.
+
+Two folders of scripts may both have a ``helpers.py``. So the names of modules below the second folder begin with
+``2:``, and each script means the one beside it.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ import importlib.machinery
 import importlib.util
 import os
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from attrs import frozen
 
 from ..errors import InvalidInput
 
+
+NO_PREFIXES: Mapping[Path, str] = MappingProxyType({})
 
 _INSTALLED = ("site-packages", "dist-packages")
 _SKIPPED = ("__pycache__", "node_modules")
@@ -25,12 +31,14 @@ _SKIPPED = ("__pycache__", "node_modules")
 
 @frozen
 class Source:
-    """A Python file, and the name by which others import it."""
+    """A Python file, and the name by which others import it, after the prefix of its root."""
 
     path: Path
     name: str
     #: The folder that absolute imports start from.
     root: Path
+    #: The prefixes of all roots.
+    prefixes: Mapping[Path, str] = NO_PREFIXES
     #: Whether it was named, not just imported by one that was.
     is_named: bool = True
 
@@ -56,23 +64,45 @@ def find_sources(targets: Iterable[str]) -> list[Source]:
         InvalidInput: If a target is neither a path nor a module that can be found.
     """
     files = {file: None for target in targets for file in sorted(_files_of(target))}
-    return [_source(file) for file in files]
+    places = {file: _place(file) for file in files}
+    roots = dict.fromkeys(place.root for place in places.values())
+    prefixes = {root: f"{number}:" if number > 1 else "" for number, root in enumerate(roots, 1)}
+    return [Source(file, prefixes[place.root] + place.name, place.root, prefixes) for file, place in places.items()]
+
+
+def absolute(name: str, source: Source) -> str:
+    """Return what the module that *source* imports as *name* is called here, with its prefix."""
+    top = name.partition(".")[0]
+    if top == "duroxide":
+        return name  # the library is known by its public names, also where its source lies about
+    for root in (source.root, *source.prefixes):
+        if top and ((root / f"{top}.py").is_file() or (root / top).is_dir()):
+            return source.prefixes.get(root, "") + name
+    return name
 
 
 def imported(name: str, source: Source) -> Source | None:
-    """Return the module *name* that *source* imports, if its file lies beside it."""
-    if source.root.name in _INSTALLED and name.partition(".")[0] != source.name.partition(".")[0]:
-        return None
-    base = source.root.joinpath(*name.split("."))
-    for path in (base.with_name(base.name + ".py"), base / "__init__.py"):
-        if path.is_file():
-            return Source(path, name, source.root, is_named=False)
+    """Return the module *name* (with its prefix) that *source* imports, if its file lies beside what was named."""
+    for root, prefix in source.prefixes.items():
+        plain = name.removeprefix(prefix)
+        top = plain.partition(".")[0]
+        if ":" in plain or (root.name in _INSTALLED and top != source.name.partition(".")[0].rpartition(":")[2]):
+            continue
+        base = root.joinpath(*plain.split("."))
+        for path in (base.with_name(base.name + ".py"), base / "__init__.py"):
+            if path.is_file():
+                return Source(path, name, root, source.prefixes, is_named=False)
     return None
+
+
+def without_prefix(path: str) -> str:
+    """Return the dotted name *path* as its author would write it."""
+    return path.rpartition(":")[2]
 
 
 def _files_of(target: str) -> Iterator[Path]:
     path = Path(target)
-    if not path.exists():
+    if not target or not path.exists():
         path = _find_module(target)
     path = Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would follow links out of the project
     if path.is_file():
@@ -107,10 +137,18 @@ def _spec(top: str) -> importlib.machinery.ModuleSpec | None:
         return None
 
 
-def _source(file: Path) -> Source:
+@frozen
+class _Place:
+    """Where a file is, as imports see it."""
+
+    name: str
+    root: Path
+
+
+def _place(file: Path) -> _Place:
     parts = [] if file.stem == "__init__" else [file.stem]
     folder = file.parent
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
         folder = folder.parent
-    return Source(file, ".".join(parts) or file.parent.name, folder)
+    return _Place(".".join(parts) or file.parent.name, folder)

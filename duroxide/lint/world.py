@@ -6,10 +6,12 @@ import ast
 
 from collections.abc import Iterator
 
-from .banned import AT_MOST_ARGUMENTS, BY_REFERENCE, BY_TYPE, CLOCK, ENVIRONMENT, IDENTITY, IDS, RANDOM, ban_of
+from .banned import AT_MOST_ARGUMENTS, BANNED, BY_REFERENCE, BY_TYPE, CLOCK, ENVIRONMENT, IDENTITY, IDS, RANDOM, ban_of
 from .names import CONTEXT, Kind, Origin, Project
 from .problems import Problem, Subject, shown
+from .rules import RULES
 from .scopes import Scope
+from .sources import without_prefix
 
 
 #: What makes a value that is computed at import differ between processes.
@@ -23,10 +25,13 @@ def reads_the_world(subject: Subject) -> Iterator[Problem]:
     for node, scope in subject.function.nodes:
         if isinstance(node, ast.Call):
             yield from _call(project, node, scope)
+            yield from _made_by_fields(project, node, scope)
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
             if node not in called:
                 yield from _reference(project, node, scope)
             yield from _made_at_import(project, node, scope)
+        elif isinstance(node, ast.withitem):
+            yield from _entered(project, node.context_expr, scope)
 
 
 def _call(project: Project, node: ast.Call, scope: Scope) -> Iterator[Problem]:
@@ -75,6 +80,37 @@ def _reference(project: Project, node: ast.Name | ast.Attribute, scope: Scope) -
         yield Problem(ban.code, node, origin.path, subject=_short(origin.path))
 
 
+def _entered(project: Project, node: ast.expr, scope: Scope) -> Iterator[Problem]:
+    """Find ``with lock:``, where the lock was made elsewhere."""
+    origin = None if isinstance(node, ast.Call) else project.origin(node, scope)
+    ban = ban_of(origin.path) if origin is not None and origin.kind in {Kind.SHARED, Kind.TYPED} else None
+    if origin is not None and ban is not None and ban.code in BY_TYPE:
+        yield Problem(ban.code, node, f"with {shown(node)} ({_readable(origin.path)})", subject=_short(origin.path))
+
+
+def _made_by_fields(project: Project, node: ast.Call, scope: Scope) -> Iterator[Problem]:
+    """Find classes whose fields get their value from what is banned: ``field(factory=uuid.uuid4)``."""
+    origin = project.origin(node.func, scope)
+    owner = project.classes.get(origin.path) if origin is not None and origin.kind is Kind.NAME else None
+    for cls in project.lineage(owner) if owner is not None else ():
+        for name, bindings in cls.scope.bindings.items():
+            module = next((m for m in project.modules.values() if cls in m.classes), None)
+            value = bindings[-1].value
+            if module is None or value is None:
+                continue
+            for part, inner in module.nodes(value, module.scopes.get(value, cls.scope)):
+                made_by = project.origin(part, inner) if isinstance(part, ast.Name | ast.Attribute) else None
+                ban = ban_of(made_by.path) if made_by is not None and made_by.kind is Kind.NAME else None
+                if made_by is not None and ban is not None and ban.code in _AT_IMPORT and _is_deed(made_by.path):
+                    reason = f"its field {name!r} comes from {_readable(made_by.path)}; {RULES[ban.code].reason}"
+                    yield Problem(ban.code, node, f"{shown(node.func)}()", reason=reason)
+
+
+def _is_deed(path: str) -> bool:
+    """Whether *path* is a function or a value of the environment, not a class or a module."""
+    return "." in path and path.rpartition(".")[2].islower() and path in BANNED
+
+
 def _made_at_import(project: Project, node: ast.Name | ast.Attribute, scope: Scope) -> Iterator[Problem]:
     """Find module-level values that another process computes differently: ``STARTED = time.time()``."""
     variable = project.variable(node, scope)
@@ -88,7 +124,7 @@ def _made_at_import(project: Project, node: ast.Name | ast.Attribute, scope: Sco
             found = _differs(project, part, inner)
             if found is not None:
                 reason = f"it was computed from {found[1]} at import, and differs in another process"
-                yield Problem(found[0], node, path, reason=reason)
+                yield Problem(found[0], node, without_prefix(path), reason=reason)
                 return
 
 

@@ -21,15 +21,18 @@ Rules for every operation:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
+from .._core import limits
+from .._core.audit import Violation
 from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, InstanceLock, Outgoing, TurnCommit
 from .._core.events import Event, KvEntry, Parent
 from .._core.messages import ActivityExecute, Message, StartOrchestration
 from .._core.versions import VersionRange
+from ..errors import InvalidInput
 from .wakeups import Wakeups
 
 
@@ -105,16 +108,28 @@ class Release:
     ignore_attempt: bool = False
 
 
+def _tags(tags: Collection[str] | None) -> frozenset[str] | None:
+    if isinstance(tags, str):
+        msg = f"tags is {tags!r}: use a collection of tags, e.g. {{{tags!r}}}."
+        raise InvalidInput(msg)
+    return None if tags is None else frozenset(tags)
+
+
+def _servable(_: object, attribute: Attribute[Any], value: frozenset[str] | None) -> None:
+    if value:
+        limits.check_tag_filter(value)
+
+
 @frozen
 class TagFilter:
     """
     Which activities a worker takes, by tag.
 
-    *untagged*: those without a tag. *tags*: those with one of these; None means any tag.
+    *untagged*: those without a tag. *tags*: those with one of these, 5 at most; None means any tag.
     """
 
     untagged: bool = True
-    tags: frozenset[str] | None = field(default=frozenset())
+    tags: frozenset[str] | None = field(default=frozenset(), converter=_tags, validator=_servable)
 
     def accepts(self, tag: str | None) -> bool:
         """Whether an activity with *tag* may be taken."""
@@ -324,8 +339,12 @@ class Provider(Protocol):
         """Remove expired sessions that no row of the worker queue names; return how many."""
         ...
 
-    def next_due_ms(self) -> int | None:
-        """Return when the earliest message or activity that is not visible yet becomes visible, if any."""
+    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+        """
+        Return when the earliest message or activity that is not visible at *after_ms* becomes visible, if any.
+
+        None means now. Who asks after fetching gives a time before the fetch, or misses what became visible between.
+        """
         ...
 
     # Questions
@@ -340,4 +359,12 @@ class Provider(Protocol):
 
     def get_kv_all_values(self, instance_id: str) -> Mapping[str, KvEntry]:
         """Return all live values; empty for an unknown instance."""
+        ...
+
+    def audit(self) -> Sequence[Violation]:
+        """
+        Return everything in which the database breaks the conservation law; nothing, as long as no work was lost.
+
+        Sees the database at one moment, and disturbs nobody.
+        """
         ...

@@ -25,7 +25,7 @@ from duroxide._core import events as e
 WORKER = Path(__file__).parent / "killed_worker.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(str(duroxide.__file__)).parent.parent)}
 
-KILLS = 21
+KILLS = 20
 
 #: Longer than any run takes: what hangs fails the test instead of stopping it.
 PATIENCE = 60.0

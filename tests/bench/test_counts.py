@@ -19,13 +19,21 @@ from attrs import define, field
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
 from duroxide._clock import monotonic
-from duroxide._core import events as e
-from duroxide.bench.counting import Calls, Counts, total, watch
+from duroxide._core.events import ExternalSubscribed
+from duroxide.bench.counting import Calls, Counts, watch
+from duroxide.providers.contract import HistoryRequest, UnreadableHistory
 from duroxide.providers.sql import SqlProvider
 
 
 PATIENCE = 15.0
 STEPS = 10
+
+#: Transactions, statements and rows written of a first turn that schedules one thing.
+START = (1, 8, 8)
+#: Of an instance with one message: the lock and the message are written.
+FETCH_OF_START = Counts(commits=1, statements=4, rows_written=2, rows_read=1)
+#: … and of one that exists, whose row is read too.
+FETCH_OF_MESSAGE = Counts(commits=1, statements=4, rows_written=2, rows_read=2)
 
 registry = Registry()
 
@@ -83,6 +91,11 @@ def eventually(condition: Callable[[], object]) -> None:
         threading.Event().wait(0.005)
 
 
+def written(counts: Counts) -> tuple[int, int, int]:
+    """Return transactions, statements and rows; without what depends on the moment, such as who waits for what."""
+    return counts.commits, counts.statements, counts.rows_written
+
+
 @define
 class Counted:
     """A runtime whose provider is watched, and a second provider to look at the outcome with."""
@@ -117,8 +130,11 @@ class Counted:
         """What each fetch cost that found something."""
         return [call.counts for call in self.calls.of("fetch_orchestration_items", writing=True)]
 
-    def history_rows_read(self) -> int:
-        return total(self.calls.all).history_rows_read
+    def subscriptions(self) -> int:
+        """How often the instance has asked for an event, as far as is stored."""
+        (history,) = self.unwatched.read_histories([HistoryRequest("counted", None)])
+        assert not isinstance(history, UnreadableHistory)
+        return sum(isinstance(event, ExternalSubscribed) for event in history)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -159,10 +175,14 @@ def test_chain(counted: Counted) -> None:
     counted.run(chain, STEPS)
 
     first, *between, last = counted.commits()
-    print(first, between[0], last, counted.fetches())
+    # Advance the instance, remove the activity's row; append its completion and the next schedule; insert its row.
     assert [Counts(commits=1, statements=4, rows_written=5)] * (STEPS - 1) == between
-    assert [] == counted.calls.of("ack_activities")
-    assert 0 == counted.history_rows_read()
+    # Unlock, consume, create the instance and its execution, append 2 events; insert the first activity's row.
+    assert START == written(first)
+    # The end of the execution instead of another activity.
+    assert (1, 4, 5) == written(last)
+    assert [FETCH_OF_START] == counted.fetches()
+    assert [] == counted.calls.of("ack_activities") + counted.calls.of("read_histories")
 
 
 def test_fan_out(counted: Counted) -> None:
@@ -174,36 +194,45 @@ def test_fan_out(counted: Counted) -> None:
     counted.finish()
 
     scheduled, _, ended = counted.commits()
-    print(scheduled, ended)
-    assert 0 == counted.history_rows_read()
+    # For each: an event and a row of the worker queue; then that row again, and another event.
+    assert (1, START[1], START[2] + 2 * (STEPS - 1)) == written(scheduled)
+    assert (1, 4, 3 + 2 * STEPS) == written(ended)
+    assert [] == counted.calls.of("ack_activities") + counted.calls.of("read_histories")
 
 
 def test_timers(counted: Counted) -> None:
-    """A timer."""
+    """A timer costs a transaction to fetch it and one to go on."""
     counted.run(timers, STEPS)
 
     first, *between, last = counted.commits()
-    print(first, between, last, counted.fetches(), counted.calls.operations())
-    assert 0 == counted.history_rows_read()
+    assert START == written(first)
+    assert [(1, 7, 7)] * (STEPS - 1) == [written(each) for each in between]
+    assert (1, 7, 7) == written(last)
+    assert [FETCH_OF_START, *[FETCH_OF_MESSAGE] * STEPS] == counted.fetches()
+    assert [] == counted.calls.of("read_histories")
 
 
 def test_signals(counted: Counted) -> None:
-    """A signal."""
+    """A signal costs a transaction to send it, one to fetch it and one to go on."""
     client = counted.runtime.client
     client.start_orchestration("counted", signals, STEPS)
     for number in range(STEPS):
-        eventually(lambda n=number: _subscriptions(counted.unwatched) == n + 1)
+        eventually(lambda n=number: counted.subscriptions() == n + 1)
         client.raise_event("counted", "go")
     counted.finish()
 
-    first, *between, last = counted.commits()
-    print(first, between[0], last, counted.fetches()[1], counted.calls.of("enqueue")[0])
-    assert 0 == counted.history_rows_read()
+    _, *between, last = counted.commits()
+    assert [Counts(commits=1, statements=6, rows_written=6)] * (STEPS - 1) == between
+    assert (1, 7, 7) == written(last)
+    assert [FETCH_OF_START, *[FETCH_OF_MESSAGE] * STEPS] == counted.fetches()
+    assert [(1, 1, 1)] * STEPS == [written(call.counts) for call in counted.calls.of("enqueue")]
+    assert [] == counted.calls.of("read_histories")
 
 
-def _subscriptions(provider: SqlProvider) -> int:
-    from duroxide.providers.contract import HistoryRequest
+def test_local_work_notifies_nobody(counted: Counted) -> None:
+    """A NOTIFY makes Postgres commit one transaction at a time: only the start and the end are announced."""
+    counted.run(chain, STEPS)
 
-    (history,) = provider.read_histories([HistoryRequest("counted", None)])
-    assert not isinstance(history, Exception)
-    return sum(isinstance(event, e.ExternalSubscribed) for event in history)
+    announcing = [call.operation for call in counted.calls.all if call.counts.notifications]
+    assert set(announcing) <= {"start_instances", "commit_turns"}
+    assert len(announcing) <= 2

@@ -95,6 +95,69 @@ CASES = (
         """,
     ),
     Case(
+        "DX101",
+        "a lambda, a table, a decorator, a property, a method of a base class",
+        """
+        import time, functools
+        now = lambda: time.time()  #! DX101
+        def by_clock(ctx, order):
+            yield from ctx.schedule_timer(time.time())  #! DX101
+        TABLE = {"clock": by_clock}
+        def timed(fn):
+            @functools.wraps(fn)
+            def wrapper(*arguments):
+                started = time.perf_counter()  #! DX101
+                return fn(*arguments)
+            return wrapper
+        @timed
+        def price(order):
+            return 5
+        class Base:
+            def age(self):
+                return time.time()  #! DX101
+        class Order(Base):
+            @property
+            def is_old(self):
+                return time.time() > 5  #! DX101
+        @registry.orchestration
+        def fulfil(ctx, order: Order):
+            yield from TABLE["clock"](ctx, now())
+            yield from ctx.schedule_timer(price(order) + order.age())
+            return order.is_old
+        """,
+        """
+        import time, contextlib
+        measured = []
+        def registered(fn):
+            measured.append(fn)
+            return fn
+        @registered
+        def price(order):
+            return 5
+        class Order:
+            def age(self):
+                return 5
+        class Clock:
+            def age(self):
+                return time.time()
+        @contextlib.contextmanager
+        def status(ctx, text):
+            ctx.set_custom_status(text)
+            try:
+                yield
+            finally:
+                ctx.reset_custom_status()
+        @registry.orchestration
+        def fulfil(ctx, order: Order):
+            with status(ctx, "waiting"):
+                yield from ctx.schedule_timer(price(order) + order.age())
+        @registry.orchestration
+        def refuse(ctx):
+            raise ValueError("always")
+            yield
+        """,
+    ),
+    Case(
         "DX102",
         "the global generator, one of one's own, and a callback",
         """
@@ -141,6 +204,39 @@ CASES = (
         def fulfil(ctx, order):
             key = uuid.uuid5(uuid.NAMESPACE_URL, ctx.new_guid())
             yield ctx.schedule_activity(charge, str(key))
+        """,
+    ),
+    Case(
+        "DX103",
+        "fields that make themselves up",
+        """
+        import uuid, datetime
+        from attrs import Factory, field, frozen
+        from dataclasses import dataclass, field as data_field
+        @frozen
+        class Parcel:
+            id: uuid.UUID = field(factory=uuid.uuid4)
+        @dataclass
+        class Letter:
+            sent: datetime.datetime = data_field(default_factory=lambda: datetime.datetime.now())
+        class Postcard(Letter):
+            text: str = ""
+        @registry.orchestration
+        def fulfil(ctx, order):
+            parcel = Parcel()  #! DX103
+            letter = Postcard()  #! DX101
+            yield ctx.schedule_activity(charge, [parcel, letter])
+        """,
+        """
+        import uuid
+        from attrs import Factory, field, frozen
+        @frozen
+        class Parcel:
+            id: uuid.UUID
+            items: list[str] = field(factory=list)
+        @registry.orchestration
+        def fulfil(ctx, order):
+            yield ctx.schedule_activity(charge, Parcel(uuid.UUID(ctx.new_guid())))
         """,
     ),
     Case(
@@ -237,6 +333,8 @@ CASES = (
             with ThreadPoolExecutor() as pool:  #! DX107
                 results = pool.map(str, orders)
             lock.acquire()  #! DX107
+            with lock:  #! DX107
+                results = list(results)
             threading.Thread(target=print).start()  #! DX107,DX108
             yield from ctx.schedule_activity(charge, asyncio.run(results))  #! DX107
         """,
@@ -281,9 +379,12 @@ CASES = (
         """
         import logging
         log = logging.getLogger(__name__)
+        def note(log: logging.Logger, text: str):
+            log.info(text)
         @registry.orchestration
         def fulfil(ctx, order):
             logger = ctx.logger
+            note(ctx.logger, "begun")
             logger.log(logging.INFO, "charging %s", order)
             yield from ctx.schedule_activity(charge, order)
         """,
@@ -324,6 +425,7 @@ CASES = (
             actions = [ctx.schedule_activity(charge, tag) for tag in found]  #! DX111
             yield from ctx.join(*actions)
             left = found - {"a"}
+            ctx.set_custom_status(f"{left}")  #! DX111
             yield from ctx.schedule_activity(charge, ", ".join(left))  #! DX111
             first = next(iter(left))  #! DX111
             return [left.pop(), first, list(set(actions)), *COUNTRIES]  #! DX111
@@ -801,4 +903,82 @@ CASES = (
             ctx.set_custom_status(f"{receipt} {winner.index}")
         """,
     ),
+)
+
+
+#: Most of what one may do, done right.
+CORRECT = dedent(
+    """\
+    from __future__ import annotations
+    from dataclasses import dataclass, field
+    from datetime import timedelta
+    from enum import Enum
+    import duroxide
+    from duroxide import Registry, OrchestrationContext as OC, Orchestration as O, RetryPolicy, Exponential, Winner, ActivityFailed
+    r = Registry()
+    POLICY = RetryPolicy(max_attempts=3, backoff=Exponential(base=1))
+    class State(Enum):
+        A = "a"
+        B = "b"
+    @dataclass
+    class In:
+        items: list[str] = field(default_factory=list)
+        tags: set[str] = field(default_factory=set)
+        def first(self): return self.items[0]
+    @r.activity
+    def act(ctx, x: str) -> int: return 1
+    @r.activity
+    def listing(ctx) -> list[str]: return []
+    def compensate(ctx: OC, stack: list[tuple[str, str]]) -> O[None]:
+        while stack:
+            name, arg = stack.pop()
+            yield from ctx.schedule_activity(name, arg)
+    @r.orchestration
+    def saga(ctx: OC, inp: In) -> O[dict[str, int]]:
+        stack: list[tuple[str, str]] = []
+        out: dict[str, int] = {}
+        try:
+            for item in inp.items:
+                out[item] = yield from ctx.schedule_activity(act, item, retry=POLICY)
+                stack.append(("undo", item))
+        except ActivityFailed as failure:
+            yield from compensate(ctx, stack)
+            raise RuntimeError(str(failure)) from failure
+        if "x" in inp.tags and len(inp.tags) > 2:
+            out.update(x=1)
+        for tag in sorted(inp.tags): out[tag] = 1
+        pages = yield from ctx.schedule_activity(listing)
+        for page in pages: out.setdefault(page, 0)
+        pending = {i: ctx.schedule_activity(act, i) for i in inp.items}
+        results = {}
+        while pending:
+            keys = list(pending)
+            w = yield ctx.select(*pending.values(), cancel_losers=False)
+            results[keys[w.index]] = w.value
+            del pending[keys[w.index]]
+        n = ctx.get_kv_value("n") or 0
+        ctx.set_kv_value("n", n + 1)
+        a = yield from ctx.join(*[ctx.schedule_sub_orchestration(child, i) for i in inp.items], return_exceptions=True)
+        errors = [x for x in a if isinstance(x, Exception)]
+        if not errors and State.A.value == "a":
+            yield from ctx.continue_as_new(inp)
+        msgs = []
+        for q in ("a", "b"):
+            m = yield ctx.dequeue_event(q, type=str)
+            msgs.append(m)
+        t = ctx.schedule_timer(timedelta(seconds=5)); e = ctx.schedule_wait("go")
+        match (yield from ctx.select(e, t)):
+            case Winner(index=0, value=v): return v
+        deadline = ctx.utc_now() + timedelta(days=1)
+        while ctx.utc_now() < deadline:
+            yield ctx.schedule_timer(60)
+        return {k: out[k] for k in out}
+    @r.orchestration
+    def child(ctx: OC, i: str) -> O[int]:
+        got = yield ctx.schedule_activity("x", i)
+        return int(got)
+    @r.orchestration
+    def gen(ctx):
+        return (yield ctx.schedule_timer(1))
+    """
 )

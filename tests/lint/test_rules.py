@@ -10,7 +10,7 @@ import pytest
 
 from duroxide.lint import RULES, lint
 
-from .cases import CASES, PRELUDE, Case
+from .cases import CASES, CORRECT, PRELUDE, Case
 
 
 def found_in(folder: Path, code: str) -> list[tuple[int, str]]:
@@ -48,3 +48,11 @@ def test_every_rule_has_a_case() -> None:
 def test_every_case_breaks_its_rule() -> None:
     """A case is listed under what it shows."""
     assert [] == [case.title for case in CASES if case.code not in {code for _, code in expected(case.wrong)}]
+
+
+def test_a_long_correct_program(tmp_path: Path) -> None:
+    """Sagas, sliding windows, deadlines, key-values, pattern matching: nothing to complain about."""
+    file = tmp_path / "flows.py"
+    file.write_text(CORRECT, encoding="utf-8")
+
+    assert [] == lint([str(file)])

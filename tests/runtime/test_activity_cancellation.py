@@ -171,7 +171,12 @@ class TestRunning:
         registry.register_activity(lambda ctx, value: value, name="quick")
         registry.register_orchestration(race)
         # The grace is looked after when locks are renewed.
-        stage.start(worker_concurrency=1, activity_cancellation_grace_period=0.1, cancellation_poll_interval=0.05)
+        stage.start(
+            worker_concurrency=1,
+            activity_cancellation_grace_period=0.1,
+            cancellation_poll_interval=0.05,
+            poll_interval=60,
+        )
         stage.client.start_orchestration("race", race)
         assert began.wait(PATIENCE)
         stage.client.raise_event("race", "enough")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,6 +49,12 @@ def work(registry: Registry) -> Any:
     return work
 
 
+def at_random(seed: str) -> Callable[[str], str]:
+    """Return what lets every tenth call fail, before or after it has done its work."""
+    chance = random.Random(seed)
+    return lambda _: chance.choice((BEFORE, AFTER)) if chance.random() < 0.1 else NEVER
+
+
 def check(stage: Stage, count: int) -> None:
     """Every instance has its result, and each of its seven activities answered once."""
     for number in range(count):
@@ -73,12 +80,7 @@ def test_one_operation(stage: Stage, work: Any, operation: str) -> None:
 def test_all_operations(stage: Stage, work: Any, seed: int) -> None:
     """Everything fails at random, for two runtimes that share the work."""
     for runtime in range(2):
-        chance = random.Random(f"{seed}-{runtime}")
-        faults = (BEFORE, AFTER)
-        faulty = FaultyProvider(
-            stage.open(), lambda _, chance=chance: chance.choice(faults) if chance.random() < 0.1 else NEVER
-        )
-        stage.start(on=faulty, **SHORT)
+        stage.start(on=FaultyProvider(stage.open(), at_random(f"{seed}-{runtime}")), **SHORT)
     for number in range(6):
         stage.client.start_orchestration(f"work-{number}", work, number)
 

@@ -26,6 +26,9 @@ from .stage import PATIENCE, Stage
 
 LOCK_MS = 60_000
 
+#: Of runtimes that pass on what they do not know.
+QUICK = {"unregistered_backoff": 0.02, "unregistered_backoff_max": 0.04, "poll_interval": 0.05}
+
 
 def deliver_instance(stage: Stage, times: int) -> None:
     """Fetch the waiting instance *times* times, as runtimes that crash do."""
@@ -147,13 +150,11 @@ class TestPoison:
 
 
 class TestUnregistered:
-    QUICK = {"unregistered_backoff": 0.02, "unregistered_backoff_max": 0.04, "poll_interval": 0.05}
-
     def test_orchestration_waits_for_one_who_knows(self, stage: Stage, ran: list[str]) -> None:
         """An orchestration that is not registered here is passed on until a runtime takes it that knows it."""
-        stage.start(Registry(), **self.QUICK)
+        stage.start(Registry(), **QUICK)
         stage.client.start_orchestration("unknown", "work")
-        stage.start(**self.QUICK)
+        stage.start(**QUICK)
 
         assert stage.result("unknown") == "toiled"
 
@@ -163,10 +164,10 @@ class TestUnregistered:
         resolved = registry.orchestrations.resolve("work")
         assert resolved is not None
         without.register_orchestration(resolved[1].fn)
-        ignorant = stage.start(without, **self.QUICK)
+        ignorant = stage.start(without, **QUICK)
         stage.client.start_orchestration("unknown", "work")
         stage.until_kind("unknown", e.ActivityScheduled)
-        stage.start(**self.QUICK, orchestration_concurrency=0)
+        stage.start(**QUICK, orchestration_concurrency=0)
 
         assert stage.result("unknown") == "toiled"
         assert "toil of unknown" in ran
@@ -174,7 +175,7 @@ class TestUnregistered:
 
     def test_nobody_knows_the_orchestration(self, stage: Stage) -> None:
         """An orchestration that nobody knows becomes poison in the end."""
-        stage.start(Registry(), max_attempts=3, **self.QUICK)
+        stage.start(Registry(), max_attempts=3, **QUICK)
         stage.client.start_orchestration("unknown", "unheard of")
 
         details = failure(stage, "unknown")
@@ -189,14 +190,14 @@ class TestUnregistered:
         def hopeful(ctx: OrchestrationContext) -> Orchestration[None]:
             yield from ctx.schedule_activity("unheard of")
 
-        stage.start(max_attempts=3, **self.QUICK)
+        stage.start(max_attempts=3, **QUICK)
         stage.client.start_orchestration("hopeful", hopeful)
 
         assert failure(stage, "hopeful").kind is ErrorKind.POISONED_ACTIVITY
 
     def test_version(self, stage: Stage, registry: Registry, ran: list[str]) -> None:
         """A version that is not registered is as unknown as a name; a running instance keeps to its own version."""
-        stage.start(**self.QUICK, max_attempts=2)
+        stage.start(**QUICK, max_attempts=2)
         stage.client.start_orchestration("old", "work", version="0.9.0")
 
         assert failure(stage, "old").category is ErrorCategory.POISON

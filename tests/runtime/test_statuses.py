@@ -90,7 +90,7 @@ class TestWaiting:
         """A wait that runs out of time raises WaitTimeout; the instance goes on, and its result can be had later."""
         stage.start()
         stage.client.start_orchestration("slow", "gated", "late")
-        with pytest.raises(WaitTimeout, match="'slow' did not end within 0.01 s"):
+        with pytest.raises(WaitTimeout, match=r"'slow' did not end within 0\.01 s"):
             stage.client.wait_for_orchestration("slow", 0.01)
         with pytest.raises(TimeoutError):
             stage.client.wait_for_result("slow", 0)

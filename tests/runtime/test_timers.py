@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from duroxide import OrchestrationContext, Orchestration, Registry
+from duroxide import Orchestration, OrchestrationContext, Registry
 from duroxide._core import events as e
 
 from .stage import HOUR_MS, NOW, Stage

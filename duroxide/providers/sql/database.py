@@ -149,6 +149,8 @@ class Database:
 
     def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], ResultT]) -> ResultT:
         """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
+        if not connection.in_transaction():
+            connection.begin()  # what goes to the driver directly begins none, and commit() would do nothing
         with self._translated(operation):
             transaction = Transaction(connection, self.dialect, self.now_ms())
             result = work(transaction)

@@ -35,9 +35,9 @@ _VALUES = Query("SELECT key, value, updated_at_ms FROM {kv} WHERE instance_id = 
 _NEXT_DUE = Query(
     """
     SELECT MIN(due_ms) FROM (
-        SELECT MIN(visible_at_ms) AS due_ms FROM {orchestrator_queue} WHERE visible_at_ms > :now_ms
-        UNION ALL SELECT MIN(visible_at_ms) FROM {worker_queue} WHERE visible_at_ms > :now_ms
-        UNION ALL SELECT MIN(locked_until_ms) FROM {instance_locks} WHERE locked_until_ms > :now_ms
+        SELECT MIN(visible_at_ms) AS due_ms FROM {orchestrator_queue} WHERE visible_at_ms > :after_ms
+        UNION ALL SELECT MIN(visible_at_ms) FROM {worker_queue} WHERE visible_at_ms > :after_ms
+        UNION ALL SELECT MIN(locked_until_ms) FROM {instance_locks} WHERE locked_until_ms > :after_ms
     ) AS due
     """
 )
@@ -85,7 +85,7 @@ def kv_all_values(transaction: Transaction, instance_id: str) -> Mapping[str, Kv
     }
 
 
-def next_due_ms(transaction: Transaction) -> int | None:
-    """Return when the next thing that is invisible now becomes visible."""
-    (row,) = transaction.query(_NEXT_DUE, now_ms=transaction.now_ms)
+def next_due_ms(transaction: Transaction, after_ms: int | None) -> int | None:
+    """Return when the next thing becomes visible that was invisible at *after_ms* (None: is now)."""
+    (row,) = transaction.query(_NEXT_DUE, after_ms=transaction.now_ms if after_ms is None else after_ms)
     return None if row[0] is None else int(row[0])
