@@ -214,13 +214,6 @@ class ManagementClient:
         options = PruneOptions(keep_last=keep_last, completed_before=completed_before)
         return self._management.prune_executions_bulk(_checked(filter), options, limit=limit)
 
-
-def _checked(filter: object) -> InstanceFilter:
-    if not isinstance(filter, InstanceFilter):
-        msg = f"filter is {filter!r}: use an InstanceFilter; InstanceFilter() matches all instances."
-        raise InvalidInput(msg)
-    return filter
-
     def audit(self) -> list[Violation]:
         """
         Check the conservation law on the live database, and return every breach of it: none, unless work was lost.
@@ -229,3 +222,10 @@ def _checked(filter: object) -> InstanceFilter:
         instance, and nothing else exists. Reads everything that runs, at one moment; disturbs nobody.
         """
         return list(self._provider.audit())
+
+
+def _checked(filter: object) -> InstanceFilter:
+    if not isinstance(filter, InstanceFilter):
+        msg = f"filter is {filter!r}: use an InstanceFilter; InstanceFilter() matches all instances."
+        raise InvalidInput(msg)
+    return filter

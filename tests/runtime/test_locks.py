@@ -263,8 +263,10 @@ class TestSharing:
         info = registry.activities.resolve("toil")
         assert info is not None
         workers.register_activity(info.fn, name="toil")
-        # A worker that took instances could not run them.
-        stage.start(workers, on=stage.open(), orchestration_concurrency=0, poll_interval=0.05)
+        watched = FaultyProvider(stage.open())
+        stage.start(workers, on=watched, orchestration_concurrency=0, poll_interval=0.05)
 
         for number in range(5):
             assert stage.run(f"divided-{number}", "work") == [1, 2]
+        # Instances that this worker took it could not run.
+        assert "fetch_orchestration_items" not in watched.calls
