@@ -228,14 +228,14 @@ class Client(ManagementClient):
         info = self._provider.get_instance_info(instance_id)
         return NotFound() if info is None else self._status_of(info)
 
-    def read_execution_history(self, instance_id: str, execution_id: int | None = None) -> Sequence[Event]:
+    def read_execution_history(self, instance_id: str, execution_id: int | None = None) -> tuple[Event, ...]:
         """
         Return the events of an execution (None: the current one), oldest first; empty if unknown.
 
         Raises:
             UnreadableHistory: If an event cannot be read, for example because a newer release wrote it.
         """
-        return self._history(HistoryRequest(instance_id, execution_id))
+        return tuple(self._history(HistoryRequest(instance_id, execution_id)))
 
     def _history(self, request: HistoryRequest) -> Sequence[Event]:
         answer = self._provider.read_histories([request])[0]

@@ -24,8 +24,9 @@ import pytest
 
 import duroxide
 
-from duroxide import DuroxideError, Limits, RuntimeOptions
+from duroxide import DuroxideError, Limits, Provider, RuntimeOptions, SqlProvider
 from duroxide._core import limits
+from duroxide.providers.management import Management
 
 
 CHECKOUT = Path(__file__).parent.parent
@@ -163,13 +164,22 @@ class TestReference:
         """The table of public names has exactly those that `duroxide` exports."""
         assert set(duroxide.__all__) == set(rows(section("api.md", "Names of the package")))
 
-    @pytest.mark.parametrize(
-        "name",
-        ["OrchestrationContext", "ActivityContext", "Client", "Registry", "Runtime", "SqlProvider"],
-    )
+    @pytest.mark.parametrize("name", ["OrchestrationContext", "ActivityContext", "Client", "Registry", "Runtime"])
     def test_members(self, name: str) -> None:
         """The table of a class has exactly its public methods and properties."""
         assert public_members(getattr(duroxide, name)) == set(rows(section("api.md", name)))
+
+    def test_members_of_provider(self) -> None:
+        """The table of `SqlProvider` has what it offers to users, beyond what the storage contract asks for."""
+        contract = (public_members(Provider) | public_members(Management)) - {"initialize", "close"}
+
+        assert public_members(SqlProvider) - contract == set(rows(section("api.md", "SqlProvider")))
+
+    def test_contract(self) -> None:
+        """The provider guide speaks of every operation of the contract."""
+        guide = (DOCS / "provider-guide.md").read_text(encoding="utf-8")
+
+        assert [] == [name for name in sorted(public_members(Provider)) if name not in guide]
 
     def test_options(self) -> None:
         """The table of options has every field of `RuntimeOptions`, with its default."""
@@ -260,7 +270,9 @@ def loggers() -> set[str]:
     return {
         match
         for path in SOURCES
-        for match in re.findall(r'^\w+ = logging\.getLogger\("([^"]+)"\)', path.read_text(encoding="utf-8"), re.MULTILINE)
+        for match in re.findall(
+            r'^\w+ = logging\.getLogger\("([^"]+)"\)', path.read_text(encoding="utf-8"), re.MULTILINE
+        )
     }
 
 

@@ -1,0 +1,3 @@
+"""What others test with: `duroxide.testing.conformance`, the promises of the storage contract as checks."""
+
+from __future__ import annotations

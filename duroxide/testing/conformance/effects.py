@@ -1,0 +1,67 @@
+"""XXX."""
+
+from __future__ import annotations
+
+
+
+
+class Effects(Checks):
+    """XXX."""
+
+    def test_effects_eager_activities_are_locked(self) -> None:
+        """Eager activities are nobody else's until their lock expires, and count as delivered once."""
+        waiting = activity("a", 3)
+        first = first_turn("a", activity("a", 2), waiting, eager=(lock_of(activity("a", 2)),))
+        must_commit(self.provider, first)
+        now = fetch_work(self.provider)
+        self.provider.ack_activities([])
+        self.clock.advance(LOCK_MS)
+        later = {item.work.key.activity_id: item.attempt_count for item in fetch_work(self.provider)}
+
+        assert [(waiting, 1)] == [(item.work, item.attempt_count) for item in now]
+        assert {2: 2, 3: 2} == later
+
+    def test_effects_cancelled_activities_go(self) -> None:
+        """Cancelled activities are removed, even those that the same commit inserts; unknown ones are fine."""
+        turn = first_turn("a", activity("a", 2), activity("a", 3))
+        must_commit(self.provider, evolve(turn, cancelled_activities=(2,)))
+        must_commit(self.provider, evolve(next_turn(turn, scheduled(4)), cancelled_activities=(3, 77)))
+
+        assert [] == fetch_work(self.provider)
+
+    def test_effects_messages(self) -> None:
+        """Messages for other instances are enqueued."""
+        must_commit(self.provider, first_turn(messages=(start("b"), start("c"))))
+
+        assert {"b", "c"} == {item.lock.instance_id for item in fetch(self.provider)}
+
+    def test_effects_fan_out(self) -> None:
+        """A turn may schedule thousands of activities, which come out in order."""
+        work = [activity("a", number) for number in range(2, 2002)]
+        must_commit(self.provider, first_turn("a", *work))
+
+        assert work == [item.work for item in fetch_work(self.provider, 3000)]
+
+
+class Histories(Checks):
+    """XXX."""
+
+    def test_read_histories_after(self) -> None:
+        """Only what is missing is read."""
+        turn = first_turn()
+        must_commit(self.provider, turn, first_turn("b"))
+        must_commit(self.provider, next_turn(turn, scheduled(2)))
+        answers = self.provider.read_histories(
+            [
+                HistoryRequest("a", after_event_id=1),
+                HistoryRequest("nobody"),
+                HistoryRequest("b"),
+                HistoryRequest("a", 9),
+            ]
+        )
+
+        assert [[scheduled(2)], [], [started("b")], []] == list(answers)
+
+    def test_read_histories_nothing(self) -> None:
+        """No request, no answer."""
+        assert [] == list(self.provider.read_histories([]))
