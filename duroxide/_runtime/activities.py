@@ -15,7 +15,7 @@ import logging
 import threading
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
 
@@ -27,7 +27,7 @@ from .._core.events import ActivityFailed
 from .._core.functions import FunctionInfo
 from .._core.messages import ActivityExecute, ActivityKey
 from ..client import Client
-from ..errors import ErrorCategory, ErrorDetails, ErrorKind
+from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
 from .activity_context import ActivityContext, Cancellation
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
@@ -41,6 +41,9 @@ _log = logging.getLogger("duroxide.runtime")
 _QUEUE_AHEAD = 0.002
 #: … and for this many activities at most.
 _MOST_AHEAD = 512
+
+#: How long to leave an activity alone that the user's executor could not run, in milliseconds.
+_EXECUTOR_DELAY_MS = 1000
 
 #: How long the event loop may take to end at shutdown, in seconds; only one that is blocked takes any time.
 _LOOP_ENDS_WITHIN = 1.0
@@ -206,10 +209,11 @@ class ActivityWorker:
             try:
                 pause = 0.0 if self._fetch() else poll
                 failures = 0
-            except Exception:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
+            except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
                 pause = min(0.1 * 2 ** min(failures, 6), 3.0)
-                _log.warning("fetching activities failed, next try in %.1f s", pause, exc_info=True)
+                is_bug = not isinstance(error, ProviderError)
+                _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
             if pause:
                 self._wake.wait(pause)
 
@@ -325,18 +329,41 @@ class ActivityWorker:
     def _submit(self, executor: Executor, info: FunctionInfo, running: RunningActivity) -> None:
         """Run on the user's executor; only one of threads shares this process's memory."""
         running.started_at = monotonic()
-        if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
-            future = executor.submit(invoke, info, running.work, self._context(running), self._options.limits)
+        try:
+            if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
+                future = executor.submit(invoke, info, running.work, self._context(running), self._options.limits)
+            else:
+                future = executor.submit(invoke_elsewhere, info, running.work, self._worker_id, self._options.limits)
+        except RuntimeError as error:  # shut down, or broken
+            self._give_back(running, error)
         else:
-            future = executor.submit(invoke_elsewhere, info, running.work, self._worker_id, self._options.limits)
-        future.add_done_callback(partial(self._collect, running))
+            future.add_done_callback(partial(self._collect, running))
 
     def _collect(self, running: RunningActivity, future: Future[ActivityOutcome]) -> None:
-        error = None if future.cancelled() else future.exception()
-        if future.cancelled() or error is not None:
-            self._end(running, failed(running.work, error or asyncio.CancelledError("the executor dropped it")))
-        else:
+        error = CancelledError() if future.cancelled() else future.exception()
+        if error is None:
             self._end(running, future.result())
+        elif isinstance(error, CancelledError | BrokenExecutor):
+            self._give_back(running, error)
+        else:
+            self._end(running, failed(running.work, error))
+
+    def _give_back(self, running: RunningActivity, error: BaseException) -> None:
+        """The executor could not run it, which is not its fault: others may, and the attempt counts."""
+        with self._mutex:
+            self._running.pop(running.lock.key, None)
+            self._idle.notify_all()
+        _log.warning(
+            "the executor did not run activity %r of %r: %r",
+            running.work.name,
+            running.work.key.instance_id,
+            error,
+            extra={"action": "executor_failed", "instance_id": running.work.key.instance_id},
+        )
+        try:
+            self._provider.release_activities([Release(running.lock, _EXECUTOR_DELAY_MS)])
+        except ProviderError as failure:
+            _log.warning("its lock could not be given back, and will expire: %s", failure)
 
     def _end(self, running: RunningActivity, outcome: ActivityOutcome) -> None:
         now = monotonic()

@@ -84,6 +84,13 @@ class Dispatcher:
     def start(self, worker: ActivityWorker) -> None:
         """Begin, with *worker* to run eager activities."""
         self.worker = worker
+        lowest, highest = self._replayable.lowest, self._replayable.highest
+        _log.info(
+            "takes executions that releases %d.%d.%d to %d.%d.%d of duroxide began",
+            *(lowest.major, lowest.minor, lowest.patch),
+            *(highest.major, highest.minor, highest.patch),
+            extra={"action": "replayable_releases"},
+        )
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
@@ -131,10 +138,11 @@ class Dispatcher:
                 self._wait()
                 self._round()
                 failures = 0
-            except Exception:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
+            except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
                 pause = min(0.05 * 2 ** min(failures, 6), 3.0)
-                _log.warning("a round failed, next try in %.2f s", pause, exc_info=True)
+                is_bug = not isinstance(error, ProviderError)
+                _log.warning("a round failed, next try in %.2f s: %s", pause, error, exc_info=is_bug)
                 self._has_messages = True
                 if self._is_stopping:
                     threading.Event().wait(PAUSE_AFTER_FAILURE)
@@ -150,10 +158,9 @@ class Dispatcher:
             if self._inbox or self._has_messages or self._is_stopping:
                 return
             pause = self._pause()
-            if pause <= 0 or not self._wake.wait(pause):
+            if (pause <= 0 or not self._wake.wait(pause)) and self._pause() <= 0:
                 # A timer is due, or it is time for the slow poll.
-                if self._pause() <= 0:
-                    self._has_messages = True
+                self._has_messages = True
 
     def _pause(self) -> float:
         """Return how many seconds there is nothing to do, as far as is known."""

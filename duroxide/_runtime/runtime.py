@@ -11,7 +11,7 @@ from .._core.context import GET_KV_VALUE
 from .._core.functions import FunctionInfo, inspect_activity
 from .._core.registry import Registry
 from ..client import Client
-from ..errors import ProviderError
+from ..errors import InvalidInput, ProviderError
 from ..providers.contract import Provider, Release
 from ..providers.opening import Database, open_provider
 from ..providers.wakeups import Subscription
@@ -58,7 +58,7 @@ class Runtime:
 
     def __init__(self, database: Database, registry: Registry, options: RuntimeOptions | None = None) -> None:
         self._provider, self._owns_provider = open_provider(database)
-        self._registry = registry
+        self._registry = registry = _checked(registry)
         self._options = options or RuntimeOptions()
         self._id = self._options.worker_node_id or f"runtime-{new_token()[:12]}"
         self._client = Client(self._provider, limits=self._options.limits)
@@ -177,3 +177,10 @@ class Runtime:
 
     def _find_activity(self, name: str) -> FunctionInfo | None:
         return self._registry.activities.resolve(name) or _BUILT_IN.get(name)
+
+
+def _checked(registry: object) -> Registry:
+    if not isinstance(registry, Registry):
+        msg = f"the registry of a Runtime is {registry!r}: pass a duroxide.Registry with the functions to run."
+        raise InvalidInput(msg)
+    return registry

@@ -183,7 +183,7 @@ class HistoryRequest:
     after_event_id: int = 0
 
 
-class UnreadableHistory(Exception):  # noqa: N818  # a finding, not a fault of the provider
+class UnreadableHistory(Exception):  # a finding, not a fault of the provider
     """An event of a history cannot be read: written by a newer release, or damaged."""
 
 

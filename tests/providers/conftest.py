@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from duroxide.providers.sql import SqlProvider
+from duroxide.testing.conformance import HeldClock
+from duroxide.testing.conformance.vocabulary import NOW
 
-from .stores import NOW, HeldClock, Store
+from .stores import Store
 
 
 @pytest.fixture
@@ -35,6 +37,13 @@ def store(request: pytest.FixtureRequest, clock: HeldClock) -> Iterator[Store]:
 def provider(store: Store) -> SqlProvider:
     """An initialized provider on an empty store."""
     return store.open()
+
+
+@pytest.fixture
+def memory(clock: HeldClock) -> Iterator[SqlProvider]:
+    """A provider in memory, for what does not depend on the store; no other process reaches it."""
+    with SqlProvider.in_memory(clock=clock) as provider:
+        yield provider
 
 
 @pytest.fixture(params=["file", "postgres"])

@@ -1,68 +1,14 @@
-"""Instances in every state, for the tests of management: made by commits, as a runtime makes them."""
+"""What the tables hold: how many rows, and very many of them."""
 
 from __future__ import annotations
 
-from attrs import evolve
 from sqlalchemy import func, insert, select
 
-from duroxide._core import events as e
-from duroxide._core.commit import ExecutionStatus, NewExecution, TurnCommit
 from duroxide.providers.sql import SqlProvider
 from duroxide.providers.sql.schema import TABLES, executions, instances
+from duroxide.testing.conformance.vocabulary import NOW
 
-from .stores import NEW, NOW, Store, first_turn, must_commit, started
-
-
-def begin(
-    provider: SqlProvider, instance_id: str, *, parent: str | None = None, name: str = "fulfil", incarnation: int = 7
-) -> TurnCommit:
-    """Start an instance, and return its first commit."""
-    above = None if parent is None else e.Parent(parent, 1, 2)
-    turn = evolve(first_turn(instance_id), started=NewExecution(name, "1.0.0", above, "1.2.3"), incarnation=incarnation)
-    must_commit(provider, turn)
-    return turn
-
-
-def end(provider: SqlProvider, turn: TurnCommit, status: ExecutionStatus = ExecutionStatus.COMPLETED) -> TurnCommit:
-    """End the execution that *turn* was the last commit of."""
-    event_id = turn.events[-1].event_id + 1
-    last: e.Event = e.OrchestrationCompleted(event_id, NOW, '"done"')
-    if status is ExecutionStatus.CONTINUED_AS_NEW:
-        last = e.OrchestrationContinuedAsNew(event_id, NOW, "null")
-    ended = evolve(
-        turn,
-        last_event_id=turn.events[-1].event_id,
-        started=None,
-        events=(last,),
-        status=status,
-        output='"done"',
-        activities=(),
-        eager=(),
-        messages=(),
-    )
-    must_commit(provider, ended)
-    return ended
-
-
-def ended(
-    provider: SqlProvider,
-    instance_id: str,
-    *,
-    parent: str | None = None,
-    status: ExecutionStatus = ExecutionStatus.COMPLETED,
-) -> TurnCommit:
-    """Start an instance and end it."""
-    return end(provider, begin(provider, instance_id, parent=parent), status)
-
-
-def continued(provider: SqlProvider, instance_id: str, count: int) -> TurnCommit:
-    """Start an instance that runs its execution number *count*; each before it has two events."""
-    turn = begin(provider, instance_id)
-    for execution_id in range(2, count + 1):
-        end(provider, turn, ExecutionStatus.CONTINUED_AS_NEW)
-        turn = evolve(turn, execution_id=execution_id, started=NEW, events=(started(instance_id, execution_id),))
-        must_commit(provider, turn)
-    return turn
+from .stores import Store
 
 
 def rows(store: Store, provider: SqlProvider) -> dict[str, int]:

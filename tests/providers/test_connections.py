@@ -14,8 +14,9 @@ from sqlalchemy.pool import NullPool
 from duroxide.errors import InvalidInput, ProviderError
 from duroxide.providers.sql import SqlProvider
 from duroxide.providers.sql.shared import shared_database
+from duroxide.testing.conformance.vocabulary import LOCK_MS, fetch_one, start
 
-from .stores import LOCK_MS, Store, fetch_one, start
+from .stores import Store
 
 
 class TestMaking:

@@ -1,83 +1,35 @@
-"""Lists, page by page, and counts."""
+"""What management refuses before it asks the database."""
 
 from __future__ import annotations
 
-import json
-
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from attrs import evolve
-
-from duroxide._core.commit import ExecutionStatus, Outgoing
 from duroxide.client import Client
-from duroxide.errors import InstanceNotFound, InvalidInput
+from duroxide.errors import InvalidInput
 from duroxide.management import ManagementClient
 from duroxide.providers.management import (
-    ExecutionNotFound,
     InstanceFilter,
     Management,
     ManagementNotAvailable,
     Page,
-    PruneOptions,
 )
 from duroxide.providers.sql import SqlProvider
-from duroxide.providers.sql.database import Transaction
-from duroxide.providers.sql.statements import Query
-
-from .populations import begin, continued, crowd, end, ended
-from .stores import (
-    NOW,
-    HeldClock,
-    Store,
-    activity,
-    events_of,
-    fetch,
-    fetch_work,
-    first_turn,
-    must_commit,
-    next_turn,
-    raised,
-    scheduled,
-    start,
-    timer,
-)
-
-
-COMPLETED, FAILED, CONTINUED = (
-    ExecutionStatus.COMPLETED,
-    ExecutionStatus.FAILED,
-    ExecutionStatus.CONTINUED_AS_NEW,
-)
+from duroxide.testing.conformance.populations import continued
 
 
 @pytest.fixture
-def client(provider: SqlProvider) -> Client:
-    """A client of the provider."""
-    return Client(provider)
-
-
-def ids(page: Page[Any]) -> list[str]:
-    """Return the ids of the instances on *page*."""
-    return [info.instance_id for info in page]
-
-
-def all_pages(client: Client, which: InstanceFilter, limit: int) -> list[list[str]]:
-    """Follow the cursors; return the ids on each page."""
-    pages = [client.list_instances(which, limit=limit)]
-    while pages[-1].cursor is not None:
-        pages.append(client.list_instances(which, limit=limit, cursor=pages[-1].cursor))
-    return [ids(page) for page in pages]
+def client(memory: SqlProvider) -> Client:
+    """A client of a provider in memory."""
+    return Client(memory)
 
 
 class TestCapability:
-    def test_available(self, provider: SqlProvider, client: Client) -> None:
+    def test_available(self, memory: SqlProvider, client: Client) -> None:
         """[456] SqlProvider has management, and the calls work."""
-        assert isinstance(provider, Management)
+        assert isinstance(memory, Management)
         assert Page(()) == client.list_all_instances()
 
     def test_not_available(self) -> None:
@@ -91,20 +43,16 @@ class TestCapability:
             Bare().list_all_instances()
 
 
-class TestInstances:
-
-
-
-
+class TestArguments:
     @pytest.mark.parametrize("cursor", ["", "x", "!", "bnVsbA", "W10", 7, b"x", "WzFd" * 100])
     def test_bad_cursor(self, client: Client, cursor: Any) -> None:
         """A cursor that this list did not return is refused by name."""
         with pytest.raises(InvalidInput, match=r"^cursor="):
             client.list_all_instances(cursor=cursor)
 
-    def test_cursor_of_another_list(self, provider: SqlProvider, client: Client) -> None:
+    def test_cursor_of_another_list(self, memory: SqlProvider, client: Client) -> None:
         """A cursor of executions is none of instances."""
-        continued(provider, "a", 2)
+        continued(memory, "a", 2)
         cursor = client.list_executions("a", limit=1).cursor
 
         with pytest.raises(InvalidInput, match=r"^cursor="):
@@ -116,18 +64,10 @@ class TestInstances:
         with pytest.raises(InvalidInput, match=r"^limit is"):
             client.list_all_instances(limit=limit)
 
-
     def test_unknown_status(self, client: Client) -> None:
         """A status that does not exist is refused, with those that do."""
         with pytest.raises(InvalidInput, match=r"statuses is .*'Paused'.*'Running', 'Completed'"):
             client.list_instances_by_status("Paused")
-
-
-
-class TestFilter:
-
-
-
 
     @pytest.mark.parametrize(
         "conditions",
@@ -154,161 +94,3 @@ class TestFilter:
         """Something else than a filter is refused: it might have been meant to match less."""
         with pytest.raises(InvalidInput, match="filter is None"):
             client.delete_instance_bulk(None)  # type: ignore[arg-type]
-
-
-class TestExecutions:
-
-
-
-
-
-
-class TestTree:
-
-
-
-
-class TestCounts:
-
-
-
-def _taken(depths: Any) -> int:
-    """How many messages the fetch took: one if it was b, two if it was a."""
-    return 3 - int(depths.orchestrator_queue)
-
-
-def _explain(query: Query, keys: Any, parameters: dict[str, Any], transaction: Transaction) -> Sequence[Any]:
-    return transaction.query(query, keys, **parameters)
-
-
-def plans(store: Store, provider: SqlProvider, call: Any) -> list[str]:
-    """Return how the database carries out the queries of *call*."""
-    asked: list[tuple[Query, Any, Any]] = []
-    dialect: Any = provider._database.dialect
-    ask = dialect.query
-
-    def listen(connection: Any, query: Query, keys: Any, parameters: Any) -> Any:
-        asked.append((query, keys, dict(parameters)))
-        return ask(connection, query, keys, parameters)
-
-    dialect.query = listen
-    try:
-        call()
-    finally:
-        del dialect.query
-    is_sqlite = provider._engine.dialect.name == "sqlite"
-    prefix = "EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN (FORMAT JSON) "
-    found = []
-    for query, keys, parameters in asked:
-        explain = partial(_explain, Query(prefix + query.text, query.columns), keys, parameters)
-        rows = provider._database.read("explain", explain)
-        found.append("\n".join(row[3] for row in rows) if is_sqlite else json.dumps(rows[0][0]))
-    return found
-
-
-#: Rows of a short stretch of an index, which Postgres may well read in another order, and sort.
-FEW = 1000
-
-
-def scans(plan: str, table: str) -> bool:
-    """Whether *plan* reads all of *table*, or sorts more than a few rows of it."""
-    if plan.startswith("["):
-        return any(_is_sort(node) or _is_seq_scan(node, table) for node in _nodes(json.loads(plan)))
-    alias = {"duroxide_instances": "i", "duroxide_executions": "l"}[table]
-    lines = plan.splitlines()
-    return any(line in {f"SCAN {alias}", f"SCAN {table}"} or "TEMP B-TREE FOR ORDER" in line for line in lines)
-
-
-def _is_sort(node: dict[str, Any]) -> bool:
-    return node["Node Type"] == "Sort" and node["Plans"][0]["Plan Rows"] > FEW
-
-
-def _is_seq_scan(node: dict[str, Any], table: str) -> bool:
-    return "Seq Scan" in node["Node Type"] and node.get("Relation Name") == table
-
-
-def _nodes(plan: Any) -> Sequence[dict[str, Any]]:
-    """Return all nodes of a plan of Postgres."""
-    found = []
-    todo = [plan[0]["Plan"]]
-    while todo:
-        node = todo.pop()
-        found.append(node)
-        todo += node.get("Plans", [])
-    return found
-
-
-class TestPlans:
-    @pytest.mark.parametrize(
-        "which",
-        [
-            InstanceFilter(),
-            InstanceFilter(statuses=["Running"]),
-            InstanceFilter(statuses=["Failed"]),
-            InstanceFilter(statuses=["Completed"]),
-            InstanceFilter(statuses=["Completed", "Failed"]),
-            InstanceFilter(created_after=NOW + 19_000),
-            InstanceFilter(created_before=NOW + 500),
-            InstanceFilter(completed_before=NOW + 500),
-            InstanceFilter(orchestration_name="kind-3", roots_only=True),
-            InstanceFilter(id_prefix="crowd-0"),
-        ],
-        ids=repr,
-    )
-    def test_page(self, store: Store, provider: SqlProvider, which: InstanceFilter) -> None:
-        """A page of a list is a stretch of an index, wherever it begins; nothing is scanned, nothing sorted."""
-        crowd(store, provider, 20_000)
-
-        def list_two_pages() -> None:
-            first = provider.list_instances(which, limit=10, cursor=None)
-            provider.list_instances(which, limit=10, cursor=first.cursor)
-
-        found = plans(store, provider, list_two_pages)
-        assert 2 == len(found)
-        assert [] == [plan for plan in found if scans(plan, "duroxide_instances")]
-
-    def test_candidates_for_deletion(self, store: Store, provider: SqlProvider) -> None:
-        """Retention looks at what is old enough, not at what is there."""
-        crowd(store, provider, 20_000)
-        which = InstanceFilter(completed_before=NOW + 5)
-
-        (plan,) = plans(store, provider, lambda: provider.delete_instance_bulk(which, limit=10))
-        assert not scans(plan, "duroxide_instances"), plan
-
-    def test_candidates_for_pruning(self, store: Store, provider: SqlProvider) -> None:
-        """Pruning looks at instances that have continued as new, not at all."""
-        crowd(store, provider, 20_000, continued_each=1000)
-        options = PruneOptions(completed_before=NOW)
-
-        (plan,) = plans(store, provider, lambda: provider.prune_executions_bulk(InstanceFilter(), options, limit=10))
-        assert not scans(plan, "duroxide_executions"), plan
-        assert "executions_continued" in plan
-
-    def test_few_of_many(self, store: Store, provider: SqlProvider) -> None:
-        """Running and failed instances are counted and listed from an index of their own."""
-        crowd(store, provider, 20_000, running_each=1000)
-
-        def ask() -> None:
-            provider.list_instances(InstanceFilter(statuses=["Running"]), limit=10, cursor=None)
-            provider.list_instances(InstanceFilter(statuses=["Failed"]), limit=10, cursor=None)
-            provider.get_system_metrics(count_events=False)
-
-        assert [True] * 3 == ["instances_not_completed" in plan for plan in plans(store, provider, ask)]
-
-    def test_no_history(self, store: Store, provider: SqlProvider) -> None:
-        """Metrics and depths never look at history."""
-
-        def ask() -> None:
-            provider.get_system_metrics(count_events=False)
-            provider.get_queue_depths()
-
-        found = plans(store, provider, ask)
-        assert 2 == len(found)
-        assert [] == [plan for plan in found if "history" in plan or "SCAN h" in plan.split("\n")]
-
-
-def test_later_message_is_not_waiting(provider: SqlProvider) -> None:
-    """A message for later is no depth of the orchestrator queue."""
-    provider.enqueue([Outgoing(raised().message, NOW + 1)])
-
-    assert (0, 1) == (provider.get_queue_depths().orchestrator_queue, provider.get_queue_depths().timer_queue)

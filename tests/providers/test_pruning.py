@@ -1,73 +1,32 @@
-"""Pruning: old executions go, everything that matters stays."""
+"""Pruning, as SqlProvider does it: in small transactions, and never of another life of an id."""
 
 from __future__ import annotations
 
 import pytest
 
-from attrs import evolve
-
-from duroxide._core.commit import ExecutionStatus
-from duroxide._core.events import KvEntry
 from duroxide.client import Client
-from duroxide.errors import InstanceNotFound, InvalidInput
-from duroxide.providers.management import InstanceFilter, PruneResult
+from duroxide.errors import InvalidInput
+from duroxide.providers.management import ANY_INSTANCE, PruneResult
 from duroxide.providers.sql import SqlProvider, pruning
-
-from .populations import begin, continued, end, ended, rows
-from .stores import NEW, NOW, HeldClock, Store, events_of, must_commit, next_turn, raised, scheduled, started
-
-
-ANY = InstanceFilter()
+from duroxide.testing.conformance.populations import begin, continued
+from duroxide.testing.conformance.pruning import left
 
 
-@pytest.fixture
-def client(provider: SqlProvider) -> Client:
-    """A client of the provider."""
-    return Client(provider)
-
-
-def left(client: Client, instance_id: str = "a") -> list[int]:
-    """Return the executions that are left."""
-    return [info.execution_id for info in client.list_executions(instance_id)]
-
-
-def aged(provider: SqlProvider, clock: HeldClock) -> None:
-    """An instance whose executions 1 to 4 ended a second after each other, and whose fifth runs."""
-    turn = begin(provider, "a")
-    for execution_id in range(2, 6):
-        clock.advance(1000)
-        end(provider, turn, ExecutionStatus.CONTINUED_AS_NEW)
-        turn = evolve(turn, execution_id=execution_id, started=NEW, events=(started("a", execution_id),))
-        must_commit(provider, turn)
-
-
-class TestOne:
-
-
-
-
-
-
-
-
+class TestArguments:
     @pytest.mark.parametrize("keep_last", [-1, True, "2", 1.5])
-    def test_bad_count(self, client: Client, keep_last: int) -> None:
+    def test_bad_count(self, memory: SqlProvider, keep_last: int) -> None:
         """A count that is no int from 0 is refused by name."""
         with pytest.raises(InvalidInput, match=r"^keep_last is"):
-            client.prune_executions("a", keep_last=keep_last)
+            Client(memory).prune_executions("a", keep_last=keep_last)
 
-    def test_bad_time(self, client: Client) -> None:
+    def test_bad_time(self, memory: SqlProvider) -> None:
         """A time that is none is refused by name."""
         with pytest.raises(InvalidInput, match=r"^completed_before is"):
-            client.prune_executions("a", completed_before="today")  # type: ignore[arg-type]
+            Client(memory).prune_executions("a", completed_before="today")  # type: ignore[arg-type]
 
 
 class TestBulk:
-
-
-
-
-    def test_bounded(self, provider: SqlProvider, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bounded(self, provider: SqlProvider, monkeypatch: pytest.MonkeyPatch) -> None:
         """No transaction removes more events than its share, and many executions take several looks."""
         for instance_id in ["a", "b"]:
             continued(provider, instance_id, 8)
@@ -83,7 +42,9 @@ class TestBulk:
 
         monkeypatch.setattr(pruning, "_remove", record)
 
-        assert PruneResult(instances=2, executions=14, events=28) == client.prune_executions_bulk(ANY)
+        assert PruneResult(instances=2, executions=14, events=28) == Client(provider).prune_executions_bulk(
+            ANY_INSTANCE
+        )
         assert [6, 2, 6, 2, 6, 2, 4] == sizes
 
     def test_another_life(self, provider: SqlProvider, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,9 @@ from sqlalchemy import inspect, text
 from duroxide.errors import ProviderError
 from duroxide.providers.sql import SqlProvider, migrate
 from duroxide.providers.sql.schema import VERSION_TABLE, metadata
+from duroxide.testing.conformance.vocabulary import fetch_one, start
 
-from .stores import Store, fetch_one, start
+from .stores import Store
 
 
 def described(provider: SqlProvider, schema: str | None) -> dict[str, Any]:

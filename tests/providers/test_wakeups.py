@@ -13,28 +13,24 @@ import pytest
 
 from attrs import evolve
 
-from duroxide._core.commit import CustomStatusChange, Outgoing
+from duroxide._core.commit import CustomStatusChange
 from duroxide.errors import InvalidInput
-from duroxide.providers.contract import ActivityAck, Release
 from duroxide.providers.sql import SqlProvider
-
-from .stores import (
+from duroxide.testing.conformance.vocabulary import (
     LOCK_MS,
-    NOW,
-    Store,
     activity,
     completed,
     fetch_one,
-    fetch_work,
     first_turn,
     lock_of,
     must_commit,
     next_turn,
-    raised,
     scheduled,
     start,
     under,
 )
+
+from .stores import Store
 
 
 #: Seconds after which a wake-up counts as lost; it takes a few milliseconds.
@@ -54,29 +50,7 @@ class Heard:
         wakeups.on_instance(instance_id, lambda: self.calls.append("instance"))
 
 
-@pytest.fixture
-def memory(clock: object) -> SqlProvider:
-    """A provider that no other process can reach, so that only its own commits are heard."""
-    provider = SqlProvider.in_memory(clock=clock)  # type: ignore[arg-type]
-    provider.initialize()
-    return provider
-
-
 class TestInProcess:
-    def test_enqueue(self, memory: SqlProvider) -> None:
-        """A message wakes those who wait for messages."""
-        heard = Heard(memory)
-        memory.enqueue([start()])
-
-        assert ["messages"] == heard.calls
-
-    def test_timer(self, memory: SqlProvider) -> None:
-        """A message of the future tells when: the earliest of them."""
-        heard = Heard(memory)
-        memory.enqueue([Outgoing(start().message, NOW + 20), Outgoing(raised().message, NOW + 10)])
-
-        assert [NOW + 10] == heard.calls
-
     def test_local_path(self, memory: SqlProvider) -> None:
         """What stays with the committer wakes nobody: eager activities and history."""
         first = first_turn("a", activity(), eager=(lock_of(activity()),))
@@ -119,16 +93,6 @@ class TestInProcess:
 
         assert [] == heard.calls
 
-    def test_message_during_the_lock(self, memory: SqlProvider) -> None:
-        """A message that came while the instance was locked is told of again when the lock is given back."""
-        memory.enqueue([start()])
-        item = fetch_one(memory)
-        memory.enqueue([raised()])
-        heard = Heard(memory)
-        must_commit(memory, under(item, first_turn()))
-
-        assert "messages" in heard.calls
-
     def test_nothing_left(self, memory: SqlProvider) -> None:
         """A lock given back with nothing waiting wakes nobody."""
         memory.enqueue([start()])
@@ -138,35 +102,8 @@ class TestInProcess:
 
         assert [] == heard.calls
 
-    def test_release(self, memory: SqlProvider) -> None:
-        """A released batch is told of: at once, or when it will be back."""
-        memory.enqueue([start()])
-        heard = Heard(memory)
-        memory.release_orchestration_items([Release(fetch_one(memory).lock)])
-        memory.release_orchestration_items([Release(fetch_one(memory).lock, delay_ms=70)])
-
-        assert ["messages", NOW + 70] == heard.calls
-
-    def test_ack(self, memory: SqlProvider) -> None:
-        """An acknowledged activity is a message; a released one is an activity."""
-        must_commit(memory, first_turn("a", activity()))
-        heard = Heard(memory)
-        memory.release_activities([Release(item.lock) for item in fetch_work(memory)])
-        memory.ack_activities([ActivityAck(item.lock, completed(0, 2)) for item in fetch_work(memory)])
-
-        assert ["activities", "messages"] == heard.calls
-
 
 class TestTwoProviders:
-    def test_wake_each_other(self, shared_store: Store) -> None:
-        """Two providers on one database share one signal."""
-        one, other = shared_store.open(), shared_store.open()
-        heard = Heard(one)
-        other.enqueue([start()])
-
-        assert one.wakeups is other.wakeups
-        assert "messages" in heard.calls
-
     def test_survive_each_other(self, shared_store: Store) -> None:
         """Closing one provider leaves the other one working."""
         one, other = shared_store.open(), shared_store.open()

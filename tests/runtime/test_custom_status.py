@@ -130,6 +130,10 @@ class TestLimit:
         assert stage.until_status("show") is None
 
 
+def _wait_and_note(client: Client, seen: int, woken: list[object]) -> None:
+    woken.append(client.wait_for_status_change("steps", seen, PATIENCE))
+
+
 class TestWaiting:
     def test_change_end_or_nothing(self, stage: Stage, registry: Registry) -> None:
         """[353] A wait returns at a newer version, at once if it is there already, at the end, or raises in time."""
@@ -143,7 +147,7 @@ class TestWaiting:
             return "done"
 
         client = stage.client
-        with pytest.raises(WaitTimeout, match="'steps' did not change its status after version 0 within 0.01 s"):
+        with pytest.raises(WaitTimeout, match=r"'steps' did not change its status after version 0 within 0\.01 s"):
             client.wait_for_status_change("steps", 0, timedelta(milliseconds=10))
         stage.start()
         client.start_orchestration("steps", steps)
@@ -174,7 +178,8 @@ class TestWaiting:
         for number in range(1, 21):
             woken: list[object] = []
             waiter = threading.Thread(
-                target=lambda seen=number: woken.append(client.wait_for_status_change("steps", seen, PATIENCE)),
+                target=_wait_and_note,
+                args=(client, number, woken),
             )
             waiter.start()
             stage.client.enqueue_event("steps", "step")

@@ -78,7 +78,9 @@ class TestInCode:
 
         stage.start()
 
-        with pytest.raises(OrchestrationFailed, match=r"tag size of 257 bytes exceeds limit of 256 bytes\. Use a shorter"):
+        with pytest.raises(
+            OrchestrationFailed, match=r"tag size of 257 bytes exceeds limit of 256 bytes\. Use a shorter"
+        ):
             stage.run("clumsy", clumsy)
 
     def test_output(self, stage: Stage, registry: Registry) -> None:

@@ -139,7 +139,7 @@ class TestReading:
         assert seen == [[1]]
         assert monotonic() - before < 1.9
         assert other.wait_for_kv_value("w", "key", 0, type=list) == [1]
-        with pytest.raises(WaitTimeout, match="'w' did not set key 'other' within 0.01 s"):
+        with pytest.raises(WaitTimeout, match=r"'w' did not set key 'other' within 0\.01 s"):
             other.wait_for_kv_value("w", "other", timedelta(milliseconds=10))
         stage.client.enqueue_event("w", "values", None)
         stage.result("w")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from collections.abc import Mapping
 
 import pytest
@@ -124,6 +126,13 @@ class TestRanges:
         assert len(pinned) == 1
         assert pinned[0] is not None
 
+    def test_is_logged(self, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        """[431] A runtime says at its start which releases' executions it takes."""
+        with caplog.at_level(logging.INFO, "duroxide.runtime"):
+            stage.start(supported_replay_versions=VersionRange.between("1.2.3", "4.5.6"))
+
+        assert "takes executions that releases 1.2.3 to 4.5.6 of duroxide began" in caplog.messages
+
 
 class TestDamaged:
     def test_drain(self, stage: Stage) -> None:
@@ -155,7 +164,7 @@ class TestDamaged:
         stage.client.raise_event("child", "go on", "done")
         stage.start(max_attempts=2)
 
-        with pytest.raises(OrchestrationFailed, match="poison: .*child.* exceeded 3 attempts"):
+        with pytest.raises(OrchestrationFailed, match=r"poison: .*child.* exceeded 3 attempts"):
             stage.result("parent")
         repair(stage)
 
@@ -165,7 +174,8 @@ def damage(stage: Stage, instance_id: str) -> None:
     _sql(
         stage,
         "UPDATE {history} SET event_type = 'Nonsense'"
-        f" WHERE instance_id = '{instance_id}' AND event_type = 'ExternalSubscribed' RETURNING event_id",
+        " WHERE instance_id = :instance_id AND event_type = 'ExternalSubscribed' RETURNING event_id",
+        instance_id=instance_id,
     )
 
 
@@ -177,8 +187,8 @@ def repair(stage: Stage) -> None:
     )
 
 
-def _sql(stage: Stage, statement: str) -> list[object]:
+def _sql(stage: Stage, statement: str, **parameters: str) -> list[object]:
     prefix = "duroxide_" if stage.schema is None else f'"{stage.schema}".duroxide_'
     names = {name: f"{prefix}{name}" for name in ("history", "executions")}
     with stage.provider._engine.begin() as connection:
-        return list(connection.execute(text(statement.format(**names))).scalars())
+        return list(connection.execute(text(statement.format(**names)), parameters).scalars())

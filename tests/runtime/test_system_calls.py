@@ -72,7 +72,7 @@ class TestIdentityAndChance:
             drawn = [ctx.random.random() for _ in range(3)]
             noted = []
             for number in drawn:
-                noted.append((yield from ctx.schedule_activity(note, number)))
+                noted.append((yield from ctx.schedule_activity(note, number)))  # noqa: PERF401  # generators cannot wait in comprehensions
             ctx.set_custom_status("half")
             yield from ctx.schedule_wait("go on")
             yield from ctx.schedule_activity(note, ctx.random.choice(drawn))

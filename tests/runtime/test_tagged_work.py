@@ -111,7 +111,7 @@ class TestRouting:
         def steps(ctx: OrchestrationContext) -> Orchestration[Any]:
             places = []
             for _ in range(3):
-                places.append((yield from ctx.schedule_activity(where)))
+                places.append((yield from ctx.schedule_activity(where)))  # noqa: PERF401  # generators cannot wait in comprehensions
             return places
 
         stage.start(worker_concurrency=0, worker_node_id="brain")

@@ -133,7 +133,7 @@ class TestRollingDeployment:
     def test_unknown_orchestration(self, stage: Stage, what: str) -> None:
         """[432] [420] A node that does not know a name or version passes the work on to one that does."""
         other = app("1.0.0") if what == "version" else Registry()
-        stage.start(other, unregistered_backoff=0.02, max_attempts=1000)
+        stage.start(other, unregistered_backoff=0.02, unregistered_backoff_max=0.05, max_attempts=1000)
         stage.client.start_orchestration("i", "app", version="2.0.0")
         eventually(lambda: stage.client.get_queue_depths().orchestrator_queue == 1)
         stage.start(app("1.0.0", "2.0.0"), on=stage.open(), max_attempts=1000)

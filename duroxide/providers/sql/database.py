@@ -10,6 +10,7 @@ Rule 3: the driver's exceptions end here.
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,10 +25,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from ..._clock import Clock, SystemClock, monotonic
 from ...errors import ProviderError
 from ..wakeups import Changes
-from .dialects import Conflict, Dialect, Use, driver_error
+from .dialects import Conflict, Dialect, Use
 from .shared import PROCESS, SharedDatabase
 from .statements import AnyRow, Bulk, Query, Step, Values
 
+
+_log = logging.getLogger("duroxide.provider")
 
 ResultT = TypeVar("ResultT")
 
@@ -136,7 +139,7 @@ class Database:
             Conflict: If *work* raised it; nothing is written then.
         """
         with self._translated(operation):
-            result, changes = self._retried(lambda: self._write_once(work))
+            result, changes = self._retried(operation, lambda: self._write_once(work))
         self.shared.wakeups.publish(changes)
         return result
 
@@ -145,7 +148,7 @@ class Database:
     ) -> ResultT:
         """Run *work*, which only asks: one query, or several of one SNAPSHOT. Raises as `write` does."""
         with self._translated(operation):
-            return self._retried(lambda: self._read_once(work, use))
+            return self._retried(operation, lambda: self._read_once(work, use))
 
     def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], ResultT]) -> ResultT:
         """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
@@ -201,8 +204,8 @@ class Database:
                 result = work(transaction)
                 if payload := transaction.payload():
                     self.dialect.notify(connection, f"{PROCESS}:{payload}")
-            except BaseException:
-                self._undo(connection)
+            except BaseException as error:
+                self._undo(connection, error)
                 raise
             self._commit(connection)
         return result, transaction.changes()
@@ -251,19 +254,24 @@ class Database:
         try:
             self.dialect.commit(connection)
         except BaseException as error:
-            self._undo(connection)
-            if self.dialect.is_transient(error) and not self.dialect.is_contention(error):
+            self._undo(connection, error)
+            if _is_cut_off(self.dialect, error) and not self.dialect.is_contention(error):
                 # Cut off in the middle of a commit: it may have happened, so it must not be repeated blindly.
-                message = f"the connection was lost during a commit, which may or may not have happened: {error}"
+                reason = self.dialect.reason(error)
+                message = f"the connection was lost during a commit, which may or may not have happened: {reason}"
                 raise ProviderError("commit", message, retryable=True) from error
             raise
 
-    def _undo(self, connection: Connection) -> None:
+    def _undo(self, connection: Connection, cause: BaseException | None = None) -> None:
         """Roll back; a connection that cannot even do that is thrown away, with its likes in the pool."""
         try:
             self.dialect.rollback(connection)
         except Exception:  # noqa: BLE001  # whatever it is, the error that led here is the one to report
             self._discard(connection)
+        else:
+            if cause is not None and self.dialect.is_stale(cause) and not self.shared.in_memory:
+                self._discard(connection)
+                self.engine.dispose()  # replaces the pool, also of an Engine that is the caller's: that harms nobody
 
     def _discard(self, connection: Connection) -> None:
         if connection is self._writer:
@@ -275,7 +283,7 @@ class Database:
         if self.dialect.single_writer:
             connection.close()
 
-    def _retried(self, attempt: Callable[[], ResultT]) -> ResultT:
+    def _retried(self, operation: str, attempt: Callable[[], ResultT]) -> ResultT:
         for pause in PAUSES:
             try:
                 return attempt()
@@ -284,6 +292,12 @@ class Database:
             except Exception as error:
                 if not (self.dialect.is_contention(error) or _is_cut_off(self.dialect, error)):
                     raise
+                _log.info(
+                    "%s is tried again: %s",
+                    operation,
+                    self.dialect.reason(error),
+                    extra={"action": "operation_retried", "operation": operation},
+                )
             self._closed.wait(pause)
         return attempt()
 
@@ -304,9 +318,8 @@ class Database:
         except Exception as error:
             if not _is_database_error(error):
                 raise
-            cause = driver_error(error)
             where = self.engine.url.render_as_string(hide_password=True)
-            message = f"{self.dialect.name} at {where} reported {type(cause).__name__}: {str(cause).strip()}"
+            message = f"{self.dialect.name} at {where} {self.dialect.reason(error)}"
             raise ProviderError(operation, message, retryable=self.dialect.is_transient(error)) from error
 
 

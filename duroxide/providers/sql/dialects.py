@@ -124,6 +124,14 @@ class Dialect(Protocol):
         """Whether the same operation may succeed later."""
         ...
 
+    def is_stale(self, error: BaseException) -> bool:
+        """Whether connections that are open will go on failing, while new ones may work."""
+        ...
+
+    def reason(self, error: BaseException) -> str:
+        """Return in one line what *error* says about the database, as the rest of a sentence, and what to do."""
+        ...
+
 
 def driver_error(error: BaseException) -> BaseException:
     """Return the driver's own exception behind *error*."""
@@ -138,8 +146,14 @@ class SqliteDialect:
     # We say BEGIN ourselves: the driver would not say IMMEDIATE.
     isolation: Mapping[Use, str] = dict.fromkeys(Use, "AUTOCOMMIT")
 
-    _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-    _TRANSIENT = _BUSY | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+    _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+    #: What may pass, and what to do about it.
+    _REMEDIES: Mapping[int, str] = {
+        sqlite3.SQLITE_IOERR: "Check the disk that holds the file",
+        sqlite3.SQLITE_FULL: "Make room on the disk",
+        sqlite3.SQLITE_CANTOPEN: "Check that its folder exists, and that this user may create files in it",
+        sqlite3.SQLITE_READONLY: "Let this user write to the file and to its folder",
+    }
 
     def __init__(self) -> None:
         self._words = {name: table.name for name, table in TABLES.items()}
@@ -214,8 +228,19 @@ class SqliteDialect:
         return self._code(error) in self._BUSY
 
     def is_transient(self, error: BaseException) -> bool:
-        """Whether the same operation may succeed later: busy, disk full, file not to be opened."""
-        return self._code(error) in self._TRANSIENT
+        """Whether the same operation may succeed later: busy, disk full, file not to be opened or written."""
+        return self.is_contention(error) or self._code(error) in self._REMEDIES
+
+    def is_stale(self, error: BaseException) -> bool:
+        """Whether the file was opened read-only, as it could not be written to then: SQLite does not look again."""
+        return self._code(error) == sqlite3.SQLITE_READONLY
+
+    def reason(self, error: BaseException) -> str:
+        """Return what is wrong, and what to do."""
+        if self.is_contention(error):
+            return "is kept locked by another process. Let that one commit, or end it"
+        remedy = self._REMEDIES.get(self._code(error) or 0)
+        return _reported(error) if remedy is None else f"{_reported(error)}. {remedy}"
 
     @staticmethod
     def _code(error: BaseException) -> int | None:
@@ -243,8 +268,10 @@ class PostgresDialect:
 
     # What the server calls a serialisation failure and a deadlock.
     _CONTENTION = frozenset({"40001", "40P01"})
+    # A standby, or a server in maintenance.
+    _READ_ONLY = "25006"
     # Connection lost, resources short, server going down, lock not available, cached plan, query cancelled.
-    _TRANSIENT = ("08", "53", "57", "55P03", "0A000", "40")
+    _TRANSIENT = ("08", "53", "57", "55P03", "0A000", "40", _READ_ONLY)
 
     def __init__(self, schema: str | None, channel: str) -> None:
         prefix = "" if schema is None else '"' + schema.replace('"', '""') + '".'
@@ -352,6 +379,14 @@ class PostgresDialect:
             return type(driver_error(error)).__name__ in {"OperationalError", "InterfaceError", "ConnectionTimeout"}
         return state.startswith(self._TRANSIENT)
 
+    def is_stale(self, error: BaseException) -> bool:
+        """Whether the server only reads: it was the primary, before a fail-over."""
+        return self._state(error) == self._READ_ONLY
+
+    def reason(self, error: BaseException) -> str:
+        """Return what the server or the driver says."""
+        return _reported(error)
+
     @staticmethod
     def _state(error: BaseException) -> str | None:
         return getattr(driver_error(error), "sqlstate", None)
@@ -361,6 +396,11 @@ class PostgresDialect:
         if text is None:
             text = self._texts[bulk] = postgres_bulk(bulk, self._words)
         return text
+
+
+def _reported(error: BaseException) -> str:
+    cause = driver_error(error)
+    return f"reported {type(cause).__name__}: {' '.join(str(cause).split())}"
 
 
 def _create_partial_indexes(connection: Connection, words: Mapping[str, str]) -> None:

@@ -103,7 +103,7 @@ class Checks:
     @property
     def client(self) -> Client:
         """A client of the provider, which has to have management."""
-        assert self.management
+        assert isinstance(self.management, Management)
         return Client(self.provider)
 
     def audit(self) -> list[tuple[str, str, int | None]]:

@@ -1,12 +1,43 @@
-"""XXX."""
+"""What an accepted commit writes: instances, executions, history, custom status, key-values."""
 
 from __future__ import annotations
 
+from attrs import evolve
 
+from ..._core import events as e
+from ..._core.commit import (
+    CommitResult,
+    CustomStatusChange,
+    ExecutionStatus,
+    NewExecution,
+    TurnCommit,
+)
+from ..._core.events import KvEntry, Parent
+from ...providers.contract import (
+    HistoryRequest,
+    InstanceInfo,
+)
+from .checks import Checks
+from .vocabulary import (
+    NOW,
+    commit,
+    ending,
+    events_of,
+    fetch,
+    fetch_one,
+    first_turn,
+    info_of,
+    must_commit,
+    next_turn,
+    raised,
+    scheduled,
+    started,
+    timer,
+)
 
 
 class InstanceCreation(Checks):
-    """XXX."""
+    """The first commit of an instance."""
 
     def test_commit_start_instance(self) -> None:
         """The first commit brings the instance to life, with all that is known of it."""
@@ -50,11 +81,11 @@ class InstanceCreation(Checks):
         must_commit(self.provider, evolve(turn, events=events, status=ExecutionStatus.COMPLETED, output="1"))
 
         assert (ExecutionStatus.COMPLETED, "1") == (info_of(self.provider).status, info_of(self.provider).output)
-        assert [] == self.provider.audit()
+        assert [] == self.audit()
 
 
 class Executions(Checks):
-    """XXX."""
+    """Continue-as-new."""
 
     def continued(self) -> TurnCommit:
         """Let execution 1 continue as new."""
@@ -71,7 +102,7 @@ class Executions(Checks):
 
     def test_next_execution_becomes_current(self) -> None:
         """The instance is at the new execution, running, under its version."""
-        self.continued(self.provider)
+        self.continued()
         before = info_of(self.provider).status
         must_commit(self.provider, self.second())
         info = info_of(self.provider)
@@ -83,11 +114,11 @@ class Executions(Checks):
             info.status,
             info.output,
         )
-        assert [] == self.provider.audit()
+        assert [] == self.audit()
 
     def test_next_execution_histories_are_separate(self) -> None:
         """Each execution keeps its own history."""
-        self.continued(self.provider)
+        self.continued()
         must_commit(self.provider, self.second())
         first, second = self.provider.read_histories([HistoryRequest("a", 1), HistoryRequest("a", 2)])
 
@@ -96,20 +127,20 @@ class Executions(Checks):
 
     def test_next_execution_twice(self) -> None:
         """The same execution does not start twice."""
-        self.continued(self.provider)
+        self.continued()
         must_commit(self.provider, self.second())
 
         assert [CommitResult.STALE] == commit(self.provider, self.second())
 
     def test_next_execution_other_incarnation(self) -> None:
         """An execution of an earlier life of the instance does not start."""
-        self.continued(self.provider)
+        self.continued()
 
         assert [CommitResult.STALE] == commit(self.provider, evolve(self.second(), incarnation=8))
 
 
 class Progress(Checks):
-    """XXX."""
+    """Later commits, and the last."""
 
     def test_progress_appends(self) -> None:
         """A commit appends its events."""
@@ -150,23 +181,23 @@ class Progress(Checks):
         """A commit that ends the execution removes the timers that it names, there or not."""
         turn = first_turn(messages=(timer("a", 2, NOW + 1000),), timers=(2,))
         must_commit(self.provider, turn)
-        must_commit(self.provider, ending(turn, cancelled_timers=(2, 99)))
+        must_commit(self.provider, evolve(ending(turn), cancelled_timers=(2, 99)))
 
         assert None is self.provider.next_due_ms()
-        assert [] == self.provider.audit()
+        assert [] == self.audit()
 
-    @pytest.mark.parametrize("text", ["\0", "\ud800", "ü"])
-    def test_progress_any_output(self, text: str) -> None:
-        """An error text may hold anything: what no database takes is shown instead."""
-        turn = first_turn()
-        must_commit(self.provider, turn)
-        must_commit(self.provider, evolve(ending(turn), output=text))
+    def test_progress_any_output(self) -> None:
+        """An error text may hold anything: what cannot be stored is stored as something else, and refuses nothing."""
+        for number, text in enumerate(["\0", "\ud800", "ü"]):
+            turn = first_turn(str(number))
+            must_commit(self.provider, turn)
+            must_commit(self.provider, ending(turn, text))
 
-        assert {"\0": "\\x00", "\ud800": "\\ud800", "ü": "ü"}[text] == info_of(self.provider).output
+        assert "ü" == info_of(self.provider, "2").output
 
 
 class CustomStatus(Checks):
-    """XXX."""
+    """The custom status and its version."""
 
     def test_custom_status_is_set_and_cleared(self) -> None:
         """Each change grows the version by one; no change leaves status and version alone."""
@@ -188,7 +219,7 @@ class CustomStatus(Checks):
 
 
 class KeyValues(Checks):
-    """XXX."""
+    """Live key-values."""
 
     def test_kv_set_replace_remove(self) -> None:
         """Values are set, replaced and removed; the others stay."""
@@ -210,3 +241,21 @@ class KeyValues(Checks):
             self.provider.get_kv_all_values("c"),
             self.provider.get_kv_value("c", "k"),
         )
+
+    def test_kv_over_executions(self) -> None:
+        """[612] Values outlive the execution that set them, and are replaced and removed by later ones."""
+        turn = evolve(first_turn(), kv={"stays": KvEntry("1", 5), "goes": KvEntry("1", 5), "changes": KvEntry("1", 5)})
+        must_commit(self.provider, turn)
+        must_commit(self.provider, evolve(ending(turn), status=ExecutionStatus.CONTINUED_AS_NEW))
+        later = evolve(turn, execution_id=2, events=(started("a", 2),), kv={"goes": None, "changes": KvEntry("2", 6)})
+        must_commit(self.provider, later)
+
+        assert {"stays": KvEntry("1", 5), "changes": KvEntry("2", 6)} == self.provider.get_kv_all_values("a")
+
+    def test_kv_any_text(self) -> None:
+        """[615] Keys may have odd characters, and values may be long."""
+        values = {key: KvEntry("x" * 65_536, 5) for key in ["a'b\"c", "ü %_\\", " ", "a" * 200]}
+        must_commit(self.provider, evolve(first_turn(), kv=values))
+
+        assert values == self.provider.get_kv_all_values("a")
+        assert values[" "] == self.provider.get_kv_value("a", " ")

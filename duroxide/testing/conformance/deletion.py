@@ -1,24 +1,60 @@
-"""XXX."""
+"""Deleting an instance with everything below it."""
 
 from __future__ import annotations
 
+from attrs import evolve
 
+from ..._core import events as e
+from ..._core.commit import (
+    CommitResult,
+    ExecutionStatus,
+)
+from ..._core.events import KvEntry
+from ...errors import (
+    CannotDeleteSubOrchestration,
+    InstanceNotFound,
+    InstanceStillRunning,
+)
+from ...providers.management import (
+    DeleteResult,
+)
+from .checks import Checks, raises
+from .populations import begin, continued, end, ended, stock, with_child
+from .vocabulary import (
+    NOW,
+    activity,
+    commit,
+    events_of,
+    fetch,
+    fetch_one,
+    first_turn,
+    lock_of,
+    must_commit,
+    next_turn,
+    raised,
+    scheduled,
+    start,
+    started,
+    timer,
+    under,
+)
 
 
 class Deletion(Checks):
-    """XXX."""
+    """Deleting one instance."""
 
-    @pytest.mark.parametrize("status", [ExecutionStatus.COMPLETED, ExecutionStatus.FAILED])
-    def test_delete_ended(self, status: ExecutionStatus) -> None:
-        """[459][546] An instance that has ended goes, with all its rows, and they are counted."""
-        ended(self.provider, "a", status=status)
-        self.provider.enqueue([raised()])
+    def test_delete_ended(self) -> None:
+        """[459][546] An instance that has ended goes, with all that it has, and that is counted."""
+        for status in [ExecutionStatus.COMPLETED, ExecutionStatus.FAILED]:
+            ended(self.provider, "a", status=status)
+            self.provider.enqueue([raised()])
 
-        assert DeleteResult(instances=1, executions=1, events=2, queue_messages=1) == self.client.delete_instance("a")
-        assert {} == rows(store, self.provider)
+            expected = DeleteResult(instances=1, executions=1, events=2, queue_messages=1)
+            assert expected == self.client.delete_instance("a")
+            assert {} == stock(self.client)
 
     def test_delete_everything(self) -> None:
-        """[549] With force, every table is clean: history, executions, key-values, both queues, locks."""
+        """[549] With force, all is gone: history, executions, key-values, both queues, locks."""
         turn = continued(self.provider, "a", 3)
         works = [activity("a", 2, execution_id=3), activity("a", 3, execution_id=3, session_id="s")]
         busy = evolve(
@@ -34,7 +70,11 @@ class Deletion(Checks):
 
         result = self.client.delete_instance("a", force=True)
         assert DeleteResult(instances=1, executions=3, events=7, queue_messages=4) == result
-        assert {} == rows(store, self.provider)
+        assert ({}, {}, None) == (
+            stock(self.client),
+            self.provider.get_kv_all_values("a"),
+            self.provider.next_due_ms(),
+        )
 
     def test_delete_leaves_others_alone(self) -> None:
         """What belongs to other instances stays, however alike their ids are."""
@@ -43,21 +83,20 @@ class Deletion(Checks):
             self.provider.enqueue([raised(instance_id)])
         self.client.delete_instance("a", force=True)
 
-        assert {"instances": 3, "executions": 3, "history": 6, "worker_queue": 3, "orchestrator_queue": 3} == rows(
-            store, self.provider
-        )
+        expected = {"instances": 3, "executions": 3, "events": 6, "activities": 3, "messages": 3}
+        assert expected == stock(self.client)
 
     def test_delete_unknown(self) -> None:
         """[461][548] An unknown id is an error, with force too."""
         for force in [False, True]:
-            with pytest.raises(InstanceNotFound, match="'nobody' not found"):
+            with raises(InstanceNotFound, match="'nobody'"):
                 self.client.delete_instance("nobody", force=force)
 
     def test_delete_running(self) -> None:
-        """A running instance is refused, with the remedy; nothing is deleted."""
+        """A running instance is refused; nothing is deleted."""
         begin(self.provider, "a")
 
-        with pytest.raises(InstanceStillRunning, match=r"'a' is Running\. Wait .* cancel_instance.* force=True"):
+        with raises(InstanceStillRunning, match="'a'"):
             self.client.delete_instance("a")
         assert [started()] == events_of(self.provider)
 
@@ -65,7 +104,7 @@ class Deletion(Checks):
         """An instance whose next execution is about to start still runs."""
         ended(self.provider, "a", status=ExecutionStatus.CONTINUED_AS_NEW)
 
-        with pytest.raises(InstanceStillRunning, match="'a' is ContinuedAsNew"):
+        with raises(InstanceStillRunning, match="'a'"):
             self.client.delete_instance("a")
 
     def test_delete_locked(self) -> None:
@@ -74,17 +113,16 @@ class Deletion(Checks):
         self.provider.enqueue([raised()])
         fetch(self.provider)
 
-        with pytest.raises(InstanceStillRunning, match="'a' is locked"):
+        with raises(InstanceStillRunning, match="'a'"):
             self.client.delete_instance("a")
         self.clock.advance(1_000_000)
         assert 1 == self.client.delete_instance("a").instances
 
 
 class DeletingTrees(Checks):
-    """XXX."""
+    """Deleting an instance with children."""
 
-    @pytest.fixture
-    def family(self) -> SqlProvider:
+    def family(self) -> None:
         """A root with two children and three grandchildren, all ended, beside another one."""
         for instance_id, parent in [
             ("root", None),
@@ -96,26 +134,27 @@ class DeletingTrees(Checks):
         ]:
             ended(self.provider, instance_id, parent=parent)
         ended(self.provider, "other")
-        return self.provider
 
-    def test_delete_tree_whole(self, family: SqlProvider) -> None:
+    def test_delete_tree_whole(self) -> None:
         """[462] A root takes everything below it along, and the counts are of all."""
+        self.family()
         assert DeleteResult(instances=6, executions=6, events=12) == self.client.delete_instance("root")
-        assert {"instances": 1, "executions": 1, "history": 2} == rows(store, family)
+        assert {"instances": 1, "executions": 1, "events": 2} == stock(self.client)
 
-    @pytest.mark.parametrize("instance_id", ["a", "a1"])
-    @pytest.mark.parametrize("force", [False, True])
-    def test_delete_tree_child(self, family: SqlProvider, instance_id: str, *, force: bool) -> None:
-        """[461] A child is refused, also with force; the error names the root."""
-        with pytest.raises(CannotDeleteSubOrchestration, match=f"{instance_id!r} is a child .* the root, 'root'"):
-            self.client.delete_instance(instance_id, force=force)
+    def test_delete_tree_child(self) -> None:
+        """[461] A child is refused, also with force; the error names it and the root."""
+        self.family()
+        for instance_id, force in [("a", False), ("a", True), ("a1", False), ("a1", True)]:
+            with raises(CannotDeleteSubOrchestration, match=f"{instance_id!r}.*'root'"):
+                self.client.delete_instance(instance_id, force=force)
         assert 7 == self.client.get_system_metrics().total_instances
 
-    def test_delete_tree_running_member(self, family: SqlProvider) -> None:
+    def test_delete_tree_running_member(self) -> None:
         """[554] A tree with a running member is refused as a whole, without force; nothing is deleted."""
-        begin(family, "b2", parent="b")
+        self.family()
+        begin(self.provider, "b2", parent="b")
 
-        with pytest.raises(InstanceStillRunning, match=r"'root' cannot be deleted: 'b2' is Running"):
+        with raises(InstanceStillRunning, match="'root'.*'b2'"):
             self.client.delete_instance("root")
         assert 8 == self.client.get_system_metrics().total_instances
         assert 7 == self.client.delete_instance("root", force=True).instances
@@ -124,12 +163,10 @@ class DeletingTrees(Checks):
         """A child that is still a message keeps its parent from being deleted, and goes with it by force."""
         end(self.provider, with_child(self.provider, "root", "child"))
 
-        with pytest.raises(
-            InstanceStillRunning, match=r"'root' cannot be deleted: its child 'child' is about to start"
-        ):
+        with raises(InstanceStillRunning, match="'root'.*'child'"):
             self.client.delete_instance("root")
         assert 1 == self.client.delete_instance("root", force=True).queue_messages
-        assert {} == rows(store, self.provider)
+        assert {} == stock(self.client)
 
     def test_delete_tree_child_being_started(self) -> None:
         """The first turn of a child whose parent was deleted meanwhile is refused."""

@@ -1,73 +1,88 @@
-"""XXX."""
+"""Deleting many instances."""
 
 from __future__ import annotations
 
-
+from ..._core.commit import (
+    ExecutionStatus,
+)
+from ...providers.management import (
+    ANY_INSTANCE,
+    DeleteResult,
+    InstanceFilter,
+)
+from .checks import Checks
+from .populations import begin, end, ended, with_child
+from .vocabulary import (
+    NOW,
+    fetch,
+    raised,
+)
 
 
 class BulkDeletion(Checks):
-    """XXX."""
+    """Deleting by filter."""
 
-    @pytest.fixture
-    def stocked(self) -> SqlProvider:
+    def six_ended(self) -> None:
         """Six instances that ended a second after each other, and two that run."""
         for number in range(6):
             ended(self.provider, f"done-{number}")
             self.clock.advance(1000)
         begin(self.provider, "running")
         ended(self.provider, "between", status=ExecutionStatus.CONTINUED_AS_NEW)
-        return self.provider
 
-    def left(self) -> list[str]:
+    def left_over(self) -> list[str]:
         """Return the ids of what is left."""
         return sorted(info.instance_id for info in self.client.list_all_instances())
 
-    def test_bulk_delete_all(self, stocked: SqlProvider) -> None:
+    def test_bulk_delete_all(self) -> None:
         """[467][556] Without conditions, everything that has ended goes; what runs is skipped."""
-        assert DeleteResult(instances=6, executions=6, events=12) == self.client.delete_instance_bulk(ANY)
-        assert ["between", "running"] == self.left(self.client)
+        self.six_ended()
+        assert DeleteResult(instances=6, executions=6, events=12) == self.client.delete_instance_bulk(ANY_INSTANCE)
+        assert ["between", "running"] == self.left_over()
 
-    def test_bulk_delete_ids(self, stocked: SqlProvider) -> None:
+    def test_bulk_delete_ids(self) -> None:
         """[467][556] Of a list of ids, those that are there and have ended go; an empty list is nothing."""
+        self.six_ended()
         result = self.client.delete_instance_bulk(InstanceFilter(ids=["done-1", "done-3", "running", "nobody"]))
 
         assert 2 == result.instances
         assert DeleteResult() == self.client.delete_instance_bulk(InstanceFilter(ids=["nobody"]))
         assert DeleteResult() == self.client.delete_instance_bulk(InstanceFilter(ids=[]))
-        assert ["between", "done-0", "done-2", "done-4", "done-5", "running"] == self.left(self.client)
+        assert ["between", "done-0", "done-2", "done-4", "done-5", "running"] == self.left_over()
 
-    def test_bulk_delete_completed_before(self, stocked: SqlProvider) -> None:
+    def test_bulk_delete_completed_before(self) -> None:
         """[558] What ended at the time or later stays; the condition adds to the others."""
+        self.six_ended()
         before = NOW + 3000
-        assert (
-            1
-            == self.client.delete_instance_bulk(InstanceFilter(completed_before=before, ids=["done-2", "done-4"])).instances
-        )
+        both = InstanceFilter(completed_before=before, ids=["done-2", "done-4"])
+        assert 1 == self.client.delete_instance_bulk(both).instances
         assert 2 == self.client.delete_instance_bulk(InstanceFilter(completed_before=before)).instances
 
-        assert ["between", "done-3", "done-4", "done-5", "running"] == self.left(self.client)
+        assert ["between", "done-3", "done-4", "done-5", "running"] == self.left_over()
 
-    def test_bulk_delete_limit(self, stocked: SqlProvider) -> None:
+    def test_bulk_delete_limit(self) -> None:
         """[467] A limit counts roots, the oldest first; calling again goes on."""
-        assert [4, 2, 0] == [self.client.delete_instance_bulk(ANY, limit=4).instances for _ in range(3)]
+        self.six_ended()
+        assert [4, 2, 0] == [self.client.delete_instance_bulk(ANY_INSTANCE, limit=4).instances for _ in range(3)]
 
-    def test_bulk_delete_limit_counts_what_went(self, stocked: SqlProvider) -> None:
+    def test_bulk_delete_limit_counts_what_went(self) -> None:
         """What is skipped does not count: it cannot keep the rest from ever being deleted."""
-        begin(stocked, "child", parent="done-0")
+        self.six_ended()
+        begin(self.provider, "child", parent="done-0")
 
-        assert 2 == self.client.delete_instance_bulk(ANY, limit=2).instances
-        assert ["between", "child", "done-0", "done-3", "done-4", "done-5", "running"] == self.left(self.client)
+        assert 2 == self.client.delete_instance_bulk(ANY_INSTANCE, limit=2).instances
+        assert ["between", "child", "done-0", "done-3", "done-4", "done-5", "running"] == self.left_over()
 
-    @pytest.mark.parametrize("children", [0, 1, 3])
-    def test_bulk_delete_cascade(self, children: int) -> None:
+    def test_bulk_delete_cascade(self) -> None:
         """[467][559] Each root takes its children along, and only roots are chosen."""
-        for root in ["r1", "r2"]:
-            ended(self.provider, root)
-            for number in range(children):
-                ended(self.provider, f"{root}-{number}", parent=root)
+        for children in [0, 1, 3]:
+            for root in ["r1", "r2"]:
+                ended(self.provider, root)
+                for number in range(children):
+                    ended(self.provider, f"{root}-{number}", parent=root)
 
-        assert 0 == self.client.delete_instance_bulk(InstanceFilter(id_prefix="r1-")).instances
-        assert 2 + 2 * children == self.client.delete_instance_bulk(ANY).instances
+            assert 0 == self.client.delete_instance_bulk(InstanceFilter(id_prefix="r1-")).instances
+            assert 2 + 2 * children == self.client.delete_instance_bulk(ANY_INSTANCE).instances
 
     def test_bulk_delete_running_child(self) -> None:
         """A root of which anything runs, is locked or is about to start is skipped."""
@@ -78,5 +93,5 @@ class BulkDeletion(Checks):
         self.provider.enqueue([raised("locked")])
         fetch(self.provider)
 
-        assert 1 == self.client.delete_instance_bulk(ANY).instances
-        assert ["child", "locked", "starts", "waits"] == self.left(self.client)
+        assert 1 == self.client.delete_instance_bulk(ANY_INSTANCE).instances
+        assert ["child", "locked", "starts", "waits"] == self.left_over()

@@ -1,13 +1,54 @@
-"""XXX."""
+"""Ids that are used again after a deletion, and deletions that race."""
 
 from __future__ import annotations
 
+from functools import partial
 
+from attrs import evolve
+
+from ..._core import events as e
+from ..._core.commit import (
+    CommitResult,
+    ExecutionStatus,
+)
+from ..._core.events import KvEntry
+from ...errors import (
+    InstanceNotFound,
+)
+from ...providers.contract import (
+    ActivityAck,
+    Release,
+)
+from ...providers.management import (
+    DeleteResult,
+    Management,
+)
+from .checks import Checks, at_once
+from .populations import begin, ended, stock, with_child
+from .vocabulary import (
+    LOCK_MS,
+    NEW,
+    NOW,
+    activity,
+    commit,
+    completed,
+    events_of,
+    fetch,
+    fetch_one,
+    fetch_work,
+    first_turn,
+    lock_of,
+    must_commit,
+    next_turn,
+    raised,
+    scheduled,
+    start,
+    started,
+    under,
+)
 
 
 class Reuse(Checks):
-    """XXX."""
-
     """Of the former life of an id, nothing reaches the next one."""
 
     def test_reuse_clean(self) -> None:
@@ -95,48 +136,42 @@ class Reuse(Checks):
 
 
 class DeletingAtOnce(Checks):
-    """XXX."""
+    """Deletions that race."""
 
-    def test_delete_at_once_two_deletions(self) -> None:
+    def test_delete_at_once_twice(self) -> None:
         """[465] Of deletions at the same time one succeeds, and the others find nothing."""
-        providers = [shared_store.open() for _ in range(4)]
+        managers = [self.management, *(self.another_management() for _ in range(3))]
         for instance_id, parent in [("root", None), ("a", "root"), ("b", "root"), ("c", "a")]:
-            ended(providers[0], instance_id, parent=parent)
+            ended(self.provider, instance_id, parent=parent)
         outcomes: list[DeleteResult | InstanceNotFound] = []
-        together = threading.Barrier(len(providers))
 
-        def delete(provider: SqlProvider) -> None:
-            together.wait()
+        def delete(manager: Management) -> None:
             try:
-                outcomes.append(self.provider.delete_instance("root", force=False))
+                outcomes.append(manager.delete_instance("root", force=False))
             except InstanceNotFound as error:
                 outcomes.append(error)
 
-        run_all([threading.Thread(target=delete, args=(self.provider,)) for self.provider in providers])
+        at_once(*(partial(delete, manager) for manager in managers))
 
         assert [DeleteResult(4, 4, 8)] == [outcome for outcome in outcomes if isinstance(outcome, DeleteResult)]
-        assert len(providers) == len(outcomes)
-        assert {} == rows(shared_store, providers[0])
+        assert len(managers) == len(outcomes)
+        assert {} == stock(self.client)
 
-    def test_delete_at_once_children_that_come_meanwhile(self) -> None:
+    def test_delete_at_once_with_a_child(self) -> None:
         """However a child's first turn and the deletion of its parent race, no child is left without its parent."""
-        first, second = shared_store.open(), shared_store.open()
-        for number in range(15):
+        second = self.another_management()
+        for number in range(8):
             root, child = f"root-{number}", f"child-{number}"
-            with_child(first, root, child)
-            item = fetch_one(first)
+            with_child(self.provider, root, child)
             above = evolve(NEW, parent=e.Parent(root, 1, 2))
-            turn = under(item, evolve(first_turn(child), started=above))
-            together = threading.Barrier(2)
+            turn = under(fetch_one(self.provider), evolve(first_turn(child), started=above))
+            at_once(partial(commit, self.provider, turn), partial(second.delete_instance, root, force=True))
 
-            def start_child(turn: TurnCommit = turn, together: threading.Barrier = together) -> None:
-                together.wait()
-                commit(first, turn)
+        self.clock.advance(LOCK_MS)
+        assert {} == stock(self.client)
 
-            def delete(root: str = root, together: threading.Barrier = together) -> None:
-                together.wait()
-                second.delete_instance(root, force=True)
-
-            run_all([threading.Thread(target=start_child), threading.Thread(target=delete)])
-
-        assert {} == {name: count for name, count in rows(shared_store, first).items() if name != "instance_locks"}
+    def another_management(self) -> Management:
+        """Return management of the same store."""
+        another = self.make_another()
+        assert isinstance(another, Management)
+        return another

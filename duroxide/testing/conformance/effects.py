@@ -1,12 +1,30 @@
-"""XXX."""
+"""What a commit sends out, and reading histories back."""
 
 from __future__ import annotations
 
+from attrs import evolve
 
+from ...providers.contract import (
+    HistoryRequest,
+)
+from .checks import Checks
+from .vocabulary import (
+    LOCK_MS,
+    activity,
+    fetch,
+    fetch_work,
+    first_turn,
+    lock_of,
+    must_commit,
+    next_turn,
+    scheduled,
+    start,
+    started,
+)
 
 
 class Effects(Checks):
-    """XXX."""
+    """Activities and messages of a commit."""
 
     def test_effects_eager_activities_are_locked(self) -> None:
         """Eager activities are nobody else's until their lock expires, and count as delivered once."""
@@ -44,7 +62,7 @@ class Effects(Checks):
 
 
 class Histories(Checks):
-    """XXX."""
+    """Reading histories."""
 
     def test_read_histories_after(self) -> None:
         """Only what is missing is read."""

@@ -1,12 +1,32 @@
-"""XXX."""
+"""Turns of fetched messages: what a commit under a lock consumes, and when it is refused."""
 
 from __future__ import annotations
 
+from attrs import evolve
 
+from ..._core.commit import (
+    CommitResult,
+)
+from .checks import Checks, at_once
+from .vocabulary import (
+    LOCK_MS,
+    commit,
+    events_of,
+    fetch,
+    fetch_one,
+    first_turn,
+    must_commit,
+    next_turn,
+    raised,
+    scheduled,
+    start,
+    started,
+    under,
+)
 
 
 class GeneralPath(Checks):
-    """XXX."""
+    """Commits under a lock."""
 
     def test_general_path_commit_consumes(self) -> None:
         """A commit consumes its messages and gives the lock back; what came meanwhile stays."""
@@ -71,3 +91,25 @@ class GeneralPath(Checks):
         turn = evolve(under(first, first_turn("a")), consumed_messages=stolen)
 
         assert [CommitResult.STALE] == commit(self.provider, turn)
+
+    def test_general_path_refused_keeps_the_lock(self) -> None:
+        """[479][481] A commit that is refused for another reason than its lock keeps it, and its messages."""
+        self.provider.enqueue([start()])
+        item = fetch_one(self.provider)
+        turn = under(item, first_turn())
+
+        assert [CommitResult.STALE] == commit(self.provider, evolve(turn, started=None, last_event_id=3))
+        assert [] == fetch(self.provider)
+        must_commit(self.provider, turn)
+        self.clock.advance(LOCK_MS)
+        assert [] == fetch(self.provider)
+
+    def test_general_path_at_once(self) -> None:
+        """[482] Of two commits under one lock at the same time, one succeeds."""
+        self.provider.enqueue([start()])
+        turn = under(fetch_one(self.provider), first_turn())
+        results: list[CommitResult] = []
+        at_once(*[lambda: results.extend(commit(self.provider, turn))] * 3)
+
+        assert [CommitResult.COMMITTED] == [result for result in results if result is CommitResult.COMMITTED]
+        assert [started()] == events_of(self.provider)

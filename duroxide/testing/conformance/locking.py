@@ -1,12 +1,31 @@
-"""XXX."""
+"""Locks of instances: who gets which, until when, and how they are given back."""
 
 from __future__ import annotations
 
+from collections import Counter
 
+from ..._core.commit import (
+    ExecutionStatus,
+)
+from ...providers.contract import (
+    Release,
+)
+from .checks import Checks, at_once, found_by
+from .vocabulary import (
+    LOCK_MS,
+    UNKNOWN_LOCK,
+    fetch,
+    fetch_one,
+    first_turn,
+    must_commit,
+    raised,
+    start,
+    under,
+)
 
 
 class Locking(Checks):
-    """XXX."""
+    """Who gets an instance, until when."""
 
     def test_fetch_locks(self) -> None:
         """A fetched instance is not fetched again while it is locked."""
@@ -81,25 +100,34 @@ class Locking(Checks):
     def test_fetch_concurrently(self) -> None:
         """Whatever the number of threads, nobody gets an instance twice."""
         self.provider.enqueue([start(str(number)) for number in range(40)])
-        found: list[str] = []
 
-        def take() -> None:
-            for _ in range(12):
-                found.extend(item.lock.instance_id for item in fetch(self.provider, 3))
-
-        threads = [threading.Thread(target=take) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        found = found_by(4, lambda: [item.lock.instance_id for item in fetch(self.provider, 3)])
         # Threads that met at the same candidates may have left some to whoever comes next.
-        found.extend(item.lock.instance_id for item in fetch(self.provider, 40))
+        found += [item.lock.instance_id for item in fetch(self.provider, 40)]
 
-        assert Counter({str(number): 1 for number in range(40)}) == Counter(found)
+        assert Counter(str(number) for number in range(40)) == Counter(found)
+
+    def test_fetch_one_instance_at_once(self) -> None:
+        """[497] However many threads want one instance, one of them holds it."""
+        self.provider.enqueue([start(), raised()])
+        found: list[int] = []
+        at_once(*[lambda: found.extend(len(item.messages) for item in fetch(self.provider))] * 6)
+
+        assert [2] == found
+
+    def test_fetch_no_message_twice(self) -> None:
+        """[494] Locks of different instances are independent: working on one hides nothing of another."""
+        self.provider.enqueue([start("a"), start("b")])
+        (first,) = fetch(self.provider, 1)
+        (second,) = fetch(self.provider, 1)
+        must_commit(self.provider, under(first, first_turn(first.lock.instance_id)))
+
+        assert {"a", "b"} == {first.lock.instance_id, second.lock.instance_id}
+        assert frozenset([second.lock]) == self.provider.renew_instance_locks([first.lock, second.lock], LOCK_MS)
 
 
 class Releasing(Checks):
-    """XXX."""
+    """Giving instance locks back."""
 
     def test_release_instance_at_once(self) -> None:
         """A released instance is fetched again at once, and the attempt counts."""
@@ -148,13 +176,15 @@ class Releasing(Checks):
         self.clock.advance(LOCK_MS - 1)
         self.provider.renew_instance_locks([second.lock], LOCK_MS)
         self.clock.advance(1)
-        held = self.provider.release_orchestration_items([Release(first.lock), Release(UNKNOWN_LOCK), Release(second.lock)])
+        held = self.provider.release_orchestration_items(
+            [Release(first.lock), Release(UNKNOWN_LOCK), Release(second.lock)]
+        )
 
         assert [False, False, True] == held
 
 
 class Renewing(Checks):
-    """XXX."""
+    """Extending instance locks."""
 
     def test_renew_instance_extends(self) -> None:
         """A renewed lock lasts from the renewal on."""

@@ -1,12 +1,30 @@
-"""XXX."""
+"""The orchestrator queue: order, visibility, messages for nobody, messages that nobody can read, what is due."""
 
 from __future__ import annotations
 
-
+from ..._core.commit import (
+    Outgoing,
+    TurnCommit,
+)
+from ...providers.contract import HistoryRequest, Release, UnreadableHistory
+from .checks import Checks
+from .vocabulary import (
+    LOCK_MS,
+    NOW,
+    activity,
+    fetch,
+    fetch_one,
+    fetch_work,
+    first_turn,
+    must_commit,
+    raised,
+    start,
+    timer,
+)
 
 
 class Queues(Checks):
-    """XXX."""
+    """Messages come in order, and not before their time."""
 
     def test_enqueue_makes_no_instance(self) -> None:
         """A start message alone brings no instance to life."""
@@ -40,17 +58,16 @@ class Queues(Checks):
 
 
 class Orphans(Checks):
-    """XXX."""
+    """Messages for an instance that does not exist, with no start among them."""
 
-    def test_orphans_are_dropped(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Messages for nobody are removed with one warning, and keep nobody waiting."""
-        with caplog.at_level(logging.WARNING, "duroxide.provider"):
-            self.provider.enqueue([raised("ghost"), raised("ghost"), start("b")])
-            found = [item.lock.instance_id for item in fetch(self.provider)]
+    def test_orphans_are_dropped(self) -> None:
+        """[521][646] Messages for nobody are removed, and keep nobody waiting."""
+        self.provider.enqueue([raised("ghost"), raised("ghost"), start("b")])
+        found = [item.lock.instance_id for item in [*fetch(self.provider, 1), *fetch(self.provider, 1)]]
+        must_commit(self.provider, first_turn("ghost"))
 
         assert ["b"] == found
-        assert ["drop_orphans"] == [record.__dict__["action"] for record in caplog.records]
-        assert "ghost" == caplog.records[0].__dict__["instance"]
+        assert [] == fetch(self.provider)
 
     def test_orphans_leave_no_lock(self) -> None:
         """Once its orphans are dropped, the id can be started at once."""
@@ -62,13 +79,12 @@ class Orphans(Checks):
 
 
 class Unreadable(Checks):
-    """XXX."""
+    """Messages and histories that cannot be read, and throwing messages away."""
 
     def test_unreadable_is_reported(self) -> None:
         """A message that cannot be read is named with the reason, and stays until it is consumed."""
-        self.provider = store.open()
         self.provider.enqueue([start()])
-        damage(store, self.provider)
+        self.damage_messages()
         item = fetch_one(self.provider)
 
         assert () == item.messages
@@ -77,7 +93,6 @@ class Unreadable(Checks):
 
     def test_unreadable_can_be_thrown_away(self) -> None:
         """A commit of an instance that does not exist removes messages, and nothing else."""
-        self.provider = store.open()
         self.provider.enqueue([start()])
         item = fetch_one(self.provider)
         turn = TurnCommit(
@@ -93,9 +108,25 @@ class Unreadable(Checks):
 
         assert ([], None) == (fetch(self.provider), self.provider.get_instance_info("a"))
 
+    def test_unreadable_history(self) -> None:
+        """[575] A history that cannot be read is answered, not raised, and fetching neither reads nor minds it."""
+        must_commit(self.provider, first_turn())
+        self.damage_histories()
+        (answer, nothing) = self.provider.read_histories([HistoryRequest("a"), HistoryRequest("nobody")])
+        self.provider.enqueue([raised()])
+        counts = []
+        for _ in range(3):
+            item = fetch_one(self.provider)
+            counts.append(item.attempt_count)
+            self.provider.release_orchestration_items([Release(item.lock)])
+
+        assert isinstance(answer, UnreadableHistory)
+        assert [] == nothing
+        assert [1, 2, 3] == counts
+
 
 class NextDue(Checks):
-    """XXX."""
+    """What there is to wait for."""
 
     def test_next_due_nothing(self) -> None:
         """With nothing waiting there is nothing to wait for."""
@@ -115,3 +146,34 @@ class NextDue(Checks):
         fetch(self.provider)
 
         assert NOW + LOCK_MS == self.provider.next_due_ms()
+
+    def test_next_due_activity(self) -> None:
+        """A locked activity is due when its lock expires."""
+        must_commit(self.provider, first_turn("a", activity()))
+        fetch_work(self.provider)
+
+        assert NOW + LOCK_MS == self.provider.next_due_ms()
+
+    def test_next_due_after(self) -> None:
+        """Whoever asks for what comes after an earlier time learns of what has become visible since."""
+        self.provider.enqueue([Outgoing(raised().message, NOW + 400)])
+        self.clock.advance(400)
+
+        assert (None, NOW + 400) == (self.provider.next_due_ms(), self.provider.next_due_ms(NOW + 399))
+
+
+class Ending(Checks):
+    """The end of a provider."""
+
+    def test_close_twice(self) -> None:
+        """Closing is idempotent."""
+        self.provider.enqueue([start()])
+        self.provider.close()
+        self.provider.close()
+
+    def test_initialize_twice(self) -> None:
+        """Initializing what is initialized changes nothing."""
+        self.provider.enqueue([start()])
+        self.provider.initialize()
+
+        assert "a" == fetch_one(self.provider).lock.instance_id

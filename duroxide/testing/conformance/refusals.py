@@ -1,33 +1,107 @@
-"""XXX."""
+"""Refused commits: each way not to hold is said by name, leaves no trace and takes nobody down."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 
+from attrs import evolve
+
+from ..._core.commit import (
+    CommitResult,
+    InstanceLock,
+    TurnCommit,
+)
+from .checks import Checks
+from .vocabulary import (
+    activity,
+    commit,
+    completed,
+    eager_turn,
+    events_of,
+    finishing_turn,
+    lock_of,
+    must_commit,
+)
 
 
 class Refusals(Checks):
-    """XXX."""
+    """
+    Commits that do not hold: each is refused by name, leaves no trace, and takes no other of its batch down.
 
-    def test_refusal_alone(self, reason: str) -> None:
-        """A commit that does not hold is refused with the reason, and leaves no trace."""
-        spoil, expected = REFUSALS[reason]
-        first = eager_turn()
+    Each check spoils the second turn of instance "a", alone and between the turns of two others.
+    """
+
+    def refuse(self, spoil: Callable[[TurnCommit], TurnCommit], expected: CommitResult) -> None:
+        """Assert that what *spoil* makes of a good turn is refused as *expected*."""
+        first = eager_turn("a")
         must_commit(self.provider, first)
-        before = (events_of(self.provider), self.provider.get_instance_info("a"))
+        before = self.seen()
 
         assert [expected] == commit(self.provider, spoil(finishing_turn(first)))
-        assert before == (events_of(self.provider), self.provider.get_instance_info("a"))
-        assert frozenset([lock_of(activity())]) == self.provider.held_activity_locks([lock_of(activity())])
-        assert [] == self.provider.audit()
+        assert before == self.seen()
 
-    def test_refusal_in_a_batch(self, reason: str) -> None:
-        """A commit that does not hold takes nobody down: the others of its batch are written."""
-        spoil, expected = REFUSALS[reason]
-        firsts = [eager_turn(instance_id) for instance_id in ("z", "a", "m")]
-        must_commit(self.provider, *firsts)
-        before, *others = (finishing_turn(first) for first in firsts)
-        batch = [before, spoil(others[0]), others[1]]
+        others = [eager_turn(instance_id) for instance_id in ("0", "m")]
+        must_commit(self.provider, *others)
+        below, above = (finishing_turn(other) for other in others)
+        results = commit(self.provider, below, spoil(finishing_turn(first)), above)
+        assert [CommitResult.COMMITTED, expected, CommitResult.COMMITTED] == results
+        assert before == self.seen()
+        assert [4, 4] == [len(events_of(self.provider, other.instance_id)) for other in others]
+        assert [] == self.audit()
 
-        assert [CommitResult.COMMITTED, expected, CommitResult.COMMITTED] == commit(self.provider, *batch)
-        assert [4, 2, 4] == [len(events_of(self.provider, first.instance_id)) for first in firsts]
-        assert [] == self.provider.audit()
+        # The good turn is still as good as it was.
+        must_commit(self.provider, finishing_turn(first))
+
+    def seen(self) -> tuple[object, ...]:
+        """Return how "a" stands, and whether its activity is still its committer's."""
+        lock = lock_of(activity())
+        held = self.provider.held_activity_locks([lock])
+        return (events_of(self.provider), self.provider.get_instance_info("a"), held)
+
+    def test_refusal_history_moved_on(self) -> None:
+        """A turn from an older history."""
+        self.refuse(lambda turn: evolve(turn, last_event_id=1), CommitResult.STALE)
+
+    def test_refusal_other_incarnation(self) -> None:
+        """A turn of another life of the id."""
+        self.refuse(lambda turn: evolve(turn, incarnation=8), CommitResult.STALE)
+
+    def test_refusal_other_execution(self) -> None:
+        """A turn of an execution that is not current."""
+        self.refuse(lambda turn: evolve(turn, execution_id=2), CommitResult.STALE)
+
+    def test_refusal_unknown_instance(self) -> None:
+        """A turn of an instance that does not exist."""
+        self.refuse(lambda turn: evolve(turn, instance_id="nobody"), CommitResult.STALE)
+
+    def test_refusal_unknown_lock(self) -> None:
+        """[483][491] A turn under a lock that nobody holds."""
+        self.refuse(lambda turn: evolve(turn, lock=InstanceLock("a", "unknown")), CommitResult.LOCK_LOST)
+
+    def test_refusal_foreign_activity(self) -> None:
+        """A completion of an activity that somebody else has."""
+        self.refuse(lambda turn: evolve(turn, finished_activities=(lock_of(activity(), "other"),)), CommitResult.GONE)
+
+    def test_refusal_missing_activity(self) -> None:
+        """A completion of an activity that is not there."""
+        self.refuse(lambda turn: evolve(turn, finished_activities=(lock_of(activity("a", 9)),)), CommitResult.GONE)
+
+    def test_refusal_missing_timer(self) -> None:
+        """A timer whose message is not there."""
+        self.refuse(lambda turn: evolve(turn, fired_timers=(9,)), CommitResult.GONE)
+
+    def test_refusal_unknown_message(self) -> None:
+        """A message that was not fetched."""
+        self.refuse(lambda turn: evolve(turn, consumed_messages=(1234,)), CommitResult.STALE)
+
+    def test_refusal_duplicate_event(self) -> None:
+        """[479] An event id that history has."""
+        self.refuse(lambda turn: evolve(turn, events=(completed(2, 2), *turn.events)), CommitResult.STALE)
+
+    def test_refusal_duplicate_activity(self) -> None:
+        """An activity that is there twice."""
+        self.refuse(lambda turn: evolve(turn, activities=(activity("a", 2),) * 2), CommitResult.STALE)
+
+    def test_refusal_nothing_to_go_on_from(self) -> None:
+        """A turn without a start, of an execution that is there."""
+        self.refuse(lambda turn: evolve(turn, last_event_id=0), CommitResult.STALE)

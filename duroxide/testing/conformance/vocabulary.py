@@ -5,9 +5,17 @@ from __future__ import annotations
 from attrs import evolve
 
 from ..._core import events as e
-from ..._core.commit import ActivityLock, CommitResult, InstanceLock, NewExecution, Outgoing, TurnCommit
+from ..._core.commit import (
+    ActivityLock,
+    CommitResult,
+    ExecutionStatus,
+    InstanceLock,
+    NewExecution,
+    Outgoing,
+    TurnCommit,
+)
 from ..._core.messages import ActivityExecute, ActivityKey, Deliver, StartOrchestration
-from ...providers.contract import ActivityItem, HistoryRequest, OrchestrationItem, Provider, TagFilter
+from ...providers.contract import ActivityItem, HistoryRequest, InstanceInfo, OrchestrationItem, Provider, TagFilter
 
 
 #: When every check begins, in milliseconds since the epoch.
@@ -79,7 +87,7 @@ def first_turn(
 ) -> TurnCommit:
     """The first commit of an instance, the short way: it schedules *activities*, with ids from 2 on."""
     ids = {work.key.activity_id for work in activities}
-    events = [scheduled(event_id) for event_id in ids]
+    events: list[e.Event] = [scheduled(event_id) for event_id in ids]
     events += [e.TimerCreated(event_id, NOW, NOW + 1000) for event_id in timers]
     return TurnCommit(
         instance_id=instance_id,
@@ -145,3 +153,34 @@ def events_of(provider: Provider, instance_id: str = "a") -> list[e.Event]:
 
 
 UNKNOWN_LOCK = InstanceLock("a", "nobody's")
+
+
+def eager_turn(instance_id: str = "a") -> TurnCommit:
+    """A first turn with one activity that its committer has locked."""
+    work = activity(instance_id)
+    return first_turn(instance_id, work, eager=(lock_of(work),))
+
+
+def finishing_turn(first: TurnCommit) -> TurnCommit:
+    """The turn after `eager_turn`: the activity is finished, another one eager."""
+    work = activity(first.instance_id, 4)
+    return evolve(
+        next_turn(first, completed(3, 2), scheduled(4)),
+        finished_activities=first.eager,
+        activities=(work,),
+        eager=(lock_of(work),),
+    )
+
+
+def ending(turn: TurnCommit, output: str = '"out"') -> TurnCommit:
+    """The turn after *turn*, which completes the execution."""
+    last = turn.events[-1].event_id
+    done = next_turn(turn, e.OrchestrationCompleted(last + 1, NOW, '"out"'))
+    return evolve(done, status=ExecutionStatus.COMPLETED, output=output)
+
+
+def info_of(provider: Provider, instance_id: str = "a") -> InstanceInfo:
+    """How an instance stands that exists."""
+    info = provider.get_instance_info(instance_id)
+    assert info is not None
+    return info

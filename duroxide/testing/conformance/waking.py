@@ -1,0 +1,232 @@
+"""Wake-ups in this process: whoever waits is told, after the commit and never before."""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Callable
+
+from attrs import evolve
+
+from ..._core.commit import CustomStatusChange, ExecutionStatus, Outgoing
+from ..._core.events import KvEntry
+from ..._core.messages import StartOrchestration
+from ...providers.contract import ActivityAck, Release
+from .checks import PATIENCE, Checks
+from .vocabulary import (
+    NOW,
+    activity,
+    completed,
+    ending,
+    fetch,
+    fetch_one,
+    fetch_work,
+    first_turn,
+    must_commit,
+    next_turn,
+    raised,
+    scheduled,
+    start,
+    under,
+)
+
+
+#: Seconds that a look at the store may take while somebody is being woken; it takes milliseconds.
+A_LOOK = 5.0
+
+
+class Waker:
+    """
+    What somebody sees who looks at the store at the moment of being woken.
+
+    The look is taken in another thread, as whoever waits is in another one; a publisher that still holds what the look
+    needs lets it see nothing in time.
+    """
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        self._look = look
+        self._seen: list[object] = []
+        self.dues: list[int] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, due_ms: int | None = None) -> None:
+        """Look at once, unless what there is to see is to come later."""
+        if due_ms is not None:
+            self.dues.append(due_ms)
+            return
+        looked = threading.Event()
+
+        def look() -> None:
+            with self._lock:
+                seen = self._look()
+            if not looked.is_set():
+                self._seen.append(seen)
+            looked.set()
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(A_LOOK)
+        looked.set()
+
+    @property
+    def seen(self) -> list[object]:
+        """What was there to see, each time that somebody was woken and saw something."""
+        return [seen for seen in self._seen if seen]
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._seen.clear()
+        self.dues.clear()
+
+
+class WakeUps(Checks):
+    """Who is woken by what, and sees it."""
+
+    def waits_for_messages(self) -> Waker:
+        """Somebody who fetches when messages are there."""
+        waker = Waker(lambda: [item.lock.instance_id for item in fetch(self.provider)])
+        self.provider.wakeups.on_messages(waker)
+        return waker
+
+    def waits_for_instance(self, look: Callable[[], object]) -> Waker:
+        """Somebody who looks at instance "a" when it changes."""
+        waker = Waker(look)
+        self.provider.wakeups.on_instance("a", waker)
+        return waker
+
+    def test_wake_enqueue(self) -> None:
+        """An enqueued message wakes those who wait for messages, and they find it."""
+        waker = self.waits_for_messages()
+        self.provider.enqueue([start()])
+
+        assert [["a"]] == waker.seen
+
+    def test_wake_start(self) -> None:
+        """So does a started instance."""
+        waker = self.waits_for_messages()
+        self.provider.start_instances([StartOrchestration("a", "fulfil", "null")])
+
+        assert [["a"]] == waker.seen
+
+    def test_wake_later(self) -> None:
+        """A message of the future tells when: the earliest of them."""
+        waker = self.waits_for_messages()
+        self.provider.enqueue([Outgoing(start().message, NOW + 20), Outgoing(raised().message, NOW + 10)])
+
+        assert NOW + 10 in waker.dues
+
+    def test_wake_commit(self) -> None:
+        """A commit that sends messages wakes those who wait for messages, and they find them."""
+        waker = self.waits_for_messages()
+        must_commit(self.provider, first_turn(messages=(start("b"),)))
+
+        assert [["b"]] == waker.seen
+
+    def test_wake_activities(self) -> None:
+        """A commit with activities for anybody wakes the workers, and they find them."""
+        waker = Waker(lambda: [item.work.key.activity_id for item in fetch_work(self.provider)])
+        self.provider.wakeups.on_activities(waker)
+        must_commit(self.provider, first_turn("a", activity()))
+
+        assert [[2]] == waker.seen
+
+    def test_wake_released_activity(self) -> None:
+        """An activity that is given back wakes the workers, and they find it."""
+        must_commit(self.provider, first_turn("a", activity()))
+        (item,) = fetch_work(self.provider)
+        waker = Waker(lambda: [item.work.key.activity_id for item in fetch_work(self.provider)])
+        self.provider.wakeups.on_activities(waker)
+        self.provider.release_activities([Release(item.lock)])
+
+        assert [[2]] == waker.seen
+
+    def test_wake_ack(self) -> None:
+        """A finished activity wakes those who wait for messages, and they find its completion."""
+        must_commit(self.provider, first_turn("a", activity()))
+        (item,) = fetch_work(self.provider)
+        waker = self.waits_for_messages()
+        self.provider.ack_activities([ActivityAck(item.lock, completed(0, 2))])
+
+        assert [["a"]] == waker.seen
+
+    def test_wake_release(self) -> None:
+        """An instance that is given back is told of: at once, or when it will be back."""
+        self.provider.enqueue([start()])
+        item = fetch_one(self.provider)
+        waker = self.waits_for_messages()
+        self.provider.release_orchestration_items([Release(item.lock, delay_ms=70)])
+        due = list(waker.dues)
+        self.clock.advance(70)
+        item = fetch_one(self.provider)
+        waker.forget()
+        self.provider.release_orchestration_items([Release(item.lock)])
+
+        assert NOW + 70 in due
+        assert [["a"]] == waker.seen
+
+    def test_wake_message_during_the_lock(self) -> None:
+        """A message that came while the instance was locked is told of again when the lock is given back."""
+        self.provider.enqueue([start()])
+        item = fetch_one(self.provider)
+        self.provider.enqueue([raised()])
+        waker = self.waits_for_messages()
+        must_commit(self.provider, under(item, first_turn()))
+
+        assert [["a"]] == waker.seen
+
+    def test_wake_status(self) -> None:
+        """The end of an instance wakes those who wait for it, and they see it."""
+        turn = first_turn()
+        must_commit(self.provider, turn)
+        waker = self.waits_for_instance(self.is_completed)
+        must_commit(self.provider, ending(turn))
+
+        assert [True] == waker.seen
+
+    def test_wake_custom_status(self) -> None:
+        """A custom status wakes those who wait for the instance, and they see it."""
+        turn = first_turn()
+        must_commit(self.provider, turn)
+        waker = self.waits_for_instance(self.custom_status)
+        must_commit(self.provider, evolve(next_turn(turn, scheduled(2)), custom_status=CustomStatusChange("x")))
+
+        assert ["x"] == waker.seen
+
+    def test_wake_key_value(self) -> None:
+        """A key-value wakes those who wait for the instance, and they see it."""
+        turn = first_turn()
+        must_commit(self.provider, turn)
+        waker = self.waits_for_instance(lambda: dict(self.provider.get_kv_all_values("a")))
+        must_commit(self.provider, evolve(next_turn(turn, scheduled(2)), kv={"k": KvEntry("1", NOW)}))
+
+        assert [{"k": KvEntry("1", NOW)}] == waker.seen
+
+    def test_wake_across_providers(self) -> None:
+        """Two providers on one store in one process share one signal."""
+        another = self.make_another()
+        waker = self.waits_for_messages()
+        another.enqueue([start()])
+
+        assert another.wakeups is self.provider.wakeups
+        assert [["a"]] == waker.seen
+
+    def test_wake_nobody_any_more(self) -> None:
+        """Whoever has closed the subscription is not called any more."""
+        calls: list[int | None] = []
+        self.provider.wakeups.on_messages(calls.append).close()
+        woken = threading.Event()
+        self.provider.wakeups.on_messages(lambda due_ms: woken.set())
+        self.provider.enqueue([start()])
+
+        assert woken.wait(PATIENCE)
+        assert [] == calls
+
+    def is_completed(self) -> bool:
+        """Whether "a" has completed."""
+        info = self.provider.get_instance_info("a")
+        return info is not None and info.status is ExecutionStatus.COMPLETED
+
+    def custom_status(self) -> str | None:
+        """Return the custom status of "a"."""
+        info = self.provider.get_instance_info("a")
+        return None if info is None else info.custom_status

@@ -1,0 +1,205 @@
+"""An SQLite file that is locked, full or read-only for a while: clear errors, and then all goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from duroxide import Client, ProviderError, Runtime, SqlProvider
+from duroxide.providers.sql import provider as providers
+
+from .programs import OPTIONS, check, meter, registry, start_one_of_each
+
+
+ROUNDS = 3
+
+#: Writes to the file at argv[1] and says so, and rolls back when its standard input ends.
+LOCKER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("DELETE FROM duroxide_kv")
+print("locked", flush=True)
+sys.stdin.read()
+connection.execute("ROLLBACK")
+"""
+
+NOBODY = 65534
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let another process hold the write lock of the file at *path*."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCKER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        yield
+
+
+@contextmanager
+def running(provider: SqlProvider) -> Iterator[list[str]]:
+    """Run instances of every kind; yield their ids when they are well under way."""
+    client = Client(provider)
+    with Runtime(provider, registry, OPTIONS):
+        ids = [instance_id for number in range(ROUNDS) for instance_id in start_one_of_each(client, number)]
+        meter.wait_for(5)
+        yield ids
+
+
+def check_log(caplog: pytest.LogCaptureFixture, text: str | None) -> None:
+    """The log says *text* (None: nothing at all), without a traceback, and never "database is locked"."""
+    records = [record for record in caplog.records if record.name.startswith("duroxide.")]
+    lines = [record.getMessage() for record in records if record.levelno >= logging.WARNING]
+    if text is None:
+        assert [] == [line for line in lines if "attempt" not in line]
+    else:
+        assert any(text in line for line in lines), lines
+    assert [] == [record.getMessage() for record in records if record.exc_info]
+    assert [] == [record.getMessage() for record in records if "database is locked" in record.getMessage()]
+    assert len(lines) < 200
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that does not exist yet."""
+    return tmp_path / "duroxide.db"
+
+
+@pytest.fixture
+def humble_path() -> Iterator[Path]:
+    """A file that does not exist yet, in a folder of a user's whom permissions concern, which is us for a while."""
+    with tempfile.TemporaryDirectory() as folder:
+        is_root = os.geteuid() == 0
+        if is_root:
+            Path(folder).chmod(0o755)
+            os.chown(folder, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            yield Path(folder, "duroxide.db")
+        finally:
+            if is_root:
+                os.seteuid(0)
+            Path(folder).chmod(0o755)
+
+
+class TestLocked:
+    def test_for_seconds(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Another process that writes for seconds is waited for; nobody hears of it, and reading goes on."""
+        caplog.set_level(logging.DEBUG, "duroxide")
+        with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
+            with locked(path):
+                threading.Event().wait(2.0)
+                Client(provider).get_orchestration_status(ids[0])
+            check(provider, ids)
+        check_log(caplog, None)
+
+    def test_for_too_long(self, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another process that never ends its transaction is an error that says so, and can be tried again."""
+        monkeypatch.setattr(providers, "BUSY_TIMEOUT_MS", 20)
+        with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
+            with locked(path), pytest.raises(ProviderError, match="kept locked by another process") as caught:
+                Client(provider).start_orchestration("x", "sequence", 1)
+            assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
+            assert "database is locked" not in str(caught.value)
+            check(provider, ids)
+        check_log(caplog, "kept locked by another process")
+
+
+class TestFull:
+    def test_no_page_left(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A database that may not grow says so, and goes on when there is room again."""
+        with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
+            with provider._database.shared.write_lock:
+                writer = provider._database._open_writer()
+                pages = writer.exec_driver_sql("PRAGMA page_count").scalar_one()
+                writer.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+            with pytest.raises(ProviderError, match="Make room on the disk") as caught:
+                for number in range(100):
+                    Client(provider).start_orchestration(f"big-{number}", "sequence", "x" * 100_000)
+            assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
+            check(provider, ids)
+
+    def test_full_disk(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """On a full disk nothing is lost: all goes on when there is room again."""
+        with small_disk(tmp_path) as folder, SqlProvider(f"sqlite:///{folder}/duroxide.db") as provider:
+            with running(provider) as ids:
+                fill(folder / "ballast")
+                with pytest.raises(ProviderError, match=r"Make room on the disk|Check the disk") as caught:
+                    for number in range(100):
+                        Client(provider).start_orchestration(f"big-{number}", "sequence", "x" * 100_000)
+                assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
+                threading.Event().wait(1.0)
+                (folder / "ballast").unlink()
+                check(provider, ids)
+            assert provider.audit() == []
+        check_log(caplog, "Make room on the disk")
+
+
+@contextmanager
+def small_disk(parent: Path) -> Iterator[Path]:
+    """Make a file system of 40 MB, which takes root's rights."""
+    folder = parent / "disk"
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)], check=False)  # noqa: S607
+    if mount.returncode:
+        pytest.skip("no rights to mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S607
+
+
+def fill(path: Path) -> None:
+    """Write to *path* until the disk is full."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
+
+
+class TestReadOnly:
+    def test_file(self, humble_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A read-only file is an error that says so; made writable, it works without a restart."""
+        with SqlProvider(f"sqlite:///{humble_path}"):
+            pass
+        humble_path.chmod(0o444)
+        provider = SqlProvider(f"sqlite:///{humble_path}")
+        provider.initialize()
+        client = Client(provider)
+        with pytest.raises(ProviderError, match="Let this user write to the file and to its folder") as caught:
+            client.start_orchestration("sequence-1", "sequence", 1)
+        assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
+        with Runtime(provider, registry, OPTIONS):
+            threading.Event().wait(0.5)
+            humble_path.chmod(0o644)
+            check(provider, start_one_of_each(client, 1))
+        provider.close()
+        check_log(caplog, "Let this user write")
+
+    def test_folder(self, humble_path: Path) -> None:
+        """A folder where no file can be created is an error that names it; made writable, it works."""
+        humble_path.parent.chmod(0o555)
+        provider = SqlProvider(f"sqlite:///{humble_path}")
+        with pytest.raises(ProviderError, match="Check that its folder exists, and that this user may") as caught:
+            provider.initialize()
+        assert caught.value.retryable
+        assert str(humble_path) in str(caught.value)
+        humble_path.parent.chmod(0o755)
+        provider.initialize()
+        with Runtime(provider, registry, OPTIONS):
+            check(provider, start_one_of_each(Client(provider), 1))
+        provider.close()
