@@ -205,9 +205,10 @@ class ActivityWorker:
         poll = self._options.poll_interval.total_seconds()
         failures = 0
         while not self._is_stopping:
+            was_told = self._wake.is_set()
             self._wake.clear()
             try:
-                pause = 0.0 if self._fetch() else poll
+                pause = 0.0 if self._fetch() else self._until_due(poll) if was_told else poll
                 failures = 0
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
@@ -216,6 +217,11 @@ class ActivityWorker:
                 _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
             if pause:
                 self._wake.wait(pause)
+
+    def _until_due(self, poll: float) -> float:
+        """Return how many seconds to wait when told of activities that were not there: they may be for later."""
+        due_ms = self._provider.next_due_ms()
+        return poll if due_ms is None else min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), poll)
 
     def _fetch(self) -> bool:
         """Fetch as many activities as there are free slots; return whether there may be more."""

@@ -14,7 +14,7 @@ import pytest
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext
 
-from .stage import Stage
+from .stage import Stage, eventually
 
 
 # Processes get functions by name, so they are at the top level.
@@ -112,8 +112,10 @@ def test_processes(processes: ProcessPoolExecutor, stage: Stage) -> None:
 def test_broken(processes: ProcessPoolExecutor, stage: Stage, tmp_path: Path) -> None:
     """An executor that breaks fails no activity: another runtime takes it over."""
     register(stage)
+    marker = tmp_path / "marker"
     runtime = stage.start(executor=processes)
-    stage.client.start_orchestration("broken", survive, str(tmp_path / "marker"))
+    stage.client.start_orchestration("broken", survive, str(marker))
+    eventually(marker.exists)  # from now on it survives, also in this process
     stage.start()
 
     assert stage.client.wait_for_result("broken") == "survived"

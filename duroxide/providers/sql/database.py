@@ -290,7 +290,11 @@ class Database:
             except (ProviderError, Conflict):
                 raise
             except Exception as error:
-                if not (self.dialect.is_contention(error) or _is_cut_off(self.dialect, error)):
+                if not (
+                    self.dialect.is_contention(error)
+                    or self.dialect.is_stale(error)
+                    or _is_cut_off(self.dialect, error)
+                ):
                     raise
                 _log.info(
                     "%s is tried again: %s",

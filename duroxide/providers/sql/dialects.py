@@ -152,7 +152,7 @@ class SqliteDialect:
         sqlite3.SQLITE_IOERR: "Check the disk that holds the file",
         sqlite3.SQLITE_FULL: "Make room on the disk",
         sqlite3.SQLITE_CANTOPEN: "Check that its folder exists, and that this user may create files in it",
-        sqlite3.SQLITE_READONLY: "Let this user write to the file and to its folder",
+        sqlite3.SQLITE_READONLY: "Let this user write to the file, to its -wal and -shm, and to their folder",
     }
 
     def __init__(self) -> None:

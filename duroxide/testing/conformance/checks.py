@@ -15,6 +15,7 @@ from ..._clock import Clock
 from ...client import Client
 from ...providers.contract import Provider
 from ...providers.management import Management
+from ...providers.wakeups import Subscription
 from .vocabulary import NOW
 
 
@@ -46,6 +47,7 @@ class Checks:
 
     _provider: Provider | None = None
     _clock: HeldClock | None = None
+    _subscriptions: tuple[Subscription, ...] = ()
 
     # Hooks
 
@@ -76,7 +78,13 @@ class Checks:
 
     def teardown_method(self) -> None:
         """End the check; pytest and `run_conformance` call it."""
+        for subscription in self._subscriptions:
+            subscription.close()
         self.close()
+
+    def until_the_end(self, subscription: Subscription) -> None:
+        """Close *subscription* when the check ends: the signal may outlive the provider."""
+        self._subscriptions = (*self._subscriptions, subscription)
 
     @property
     def clock(self) -> HeldClock:

@@ -1,0 +1,124 @@
+"""Behind pgbouncer in transaction mode, every transaction may get another session: everything works, without LISTEN."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attrs import evolve
+from sqlalchemy import URL, create_engine, make_url, text
+
+from duroxide import Client, Runtime, SqlProvider
+
+from ..conftest import unavailable
+from .programs import OPTIONS, check, registry, start_one_of_each
+
+
+#: Few server sessions for many clients, so that they are shared all the time.
+CONFIGURATION = """
+[databases]
+* = host={host}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+max_prepared_statements = 0
+ignore_startup_parameters = extra_float_digits
+logfile = {folder}/log
+pidfile = {folder}/pid
+"""
+
+
+@pytest.fixture
+def pooled_url(server: Any, server_url: str) -> Iterator[URL]:
+    """The URL of an empty database behind a pooler in transaction mode."""
+    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        unavailable("no pgbouncer: apt-get install pgbouncer")
+    direct = make_url(server_url)
+    with tempfile.TemporaryDirectory(prefix="duroxide-pooler-") as name:
+        folder, port = Path(name), free_port()
+        configuration = folder / "pgbouncer.ini"
+        configuration.write_text(CONFIGURATION.format(host=server.data, port=port, folder=folder))
+        as_user = {}
+        if os.geteuid() == 0:  # which pgbouncer refuses to be
+            user = pwd.getpwnam("nobody")
+            for path in (folder, configuration):
+                os.chown(path, user.pw_uid, user.pw_gid)
+            as_user = {"user": "nobody"}
+        with subprocess.Popen([program, "-q", str(configuration)], **as_user) as process:
+            try:
+                wait_for_port(port)
+                yield URL.create("postgresql+psycopg", "postgres", host="127.0.0.1", port=port, database=direct.database)
+            finally:
+                process.terminate()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until somebody listens."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        threading.Event().wait(0.02)
+    pytest.fail("pgbouncer does not start")
+
+
+def test_everything(pooled_url: URL, caplog: pytest.LogCaptureFixture) -> None:
+    """Runtimes and clients behind the pooler run instances of every kind; they poll, since LISTEN hears nothing."""
+    caplog.set_level(logging.INFO, "duroxide")
+    with SqlProvider(pooled_url) as provider, SqlProvider(pooled_url) as other:
+        with Runtime(provider, registry, OPTIONS), Runtime(other, registry, OPTIONS):
+            client = Client(other)
+            ids = [instance_id for number in range(4) for instance_id in start_one_of_each(client, number)]
+            check(provider, ids)
+        assert len(client.list_instances().items) == len(client.list_instances(limit=1000).items)
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert any("hears no notifications" in line for line in lines)
+    assert [] == [line for line in lines if "hears no" not in line and "attempt" not in line]
+
+
+def test_another_process_is_heard(pooled_url: URL, server_url: str) -> None:
+    """What a client elsewhere starts is found by polling, long before the runtime's own slow poll."""
+    slow = {"poll_interval": 60.0}
+    with SqlProvider(pooled_url) as provider, SqlProvider(server_url) as elsewhere:
+        with Runtime(provider, registry, evolve(OPTIONS, **slow)):
+            threading.Event().wait(2.5)
+            Client(elsewhere).start_orchestration("sequence-1", "sequence", 1)
+            check(elsewhere, ["sequence-1"], patience=5.0)
+
+
+def test_an_engine_of_the_callers(pooled_url: URL) -> None:
+    """An Engine that prepares statements, as psycopg does by itself, works behind a pooler too."""
+    engine = create_engine(pooled_url)
+    try:
+        with SqlProvider(engine) as provider, Runtime(provider, registry, OPTIONS):
+            client = Client(provider)
+            ids = [instance_id for number in range(6) for instance_id in start_one_of_each(client, number)]
+            check(provider, ids)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM duroxide_instances")).scalar_one() >= len(ids)
+    finally:
+        engine.dispose()
