@@ -46,9 +46,10 @@ from .errors import (
     ProviderError,
     RegistrationError,
     SubOrchestrationFailed,
+    UnreadableHistory,
     WaitTimeout,
 )
-from .providers.contract import InstanceInfo, Provider, TagFilter, UnreadableHistory
+from .providers.contract import InstanceInfo, Provider, TagFilter
 from .providers.management import InstanceFilter
 from .providers.sql import SqlProvider
 

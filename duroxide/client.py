@@ -33,10 +33,10 @@ from ._core.limits import NO_LIMITS, Limits
 from ._core.messages import Deliver, StartOrchestration
 from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
 from ._core.versions import Version
+from .errors import ErrorKind, InvalidInput, NondeterminismError, UnreadableHistory, WaitTimeout
 from .errors import OrchestrationFailed as OrchestrationFailedError
-from .errors import InvalidInput, WaitTimeout
 from .management import ManagementClient
-from .providers.contract import HistoryRequest, InstanceInfo, Provider, UnreadableHistory
+from .providers.contract import HistoryRequest, InstanceInfo, Provider
 from .providers.opening import Database, open_provider
 
 
@@ -293,7 +293,8 @@ class Client(ManagementClient):
         """
         status = self.wait_for_orchestration(instance_id, timeout)
         if isinstance(status, Failed):
-            raise OrchestrationFailedError(status.details)
+            is_nondeterminism = status.details.kind is ErrorKind.NONDETERMINISM
+            raise (NondeterminismError if is_nondeterminism else OrchestrationFailedError)(status.details)
         if type is None:
             return status.output
         where = f"output of instance {instance_id!r}"

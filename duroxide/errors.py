@@ -7,8 +7,9 @@ pickle. The exceptions are what people catch:
     DuroxideError
     ├── RemoteFailure                 something that an orchestration waited for failed
     │   ├── ActivityFailed            … an activity
-    │   └── SubOrchestrationFailed    … a child
-    ├── OrchestrationFailed           Client.wait_for_result(): the instance ended Failed
+    │   ├── SubOrchestrationFailed    … a child
+    │   └── OrchestrationFailed       Client.wait_for_result(): the instance ended Failed
+    │       └── NondeterminismError   … because its code no longer does what history says it did
     ├── ActionCancelled               the orchestration waits for an action that it cancelled itself
     ├── ActivityCancelled             ActivityContext.raise_if_cancelled(): nobody wants the result
     ├── NonRetryableError             raise it (or a subclass) in an activity: do not try again
@@ -17,7 +18,7 @@ pickle. The exceptions are what people catch:
     │   ├── LimitExceeded             a value over a documented limit
     │   └── RegistrationError         a mistake in registering a function
     ├── OrchestrationMisuse           orchestration code broke a rule of the engine (a "panic")
-    ├── NondeterminismError           the code no longer does what history says it did
+    ├── UnreadableHistory             an event was written by a newer release, or is damaged
     ├── WaitTimeout                   a wait_for_… call ran out of time (also a TimeoutError)
     ├── InstanceError
     │   ├── InstanceNotFound
@@ -34,7 +35,7 @@ import traceback as tracebacks
 from collections.abc import Iterator
 from enum import StrEnum
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 
 class ErrorCategory(StrEnum):
@@ -76,7 +77,7 @@ class ErrorDetails:
     #: The name of the Python type that was raised, e.g. ``ValueError`` or ``shop.errors.OutOfStock``.
     type: str | None = None
     #: The formatted traceback where it was raised.
-    traceback: str | None = None
+    traceback: str | None = field(default=None, repr=False)
     #: What it was raised from, outermost first.
     cause: ErrorDetails | None = None
     #: Whether trying the same again may help.
@@ -263,8 +264,12 @@ class OrchestrationMisuse(DuroxideError):
     """Orchestration code broke a rule of the engine, for example yielded something that is not an action."""
 
 
-class NondeterminismError(DuroxideError):
+class NondeterminismError(OrchestrationFailed):
     """Orchestration code no longer does what history says it did."""
+
+
+class UnreadableHistory(DuroxideError):
+    """An event of a history cannot be read: written by a newer release, or damaged."""
 
 
 class WaitTimeout(DuroxideError, TimeoutError):

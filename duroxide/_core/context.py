@@ -12,7 +12,7 @@ import uuid
 
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from ..errors import InvalidInput
 from . import limits, payloads
@@ -191,6 +191,7 @@ class OrchestrationContext(OrchestrationState):
             limits.check_name("session id", session_id)
         text = self._encode(input, where=f"input of activity {name!r}")
         decode = decoder(result_type, f"result of activity {name!r}")
+        _check_retry(retry)
         live_ms = None if time_to_live is None else duration_ms(time_to_live, what="time_to_live of an activity")
 
         def schedule(attempt: int) -> Action[Any]:
@@ -323,7 +324,11 @@ class OrchestrationContext(OrchestrationState):
 
     # Combining
 
-    def join(self, *awaitables: Awaitable[T], return_exceptions: bool = False) -> Action[list[T]]:
+    @overload
+    def join(self, *awaitables: Awaitable[T], return_exceptions: Literal[False] = False) -> Action[list[T]]: ...
+    @overload
+    def join(self, *awaitables: Awaitable[T], return_exceptions: bool) -> Action[list[T | BaseException]]: ...
+    def join(self, *awaitables: Awaitable[T], return_exceptions: bool = False) -> Action[list[Any]]:
         """
         Return an action that waits for all of *awaitables*; its value lists theirs in argument order.
 
@@ -385,6 +390,12 @@ class OrchestrationContext(OrchestrationState):
         limits.check_instance_id(instance_id)
         text = self._encode([instance_id, key], where="instance id and key")
         return self._replay.emit(CallActivity(GET_KV_VALUE, text))
+
+
+def _check_retry(retry: object) -> None:
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        msg = f"retry is {retry!r}: give a RetryPolicy, like RetryPolicy(max_attempts=3)."
+        raise InvalidInput(msg)
 
 
 def _activity(activity: Callable[..., Any] | str) -> tuple[str, object]:

@@ -49,6 +49,8 @@ _TEXTS: Mapping[type, tuple[Callable[[Any], str], Callable[[str], object]]] = {
 def build_converter() -> Converter:
     """Return a new converter with all hooks of the library."""
     converter = make_converter(unstruct_collection_overrides={})
+    # object says as little as Any, also inside list[object] or object | None.
+    converter.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
     for plain in (str, int, bool):
         converter.register_structure_hook(plain, _exactly(plain))
     converter.register_structure_hook(float, _structure_float)

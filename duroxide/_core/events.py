@@ -22,6 +22,45 @@ from attrs import field, fields, frozen
 from ..errors import ErrorDetails
 
 
+__all__ = [
+    "ActivityCancelRequested",
+    "ActivityCompleted",
+    "ActivityFailed",
+    "ActivityScheduled",
+    "Breadcrumb",
+    "CompletionEvent",
+    "CustomStatusUpdated",
+    "EVENT_TYPES",
+    "Event",
+    "ExternalEvent",
+    "ExternalSubscribed",
+    "ExternalSubscribedCancelled",
+    "KeyValueCleared",
+    "KeyValueSet",
+    "KeyValuesCleared",
+    "KvEntry",
+    "OrchestrationCancelRequested",
+    "OrchestrationChained",
+    "OrchestrationCompleted",
+    "OrchestrationContinuedAsNew",
+    "OrchestrationFailed",
+    "OrchestrationStarted",
+    "Parent",
+    "QueueEventDelivered",
+    "QueueSubscribed",
+    "QueueSubscriptionCancelled",
+    "QueuedMessage",
+    "ScheduleEvent",
+    "SubOrchestrationCancelRequested",
+    "SubOrchestrationCompleted",
+    "SubOrchestrationFailed",
+    "SubOrchestrationScheduled",
+    "TERMINAL_EVENTS",
+    "TYPE_NAMES",
+    "TimerCreated",
+    "TimerFired",
+]
+
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import timedelta
 
 from attrs import Attribute, field, frozen
-from attrs.validators import ge
 
 from .._core.durations import Duration, duration_ms
 from .._core.limits import NO_LIMITS, Limits
@@ -16,12 +16,29 @@ from ..providers.contract import TagFilter
 
 
 def _duration(value: Duration) -> timedelta:
-    return timedelta(milliseconds=duration_ms(value, what="an option of the runtime"))
+    """Return *value* as a timedelta; what is none is left to the validator, which knows the option's name."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return timedelta(milliseconds=duration_ms(value, what="an option"))
+    return value  # type: ignore[return-value]
 
 
-def _positive(_: object, attribute: Attribute[timedelta], value: timedelta) -> None:
-    if value <= timedelta(0):
-        msg = f"RuntimeOptions.{attribute.name} is {value}: it must be longer than nothing."
+def _at_least(least: int) -> Callable[[object, Attribute[int], int], None]:
+    def check(_: object, option: Attribute[int], value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            msg = f"RuntimeOptions.{option.name} is {value!r}: give a whole number of at least {least}."
+            raise InvalidInput(msg)
+
+    return check
+
+
+def _is_duration(_: object, option: Attribute[timedelta], value: object) -> None:
+    duration_ms(value, what=f"RuntimeOptions.{option.name}")  # type: ignore[arg-type]  # it refuses what is none
+
+
+def _positive(_: object, option: Attribute[timedelta], value: timedelta) -> None:
+    _is_duration(_, option, value)
+    if not value:
+        msg = f"RuntimeOptions.{option.name} is {value}: it must be longer than nothing."
         raise InvalidInput(msg)
 
 
@@ -34,9 +51,9 @@ class RuntimeOptions:
     """
 
     #: Activities that may run at the same time. 0: this runtime runs orchestrations only.
-    worker_concurrency: int = field(default=32, validator=ge(0))
+    worker_concurrency: int = field(default=32, validator=_at_least(0))
     #: 0: this runtime runs activities only. More than 1 has no effect: one dispatcher batches best.
-    orchestration_concurrency: int = field(default=1, validator=ge(0))
+    orchestration_concurrency: int = field(default=1, validator=_at_least(0))
     #: Run activities here instead of on threads of the runtime's own. It is not shut down.
     executor: Executor | None = None
 
@@ -45,7 +62,7 @@ class RuntimeOptions:
     #: Names this node in logs, and owns its sessions over restarts.
     worker_node_id: str | None = None
     #: Sessions that may be in flight here at the same time.
-    max_sessions_per_runtime: int = field(default=10, validator=ge(0))
+    max_sessions_per_runtime: int = field(default=10, validator=_at_least(0))
 
     #: How long a turn's instance stays locked if its runtime dies.
     orchestrator_lock_timeout: timedelta = field(default=timedelta(seconds=5), converter=_duration, validator=_positive)
@@ -58,26 +75,28 @@ class RuntimeOptions:
     session_cleanup_interval: timedelta = field(default=timedelta(minutes=5), converter=_duration, validator=_positive)
 
     #: Deliveries before a message is poison: a crash loop must end.
-    max_attempts: int = field(default=10, validator=ge(1))
+    max_attempts: int = field(default=10, validator=_at_least(1))
     #: Pause before a message is tried again whose orchestration or activity is not registered here: this much,
     #: doubled each time, up to the maximum.
     unregistered_backoff: timedelta = field(default=timedelta(seconds=1), converter=_duration, validator=_positive)
     unregistered_backoff_max: timedelta = field(default=timedelta(seconds=60), converter=_duration, validator=_positive)
     #: How long an activity that was cancelled may go on before its slot is given to another.
-    activity_cancellation_grace_period: timedelta = field(default=timedelta(seconds=10), converter=_duration)
+    activity_cancellation_grace_period: timedelta = field(
+        default=timedelta(seconds=10), converter=_duration, validator=_is_duration
+    )
     #: How often a running activity is checked for having been cancelled by another process.
     cancellation_poll_interval: timedelta = field(
         default=timedelta(seconds=2), converter=_duration, validator=_positive
     )
 
     #: How long to wait for running activities at shutdown (10 s is what container platforms give).
-    shutdown_timeout: timedelta = field(default=timedelta(seconds=8), converter=_duration)
+    shutdown_timeout: timedelta = field(default=timedelta(seconds=8), converter=_duration, validator=_is_duration)
     #: The slow poll behind all notifications: finds what a dead runtime has left.
     poll_interval: timedelta = field(default=timedelta(seconds=5), converter=_duration, validator=_positive)
     #: Turns that one transaction may commit.
-    batch_size: int = field(default=256, validator=ge(1))
+    batch_size: int = field(default=256, validator=_at_least(1))
     #: Executions kept in memory between turns; others are replayed when they are needed.
-    cache_size: int = field(default=4096, validator=ge(0))
+    cache_size: int = field(default=4096, validator=_at_least(0))
     #: On payloads, on the length of histories, and on queue messages that are carried over.
     limits: Limits = NO_LIMITS
     #: Completions of this runtime's own activities go straight into the next turn.

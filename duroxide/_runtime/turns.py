@@ -23,8 +23,8 @@ from .._core.messages import Deliver
 from .._core.registry import Registry
 from .._core.staging import Staged
 from .._version import __version__
-from ..errors import ProviderError
-from ..providers.contract import HistoryRequest, OrchestrationItem, Provider, Release, UnreadableHistory
+from ..errors import ProviderError, UnreadableHistory
+from ..providers.contract import HistoryRequest, OrchestrationItem, Provider, Release
 from .activities import Finished
 from .cache import ExecutionCache
 from .intake import Batch, consume, poison, sort_messages

@@ -32,7 +32,7 @@ from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, Instance
 from .._core.events import Event, KvEntry, Parent
 from .._core.messages import ActivityExecute, Message, StartOrchestration
 from .._core.versions import VersionRange
-from ..errors import InvalidInput
+from ..errors import InvalidInput, UnreadableHistory
 from .wakeups import Wakeups
 
 
@@ -181,10 +181,6 @@ class HistoryRequest:
     instance_id: str
     execution_id: int | None = None
     after_event_id: int = 0
-
-
-class UnreadableHistory(Exception):  # a finding, not a fault of the provider
-    """An event of a history cannot be read: written by a newer release, or damaged."""
 
 
 class Provider(Protocol):

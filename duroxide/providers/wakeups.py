@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable, Iterable
-
 from typing import TypeVar
 
 from attrs import frozen

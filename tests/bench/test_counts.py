@@ -21,7 +21,8 @@ from duroxide import ActivityContext, Orchestration, OrchestrationContext, Regis
 from duroxide._clock import monotonic
 from duroxide._core.events import ExternalSubscribed
 from duroxide.bench.counting import Calls, Counts, watch
-from duroxide.providers.contract import HistoryRequest, UnreadableHistory
+from duroxide.errors import UnreadableHistory
+from duroxide.providers.contract import HistoryRequest
 from duroxide.providers.sql import SqlProvider
 
 

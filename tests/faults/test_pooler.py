@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -34,10 +33,10 @@ CONFIGURATION = """
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = any
+auth_type = trust
+auth_file = {folder}/users
 pool_mode = transaction
 default_pool_size = 4
-max_prepared_statements = 0
 ignore_startup_parameters = extra_float_digits
 logfile = {folder}/log
 pidfile = {folder}/pid
@@ -55,16 +54,16 @@ def pooled_url(server: Any, server_url: str) -> Iterator[URL]:
         folder, port = Path(name), free_port()
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(CONFIGURATION.format(host=server.data, port=port, folder=folder))
-        as_user = {}
-        if os.geteuid() == 0:  # which pgbouncer refuses to be
-            user = pwd.getpwnam("nobody")
-            for path in (folder, configuration):
-                os.chown(path, user.pw_uid, user.pw_gid)
-            as_user = {"user": "nobody"}
+        (folder / "users").write_text('"postgres" ""\n')
+        if server.user is not None:  # we are root, which pgbouncer refuses to be
+            shutil.chown(folder, server.user)
+        as_user = {} if server.user is None else {"user": server.user}
         with subprocess.Popen([program, "-q", str(configuration)], **as_user) as process:
             try:
                 wait_for_port(port)
-                yield URL.create("postgresql+psycopg", "postgres", host="127.0.0.1", port=port, database=direct.database)
+                yield URL.create(
+                    "postgresql+psycopg", "postgres", host="127.0.0.1", port=port, database=direct.database
+                )
             finally:
                 process.terminate()
 

@@ -255,6 +255,13 @@ class SqliteDialect:
         return text
 
 
+#: For the rest of the transaction: find rows one by one, in the order in which they are given. Two batches that meet in
+#: several rows would otherwise lock them in the order of their plans, and wait for each other in a circle.
+_IN_ORDER = "SELECT " + ", ".join(
+    f"set_config('{setting}', 'off', true)" for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan")
+)
+
+
 class PostgresDialect:
     """Postgres: many writers; what counts is the number of round trips."""
 
@@ -313,6 +320,8 @@ class PostgresDialect:
         cursors = []
         try:
             with driver.pipeline():
+                if any(step.exact and len(step.rows) > 1 for step in steps):
+                    driver.execute(_IN_ORDER, prepare=False)
                 for step in steps:
                     cursor = driver.cursor()
                     cursors.append(cursor)

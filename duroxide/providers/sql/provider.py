@@ -21,7 +21,7 @@ from ..._core.commit import ActivityLock, CommitResult, InstanceLock, Outgoing, 
 from ..._core.events import Event, KvEntry
 from ..._core.messages import StartOrchestration
 from ..._core.versions import VersionRange
-from ...errors import InvalidInput
+from ...errors import InvalidInput, UnreadableHistory
 from ..contract import (
     ActivityAck,
     ActivityItem,
@@ -31,7 +31,6 @@ from ..contract import (
     Release,
     SessionClaim,
     TagFilter,
-    UnreadableHistory,
 )
 from . import activities, orchestrations, reads, sessions
 from .audit import Violation, audit

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from ..._core.codec import UnreadableEvent, decode_event
 from ..._core.commit import ExecutionStatus
 from ..._core.events import Event, KvEntry
-from ..contract import HistoryRequest, InstanceInfo, UnreadableHistory
+from ...errors import UnreadableHistory
+from ..contract import HistoryRequest, InstanceInfo
 from .database import Transaction
 from .statements import Query
 

@@ -177,7 +177,9 @@ class NotificationEar:
             else:
                 self._hear(0.25)
         except Exception as error:  # noqa: BLE001  # whatever ended the connection, another one is opened
-            _log.info("lost the listening connection: %s", " ".join(str(error).split()), extra={"action": "listen_lost"})
+            _log.info(
+                "lost the listening connection: %s", " ".join(str(error).split()), extra={"action": "listen_lost"}
+            )
             self.close()
             stop.wait(self._pause)
             self._pause = min(self._pause * 2, self.LONGEST_PAUSE)

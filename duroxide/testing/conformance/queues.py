@@ -6,7 +6,8 @@ from ..._core.commit import (
     Outgoing,
     TurnCommit,
 )
-from ...providers.contract import HistoryRequest, Release, UnreadableHistory
+from ...errors import UnreadableHistory
+from ...providers.contract import HistoryRequest, Release
 from .checks import Checks
 from .vocabulary import (
     LOCK_MS,

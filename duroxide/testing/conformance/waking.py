@@ -182,7 +182,7 @@ class WakeUps(Checks):
         waker = self.waits_for_instance(self.is_completed)
         must_commit(self.provider, ending(turn))
 
-        assert True == waker.saw
+        assert waker.saw
 
     def test_wake_custom_status(self) -> None:
         """A custom status wakes those who wait for the instance, and they see it."""
