@@ -10,7 +10,6 @@ bounded by its free slots, and by how much very short work its threads get throu
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 
@@ -30,6 +29,7 @@ from ..client import Client
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
 from .activity_context import ActivityContext, Cancellation
+from .event_loop import LoopThread
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
 from .options import RuntimeOptions, milliseconds
 from .threads import WorkerThreads
@@ -44,9 +44,6 @@ _MOST_AHEAD = 512
 
 #: How long to leave an activity alone that the user's executor could not run, in milliseconds.
 _EXECUTOR_DELAY_MS = 1000
-
-#: How long the event loop may take to end at shutdown, in seconds; only one that is blocked takes any time.
-_LOOP_ENDS_WITHIN = 1.0
 
 
 @frozen
@@ -118,8 +115,7 @@ class ActivityWorker:
         self._wake = threading.Event()
         self._is_stopping = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread: threading.Thread | None = None
+        self._loop = LoopThread()
         self._fetcher = threading.Thread(target=self._fetch_loop, name=f"duroxide-fetch-{worker_id[-6:]}", daemon=True)
 
     # Life
@@ -164,9 +160,7 @@ class ActivityWorker:
     def close(self, timeout: float) -> None:
         """End the threads, waiting up to *timeout* seconds for them."""
         self._threads.join(timeout)
-        if self._loop is not None and self._loop_thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._loop_thread.join(max(timeout, _LOOP_ENDS_WITHIN))
+        self._loop.close(timeout)
 
     # Claiming: activities that a turn schedules, for this runtime to run at once
 
@@ -305,7 +299,7 @@ class ActivityWorker:
             if self._options.executor is not None:
                 self._submit(self._options.executor, info, running)
             elif info.is_async:
-                asyncio.run_coroutine_threadsafe(self._run_async(info, running), self._event_loop())
+                self._loop.run(self._run_async(info, running))
             else:
                 threaded.append(partial(self._run, info, running))
         if threaded:
@@ -392,16 +386,6 @@ class ActivityWorker:
         if self._is_behind and free >= (1 if self._mean > _QUEUE_AHEAD else self._options.worker_concurrency // 2):
             self.notice()
 
-    def _event_loop(self) -> asyncio.AbstractEventLoop:
-        with self._mutex:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._loop_thread = threading.Thread(
-                    target=_run_loop, args=(self._loop,), name="duroxide-asyncio", daemon=True
-                )
-                self._loop_thread.start()
-            return self._loop
-
     # Leases and cancellation
 
     def running(self) -> list[RunningActivity]:
@@ -436,18 +420,6 @@ class ActivityWorker:
         )
         self._threads.replace_one()
         self.notice()
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Run *loop* until it is stopped; what is still in it then is cancelled, since nobody waits for it any more."""
-    try:
-        loop.run_forever()
-        if left := asyncio.all_tasks(loop):
-            for task in left:
-                task.cancel()
-            loop.run_until_complete(asyncio.wait(left))
-    finally:
-        loop.close()
 
 
 def _expired(item: ActivityItem) -> ActivityOutcome:
