@@ -183,7 +183,21 @@ def fetch(
     transaction: Transaction, limit: int, lock_ms: int, replayable: VersionRange | None
 ) -> Sequence[OrchestrationItem]:
     """Lock up to *limit* instances with visible messages, and return them with those messages."""
-    candidates = _candidates(transaction, limit, replayable)
+    items: list[OrchestrationItem] = []
+    while True:
+        wanted = limit - len(items)
+        candidates = _candidates(transaction, wanted, replayable)
+        locked, has_dropped = _lock(transaction, candidates, lock_ms)
+        items += locked
+        # What was for nobody has taken the place of what is for somebody.
+        if not has_dropped or len(items) >= limit:
+            return items
+
+
+def _lock(
+    transaction: Transaction, candidates: Sequence[str], lock_ms: int
+) -> tuple[Sequence[OrchestrationItem], bool]:
+    """Lock *candidates*; return those that are there, and whether messages for nobody were dropped."""
     now_ms, token = transaction.now_ms, new_token()
     locked = transaction.query(
         _LOCK,
@@ -198,11 +212,12 @@ def fetch(
         batches[row.instance_id].append(row)
     known = {row.instance_id: row for row in transaction.query(_INSTANCES, [(instance_id,) for instance_id in locks])}
     _drop_orphans(transaction, locks, batches, known)
-    return [
+    items = [
         _item(locks[instance_id], batches[instance_id], known.get(instance_id))
         for instance_id in candidates
         if instance_id in locks
     ]
+    return items, len(items) < len(locked)
 
 
 def _candidates(transaction: Transaction, limit: int, replayable: VersionRange | None) -> Sequence[str]:

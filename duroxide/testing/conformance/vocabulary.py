@@ -130,8 +130,9 @@ def fetch(provider: Provider, limit: int = 10) -> list[OrchestrationItem]:
 
 def fetch_one(provider: Provider) -> OrchestrationItem:
     """Lock the only instance there is to lock."""
-    (item,) = fetch(provider)
-    return item
+    items = fetch(provider)
+    assert len(items) == 1, f"{len(items)} instances were fetched instead of one"
+    return items[0]
 
 
 def fetch_work(provider: Provider, limit: int = 10, tags: TagFilter = ANY_TAG) -> list[ActivityItem]:
