@@ -16,6 +16,13 @@ from duroxide.providers.sql import SqlProvider
 from .stage import HeldClock, Stage
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The general way is tested on SQLite by default; on Postgres too in CI, which is the fourth quarter of the time."""
+    for item in items:
+        if {"postgres", "general_way"} <= set(item.keywords) or "postgres-general_way" in item.name:
+            item.add_marker(pytest.mark.thorough)
+
+
 @pytest.fixture(params=["short_cuts", "general_way"])
 def runtime_options(request: pytest.FixtureRequest) -> RuntimeOptions:
     """The options that runtimes start from: the defaults, and everything through the queues without a cache."""

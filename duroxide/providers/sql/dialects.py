@@ -275,6 +275,8 @@ class PostgresDialect:
 
     # What the server calls a serialisation failure and a deadlock.
     _CONTENTION = frozenset({"40001", "40P01"})
+    # A statement that the server has prepared already, or not: another session than the one before.
+    _PREPARED = frozenset({"42P05", "26000"})
     # A standby, or a server in maintenance.
     _READ_ONLY = "25006"
     # Connection lost, resources short, server going down, lock not available, cached plan, query cancelled.
@@ -316,23 +318,35 @@ class PostgresDialect:
 
     def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
         """Send all *steps* at once (a pipeline), and wait once."""
-        driver = _driver_connection(connection)
-        cursors = []
         try:
-            with driver.pipeline():
-                if any(step.exact and len(step.rows) > 1 for step in steps):
-                    driver.execute(_IN_ORDER, prepare=False)
-                for step in steps:
-                    cursor = driver.cursor()
-                    cursors.append(cursor)
-                    cursor.execute(
-                        self._bulk_text(step.bulk), postgres_arrays(step.bulk.columns, step.rows), prepare=False
-                    )
+            cursors = self._in_pipeline(_driver_connection(connection), steps)
         except Exception as error:
             if self.is_conflict(error):
                 raise Conflict(str(error)) from error
             raise
         return all(cursor.rowcount == len(step.rows) for cursor, step in zip(cursors, steps, strict=True) if step.exact)
+
+    def _in_pipeline(self, driver: Any, steps: Sequence[Step]) -> list[Any]:
+        """Return the cursor of each step."""
+        cursors = []
+        failure: Exception | None = None
+        try:
+            with driver.pipeline():
+                try:
+                    if any(step.exact and len(step.rows) > 1 for step in steps):
+                        driver.execute(_IN_ORDER, prepare=False)
+                    for step in steps:
+                        cursor = driver.cursor()
+                        cursors.append(cursor)
+                        arrays = postgres_arrays(step.bulk.columns, step.rows)
+                        cursor.execute(self._bulk_text(step.bulk), arrays, prepare=False)
+                except Exception as error:  # noqa: BLE001  # raised below: a pipeline that ends in one writes to the log
+                    failure = error
+        except Exception as error:
+            raise failure or error from None
+        if failure is not None:
+            raise failure
+        return cursors
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Do nothing: the driver begins with the first statement."""
@@ -394,6 +408,8 @@ class PostgresDialect:
 
     def reason(self, error: BaseException) -> str:
         """Return what the server or the driver says."""
+        if self._state(error) in self._PREPARED:
+            return f"{_reported(error)}. Behind a pooler: create_engine(..., connect_args={{'prepare_threshold': None}})"
         return _reported(error)
 
     @staticmethod

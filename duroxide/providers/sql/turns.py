@@ -120,14 +120,13 @@ class _Truth:
     """What the store says about everything that a batch of commits relies on, under locks."""
 
     def __init__(self, transaction: Transaction, commits: Sequence[TurnCommit]) -> None:
+        # Table by table in the order of `_steps`, or a batch that asks and one that hopes could wait for each other.
         now_ms = transaction.now_ms
         ids = sorted({(commit.instance_id,) for commit in commits})
+        self.locks = {row[0]: row[1] for row in transaction.query(sql.ASK_LOCKS, ids, now_ms=now_ms)}
         self.instances: dict[str, Values] = {
             row[0]: tuple(row[1:]) for row in transaction.query(sql.ASK_INSTANCES, ids)
         }
-        self.locks = {row[0]: row[1] for row in transaction.query(sql.ASK_LOCKS, ids, now_ms=now_ms)}
-        messages = [(message_id,) for commit in commits for message_id in commit.consumed_messages]
-        self.messages = {tuple(row) for row in transaction.query(sql.ASK_MESSAGES, messages)}
         activities = [
             (lock.key.instance_id, lock.key.execution_id, lock.key.activity_id)
             for commit in commits
@@ -140,6 +139,8 @@ class _Truth:
             for event_id in commit.fired_timers
         ]
         self.timers = {tuple(row) for row in transaction.query(sql.ASK_TIMERS, timers)}
+        messages = [(message_id,) for commit in commits for message_id in commit.consumed_messages]
+        self.messages = {tuple(row) for row in transaction.query(sql.ASK_MESSAGES, messages)}
 
     def judge(self, commit: TurnCommit) -> CommitResult:
         """Return what is to become of *commit*."""

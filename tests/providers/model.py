@@ -1,0 +1,423 @@
+"""
+The storage contract in plain Python: dictionaries and lists, no threads, no transactions, no cleverness.
+
+Tokens and message ids are the provider's to choose: the model is told them when it fetches. Whatever else a provider
+answers, the model answers too, and the test compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import define, evolve, field
+
+from duroxide._core import events as e
+from duroxide._core.commit import (
+    ActivityLock,
+    CommitResult,
+    CustomStatusChange,
+    ExecutionStatus,
+    InstanceLock,
+    Outgoing,
+    TurnCommit,
+)
+from duroxide._core.events import Event, KvEntry
+from duroxide._core.messages import ActivityExecute, ActivityKey, Deliver, Message, StartOrchestration
+from duroxide._core.versions import Version, VersionRange
+from duroxide.providers.contract import ActivityAck, InstanceInfo, Release, SessionClaim, TagFilter
+
+
+@define
+class Queued:
+    """A message of the orchestrator queue."""
+
+    message: Message
+    visible_at_ms: int
+    attempts: int = 0
+    #: Under which it was last fetched.
+    token: str | None = None
+    #: What the provider calls it, once it was fetched.
+    id: int | None = None
+
+
+@define
+class Work:
+    """A row of the worker queue. While it is locked it is invisible."""
+
+    work: ActivityExecute
+    visible_at_ms: int
+    token: str | None = None
+    attempts: int = 0
+
+
+@define
+class Session:
+    """Who has the activities of a session, for how long, and when something happened in it."""
+
+    owner: str
+    until_ms: int
+    active_ms: int
+
+
+@define
+class Model:
+    """A store."""
+
+    now_ms: int
+    infos: dict[str, InstanceInfo] = field(factory=dict)
+    incarnations: dict[str, int] = field(factory=dict)
+    releases: dict[str, str] = field(factory=dict)
+    histories: dict[tuple[str, int], list[Event]] = field(factory=dict)
+    kv: dict[str, dict[str, KvEntry]] = field(factory=dict)
+    queue: list[Queued] = field(factory=list)
+    locks: dict[str, tuple[str, int]] = field(factory=dict)
+    work: dict[ActivityKey, Work] = field(factory=dict)
+    sessions: dict[str, Session] = field(factory=dict)
+
+    # Locks
+
+    def holder(self, instance_id: str) -> str | None:
+        """Return the token under which an instance is locked now."""
+        token, until_ms = self.locks.get(instance_id, ("", 0))
+        return token if until_ms > self.now_ms else None
+
+    def holds(self, lock: InstanceLock) -> bool:
+        """Whether *lock* is held."""
+        return self.holder(lock.instance_id) == lock.token
+
+    def has(self, lock: ActivityLock) -> bool:
+        """Whether an activity's *lock* is held and has not expired."""
+        row = self.work.get(lock.key)
+        return row is not None and row.token == lock.token and row.visible_at_ms > self.now_ms
+
+    # The orchestrator queue
+
+    def enqueue(self, messages: Iterable[Outgoing]) -> None:
+        """Add messages."""
+        for outgoing in messages:
+            visible = self.now_ms if outgoing.visible_at_ms is None else outgoing.visible_at_ms
+            self.queue.append(Queued(outgoing.message, visible))
+
+    def start_instances(self, messages: Sequence[StartOrchestration]) -> list[bool]:
+        """Add start messages for ids that are free."""
+        answers = []
+        for message in messages:
+            starts = [queued.message.instance_id for queued in self.queue if _starts(queued)]
+            answers.append(message.instance_id not in self.infos and message.instance_id not in starts)
+            if answers[-1]:
+                self.enqueue([Outgoing(message)])
+        return answers
+
+    def visible(self, instance_id: str) -> list[Queued]:
+        """Return the messages of an instance that could be fetched now."""
+        return [q for q in self.queue if q.message.instance_id == instance_id and q.visible_at_ms <= self.now_ms]
+
+    def fetch(self, limit: int, replayable: VersionRange | None) -> list[str]:
+        """Return which instances are to be locked, in order; messages for nobody in their way are dropped."""
+        oldest: dict[str, tuple[int, int]] = {}
+        for position, queued in enumerate(self.queue):
+            if queued.visible_at_ms <= self.now_ms:
+                age = (queued.visible_at_ms, position)
+                oldest[queued.message.instance_id] = min(age, oldest.get(queued.message.instance_id, age))
+        found: list[str] = []
+        for instance_id in sorted(oldest, key=oldest.__getitem__):
+            if len(found) == limit:
+                break
+            if self.holder(instance_id) is not None or not self._is_for(instance_id, replayable):
+                continue
+            batch = self.visible(instance_id)
+            if instance_id in self.infos or any(_starts(queued) for queued in batch):
+                found.append(instance_id)
+            else:
+                self.queue = [queued for queued in self.queue if not any(queued is other for other in batch)]
+                self.locks.pop(instance_id, None)
+        return found
+
+    def lock(self, lock: InstanceLock, lock_ms: int, ids: Sequence[int]) -> list[tuple[Message, int]]:
+        """Lock an instance as the provider did; return its messages, and how often each has been fetched."""
+        self.locks[lock.instance_id] = (lock.token, self.now_ms + lock_ms)
+        batch = self.visible(lock.instance_id)
+        for queued, message_id in zip(batch, ids, strict=True):
+            assert queued.id in {None, message_id}
+            queued.id, queued.token = message_id, lock.token
+            queued.attempts += 1
+        return [(queued.message, queued.attempts) for queued in batch]
+
+    def release(self, release: Release) -> bool:
+        """Give an instance back."""
+        lock = release.lock
+        assert isinstance(lock, InstanceLock)
+        if not self.holds(lock):
+            return False
+        for queued in self._batch(lock):
+            queued.token = None
+            queued.attempts = max(queued.attempts - int(release.ignore_attempt), 0)
+            if release.delay_ms:
+                queued.visible_at_ms = self.now_ms + release.delay_ms
+        del self.locks[lock.instance_id]
+        return True
+
+    def renew(self, locks: Iterable[InstanceLock], lock_ms: int) -> frozenset[InstanceLock]:
+        """Extend instance locks."""
+        held = frozenset(lock for lock in locks if self.holds(lock))
+        for lock in held:
+            self.locks[lock.instance_id] = (lock.token, self.now_ms + lock_ms)
+        return held
+
+    def _batch(self, lock: InstanceLock) -> list[Queued]:
+        return [q for q in self.queue if q.message.instance_id == lock.instance_id and q.token == lock.token]
+
+    def _is_for(self, instance_id: str, replayable: VersionRange | None) -> bool:
+        if replayable is None or instance_id not in self.releases:
+            return True
+        return Version.parse(self.releases[instance_id]) in replayable
+
+    # Turns
+
+    def commit(self, commit: TurnCommit, lock_ms: int) -> CommitResult:
+        """Write what a turn decided, or say why not."""
+        result = self.judge(commit)
+        if result is CommitResult.COMMITTED:
+            self._write(commit, lock_ms)
+        return result
+
+    def judge(self, commit: TurnCommit) -> CommitResult:
+        """Return what is to become of *commit*."""
+        token = None if commit.lock is None else commit.lock.token
+        if self.holder(commit.instance_id) != token:
+            return CommitResult.LOCK_LOST
+        known = {queued.id: queued for queued in self.queue if queued.message.instance_id == commit.instance_id}
+        consumed = [known.get(message_id) for message_id in commit.consumed_messages]
+        if not self._fits(commit) or any(queued is None or queued.token != token for queued in consumed):
+            return CommitResult.STALE
+        timers = [self._timer(commit, event_id) for event_id in commit.fired_timers]
+        if not all(self.has(lock) for lock in commit.finished_activities) or None in timers:
+            return CommitResult.GONE
+        return CommitResult.COMMITTED
+
+    def _fits(self, commit: TurnCommit) -> bool:
+        info, incarnation = self.infos.get(commit.instance_id), self.incarnations.get(commit.instance_id)
+        if info is None:
+            is_first = commit.started is not None and commit.execution_id == 1
+            return is_first or (commit.started is None and commit.last_event_id == 0 and not commit.events)
+        if commit.started is not None:
+            return (incarnation, info.execution_id + 1) == (commit.incarnation, commit.execution_id)
+        expected = (incarnation, info.execution_id, info.last_event_id)
+        return expected == (commit.incarnation, commit.execution_id, commit.last_event_id)
+
+    def _timer(self, commit: TurnCommit, event_id: int) -> Queued | None:
+        for queued in self.queue:
+            message = queued.message
+            if isinstance(message, Deliver) and isinstance(message.event, e.TimerFired):
+                found = (message.instance_id, message.execution_id, message.event.source_event_id)
+                if found == (commit.instance_id, commit.execution_id, event_id):
+                    return queued
+        return None
+
+    def _write(self, commit: TurnCommit, lock_ms: int) -> None:
+        instance_id = commit.instance_id
+        if commit.lock is not None:
+            del self.locks[instance_id]
+            for queued in self._batch(commit.lock):
+                queued.token = None
+        gone = [q for q in self.queue if q.id in commit.consumed_messages and q.id is not None]
+        gone += [q for i in (*commit.fired_timers, *commit.cancelled_timers) if (q := self._timer(commit, i))]
+        self.queue = [queued for queued in self.queue if not any(queued is other for other in gone)]
+        for lock in commit.finished_activities:
+            del self.work[lock.key]
+        self._write_instance(commit)
+        self._write_activities(commit, lock_ms)
+        self.enqueue(commit.messages)
+        for key, entry in commit.kv.items():
+            values = self.kv.setdefault(instance_id, {})
+            values.pop(key, None)
+            if entry is not None:
+                values[key] = entry
+
+    def _write_instance(self, commit: TurnCommit) -> None:
+        instance_id, started = commit.instance_id, commit.started
+        if started is None and not commit.last_event_id:
+            return
+        info = self.infos.get(instance_id) or InstanceInfo(
+            instance_id=instance_id,
+            orchestration_name="",
+            orchestration_version="",
+            execution_id=1,
+            last_event_id=0,
+            status=ExecutionStatus.RUNNING,
+            output=None,
+            custom_status=None,
+            custom_status_version=0,
+            parent_instance_id=None,
+            created_at_ms=self.now_ms,
+            updated_at_ms=self.now_ms,
+        )
+        if started is not None:
+            self.incarnations[instance_id] = commit.incarnation
+            self.releases[instance_id] = started.duroxide_version
+            info = evolve(
+                info,
+                orchestration_name=started.name,
+                orchestration_version=started.version,
+                execution_id=commit.execution_id,
+                status=ExecutionStatus.RUNNING,
+                output=None,
+            )
+        if commit.status is not ExecutionStatus.RUNNING:
+            info = evolve(info, status=commit.status, output=commit.output)
+        if commit.events:
+            info = evolve(info, last_event_id=commit.events[-1].event_id, updated_at_ms=self.now_ms)
+        self.infos[instance_id] = _with_custom_status(info, commit.custom_status)
+        self.histories.setdefault((instance_id, commit.execution_id), []).extend(commit.events)
+
+    def _write_activities(self, commit: TurnCommit, lock_ms: int) -> None:
+        eager = {lock.key: lock.token for lock in commit.eager}
+        for work in commit.activities:
+            token = eager.get(work.key)
+            if token is None:
+                self.work[work.key] = Work(work, self.now_ms)
+            else:
+                self.work[work.key] = Work(work, self.now_ms + lock_ms, token, 1)
+                self._touch(work.session_id)
+        for activity_id in commit.cancelled_activities:
+            self.work.pop(ActivityKey(commit.instance_id, commit.execution_id, activity_id), None)
+
+    # The worker queue
+
+    def fetch_activities(self, limit: int, tags: TagFilter, claim: SessionClaim | None) -> list[ActivityKey]:
+        """Return which activities are to be locked, in order."""
+        ready = [
+            row
+            for row in self.work.values()
+            if row.visible_at_ms <= self.now_ms
+            and tags.accepts(row.work.tag)
+            and self._may_take(row.work.session_id, claim)
+        ]
+        # The sort is stable: of the same time, the one that was scheduled first.
+        found = sorted(ready, key=lambda row: row.visible_at_ms)[:limit]
+        for row in found:
+            if claim is not None and row.work.session_id is not None:
+                until_ms = self.now_ms + claim.lease_ms
+                self.sessions[row.work.session_id] = Session(claim.owner, until_ms, self.now_ms)
+        return [row.work.key for row in found]
+
+    def expired(self) -> set[ActivityKey]:
+        """Return which activities nobody has begun in time."""
+        return {
+            key
+            for key, row in self.work.items()
+            if row.token is None and row.work.expires_at_ms is not None and row.work.expires_at_ms <= self.now_ms
+        }
+
+    def lock_activity(self, lock: ActivityLock, lock_ms: int) -> tuple[ActivityExecute, int]:
+        """Lock an activity as the provider did; return it, and how often it has been delivered."""
+        row = self.work[lock.key]
+        row.token, row.visible_at_ms = lock.token, self.now_ms + lock_ms
+        row.attempts += 1
+        return row.work, row.attempts
+
+    def ack(self, ack: ActivityAck) -> bool:
+        """Remove a finished activity, and enqueue its completion."""
+        if not self.has(ack.lock):
+            return False
+        self._touch(self.work.pop(ack.lock.key).work.session_id)
+        if ack.event is not None:
+            key = ack.lock.key
+            self.enqueue([Outgoing(Deliver(key.instance_id, key.execution_id, ack.event))])
+        return True
+
+    def release_activity(self, release: Release) -> bool:
+        """Give an activity back."""
+        assert isinstance(release.lock, ActivityLock)
+        if not self.has(release.lock):
+            return False
+        row = self.work[release.lock.key]
+        row.token, row.visible_at_ms = None, self.now_ms + release.delay_ms
+        row.attempts = max(row.attempts - int(release.ignore_attempt), 0)
+        return True
+
+    def renew_activities(self, locks: Iterable[ActivityLock], lock_ms: int) -> frozenset[ActivityLock]:
+        """Extend activity locks."""
+        held = frozenset(lock for lock in locks if self.has(lock))
+        for lock in held:
+            self.work[lock.key].visible_at_ms = self.now_ms + lock_ms
+            self._touch(self.work[lock.key].work.session_id)
+        return held
+
+    def rows_of(self, locks: Iterable[ActivityLock]) -> frozenset[ActivityLock]:
+        """Return the locks whose row is there under its token, expired or not."""
+        return frozenset(lock for lock in locks if lock.key in self.work and self.work[lock.key].token == lock.token)
+
+    def _may_take(self, session_id: str | None, claim: SessionClaim | None) -> bool:
+        if session_id is None:
+            return True
+        session = self.sessions.get(session_id)
+        is_free = session is None or session.until_ms <= self.now_ms
+        return claim is not None and (is_free or (session is not None and session.owner == claim.owner))
+
+    # Sessions
+
+    def _touch(self, session_id: str | None) -> None:
+        session = self.sessions.get(session_id or "")
+        if session is not None and session.until_ms > self.now_ms:
+            session.active_ms = self.now_ms
+
+    def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
+        """Extend the sessions of *owner*."""
+        mine = [
+            session
+            for session in self.sessions.values()
+            if session.owner == owner and session.until_ms > self.now_ms and session.active_ms > self.now_ms - idle_ms
+        ]
+        for session in mine:
+            session.until_ms = self.now_ms + lease_ms
+        return len(mine)
+
+    def remove_orphaned_sessions(self) -> int:
+        """Remove sessions that are over and have no work."""
+        busy = {row.work.session_id for row in self.work.values()}
+        orphans = [i for i, session in self.sessions.items() if session.until_ms <= self.now_ms and i not in busy]
+        for session_id in orphans:
+            del self.sessions[session_id]
+        return len(orphans)
+
+    # Questions and management
+
+    def next_due_ms(self) -> int | None:
+        """Return when the next thing becomes visible."""
+        times = [queued.visible_at_ms for queued in self.queue]
+        times += [row.visible_at_ms for row in self.work.values()]
+        times += [until_ms for _, until_ms in self.locks.values()]
+        return min((time for time in times if time > self.now_ms), default=None)
+
+    def runs(self, instance_id: str) -> bool:
+        """Whether an instance has not ended, or is locked."""
+        status = self.infos[instance_id].status
+        has_ended = status in {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED}
+        return not has_ended or self.holder(instance_id) is not None
+
+    def delete(self, instance_id: str) -> None:
+        """Remove everything of an instance."""
+        for table in (self.infos, self.incarnations, self.releases, self.kv, self.locks):
+            table.pop(instance_id, None)  # type: ignore[attr-defined]
+        self.histories = {key: events for key, events in self.histories.items() if key[0] != instance_id}
+        self.queue = [queued for queued in self.queue if queued.message.instance_id != instance_id]
+        self.work = {key: row for key, row in self.work.items() if key.instance_id != instance_id}
+
+    def prune(self, instance_id: str) -> int:
+        """Remove all executions but the current one; return how many."""
+        current = self.infos[instance_id].execution_id
+        old = [key for key in self.histories if key[0] == instance_id and key[1] != current]
+        for key in old:
+            del self.histories[key]
+        return len(old)
+
+
+def _starts(queued: Queued) -> bool:
+    return isinstance(queued.message, StartOrchestration)
+
+
+def _with_custom_status(info: InstanceInfo, change: CustomStatusChange | None) -> InstanceInfo:
+    if change is None:
+        return info
+    return evolve(info, custom_status=change.status, custom_status_version=info.custom_status_version + 1)
