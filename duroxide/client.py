@@ -11,7 +11,7 @@ import logging
 import threading
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
 from attrs import frozen
 
@@ -36,7 +36,7 @@ from ._core.versions import Version
 from .errors import ErrorKind, InvalidInput, NondeterminismError, UnreadableHistory, WaitTimeout
 from .errors import OrchestrationFailed as OrchestrationFailedError
 from .management import ManagementClient
-from .providers.contract import HistoryRequest, InstanceInfo, Provider
+from .providers.contract import HistoryRequest, InstanceInfo
 from .providers.opening import Database, open_provider
 
 
@@ -85,7 +85,7 @@ class Client(ManagementClient):
     def __repr__(self) -> str:
         return f"<duroxide.Client({self._provider!r})>"
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

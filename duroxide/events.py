@@ -8,4 +8,3 @@ module: ``from duroxide import events``.
 from __future__ import annotations
 
 from ._core.events import *  # noqa: F403  # the public face of the whole module
-from ._core.events import __all__ as __all__

@@ -23,6 +23,9 @@ from ..errors import ErrorDetails
 
 
 __all__ = [
+    "EVENT_TYPES",
+    "TERMINAL_EVENTS",
+    "TYPE_NAMES",
     "ActivityCancelRequested",
     "ActivityCompleted",
     "ActivityFailed",
@@ -30,7 +33,6 @@ __all__ = [
     "Breadcrumb",
     "CompletionEvent",
     "CustomStatusUpdated",
-    "EVENT_TYPES",
     "Event",
     "ExternalEvent",
     "ExternalSubscribed",
@@ -55,8 +57,6 @@ __all__ = [
     "SubOrchestrationCompleted",
     "SubOrchestrationFailed",
     "SubOrchestrationScheduled",
-    "TERMINAL_EVENTS",
-    "TYPE_NAMES",
     "TimerCreated",
     "TimerFired",
 ]

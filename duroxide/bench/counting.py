@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
 from .._clock import monotonic
 from ..providers.sql import SqlProvider
-from ..providers.sql.dialects import Dialect, Use
+from ..providers.sql.dialect import Dialect, Use
 from ..providers.sql.statements import Bulk, Query, Step, Values
 from .places import Place
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from attrs import frozen
 
 from ..lint import command as lint
+from ..providers.sql import command as schema
 
 
 @frozen
@@ -29,6 +30,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "lint": Command(lint.SUMMARY, lint.add_arguments, lint.run),
+        "schema": Command(schema.SUMMARY, schema.add_arguments, schema.run),
     }
 )
 

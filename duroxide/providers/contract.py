@@ -239,8 +239,9 @@ class Provider(Protocol):
         and their attempt count grows by one. Messages that become visible later are not in it and survive
         its commit. Instances that are not eligible stay untouched, whatever is in their rows.
 
-        Messages for an instance that does not exist, with no start among them, are removed with a warning: they
-        are never returned and never keep others from being returned.
+        Messages for an instance that does not exist, with no start among those visible, are removed with a warning:
+        they are never returned, and count nothing towards *limit*. Fewer than *limit* may come although there are more;
+        none come only if none are eligible, or somebody else is taking them.
         Two concurrent fetches never return the same instance.
         """
         ...
@@ -259,13 +260,18 @@ class Provider(Protocol):
         Write what turns decided, in one transaction; return for each commit what became of it.
 
         A commit is refused, alone, and leaves no trace, when the store is not as it says (see
-        `TurnCommit` and `CommitResult`). A refused commit's instance lock stays as it is. The instances
-        of a batch are distinct.
+        `TurnCommit` and `CommitResult`); of several reasons, the first of LOCK_LOST, STALE and GONE is given. A refused
+        commit's instance lock stays as it is. The instances of a batch are distinct. A message that is not of the
+        batch fetched under the lock, a first execution of an id that exists, an execution that is not the next one, an
+        event id or an activity that is there already are STALE.
 
         A commit that is accepted: consumes its messages and finished activities; creates instance and
         execution where `started` is set; appends the events; sets status, output, custom status (its version grows by
         one) and key-values; inserts activities (those named in `eager` locked under the given token for *lock_ms*, with
-        attempt count 1), then removes the cancelled ones; enqueues the messages; releases the instance lock.
+        attempt count 1), then removes the cancelled ones (unknown ones are fine); enqueues the messages; releases the
+        instance lock, and with it the messages of the batch that were not consumed, which are visible at once. Without
+        a start and with *last_event_id* 0 it is for an instance that does not exist, and only consumes messages. A text
+        that cannot be stored (NUL, lone surrogates, in output and custom status) is stored as something readable.
         Never reads or changes events that are there already.
         """
         ...
@@ -288,7 +294,7 @@ class Provider(Protocol):
         self, limit: int, lock_ms: int, *, tags: TagFilter, session: SessionClaim | None
     ) -> Sequence[ActivityItem]:
         """
-        Lock up to *limit* activities, oldest first, and return them.
+        Lock up to *limit* activities, oldest first (by when they became visible), and return them.
 
         Eligible is a visible, unlocked (or expired) row whose tag *tags* accepts and which has no session, or,
         with *session* given, one whose session is unclaimed, expired or already the owner's, as far as the owner
@@ -303,7 +309,7 @@ class Provider(Protocol):
         Lock up to *limit* activities whose time to live (`ActivityExecute.expires_at_ms`) is over, and return them.
 
         Eligible is a row that is not locked (nor locked and expired: somebody had begun it), whatever its tag and
-        session. Its attempt count grows by one. Costs next to nothing while there are none.
+        session, also one that was given back and is not visible yet. Its attempt count grows by one. Costs next to nothing while there are none.
         """
         ...
 
@@ -324,11 +330,16 @@ class Provider(Protocol):
         ...
 
     def held_activity_locks(self, locks: Sequence[ActivityLock]) -> frozenset[ActivityLock]:
-        """Return those of *locks* whose row is still there under its token. Changes nothing."""
+        """Return those of *locks* whose row is still there under its token, expired or not. Changes nothing."""
         ...
 
     def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
-        """Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many."""
+        """
+        Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many.
+
+        Active is a session in which, while its lease lasts, an activity is fetched, inserted locked, renewed or
+        acknowledged.
+        """
         ...
 
     def remove_orphaned_sessions(self) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from attrs import frozen
 
@@ -45,7 +45,7 @@ class Subscription:
     def __init__(self, close: Callable[[], None]) -> None:
         self._close = close
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -71,11 +71,15 @@ class Meter:
             self._begun += 1
             self._condition.notify_all()
 
-    def wait_for(self, more: int, timeout: float = 30.0) -> None:
-        """Wait until so many *more* have begun."""
+    @property
+    def begun(self) -> int:
+        """How many have begun so far."""
+        return self._begun
+
+    def wait_for(self, more: int, since: int, timeout: float = 30.0) -> None:
+        """Wait until so many *more* than *since* have begun."""
         with self._condition:
-            goal = self._begun + more
-            assert self._condition.wait_for(lambda: self._begun >= goal, timeout), "no activity begins any more"
+            assert self._condition.wait_for(lambda: self._begun >= since + more, timeout), "nothing begins any more"
 
 
 meter = Meter()

@@ -96,5 +96,6 @@ def test_from_the_first_moment(request: pytest.FixtureRequest, tmp_path: Path, s
         assert provider.audit() == []
     logs = "".join(worker.log() for worker in workers)
     assert "locked" not in logs
+    assert "deadlock" not in logs
     assert "Traceback" not in logs
     assert [] == [line for line in logs.splitlines() if line.startswith(("WARNING", "ERROR"))]

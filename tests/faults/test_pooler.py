@@ -108,12 +108,15 @@ def test_everything(pooled_url: URL, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_another_process_is_heard(pooled_url: URL, server_url: str) -> None:
     """What a client elsewhere starts is found by polling, long before the runtime's own slow poll."""
-    slow = {"poll_interval": 60.0}
-    with SqlProvider(pooled_url) as provider, SqlProvider(server_url) as elsewhere:
-        with Runtime(provider, registry, evolve(OPTIONS, **slow)):
-            threading.Event().wait(2.5)
-            Client(elsewhere).start_orchestration("sequence-1", "sequence", 1)
-            check(elsewhere, ["sequence-1"], patience=5.0)
+    slow = evolve(OPTIONS, poll_interval=60.0)
+    with (
+        SqlProvider(pooled_url) as provider,
+        SqlProvider(server_url) as elsewhere,
+        Runtime(provider, registry, slow),
+    ):
+        threading.Event().wait(2.5)
+        Client(elsewhere).start_orchestration("sequence-1", "sequence", 1)
+        check(elsewhere, ["sequence-1"], patience=5.0)
 
 
 def test_an_engine_of_the_callers(pooled_url: URL) -> None:

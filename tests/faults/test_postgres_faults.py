@@ -21,7 +21,7 @@ from .programs import OPTIONS, check, meter, registry, start_one_of_each
 
 
 #: Instances of each kind.
-ROUNDS = 4
+ROUNDS = 6
 
 
 @contextmanager
@@ -75,8 +75,9 @@ class TestGone:
         """A server that is stopped, and started some seconds later, has lost nothing and done nothing twice."""
         caplog.set_level(logging.INFO, "duroxide")
         with running(server_url) as provider:
+            before = meter.begun
             ids = start(provider)
-            meter.wait_for(30)
+            meter.wait_for(30, before)
             server.stop()
             with pytest.raises(ProviderError, match="get_instance_info") as caught:
                 Client(provider).get_orchestration_status(ids[0])
@@ -91,8 +92,9 @@ class TestGone:
         """A server whose processes are all killed recovers what it had acknowledged, and all goes on."""
         caplog.set_level(logging.INFO, "duroxide")
         with running(server_url) as provider:
+            before = meter.begun
             ids = start(provider)
-            meter.wait_for(moment)
+            meter.wait_for(moment, before)
             server.kill()
             threading.Event().wait(0.3)
             server.start()
@@ -103,11 +105,14 @@ class TestGone:
         """Connections that an administrator ends again and again are opened again, and no commit is done twice."""
         caplog.set_level(logging.INFO, "duroxide")
         with running(server_url) as provider:
+            before = meter.begun
             ids = start(provider)
-            meter.wait_for(5)
+            meter.wait_for(5, before)
+            ended = 0
             for _ in range(15):
-                assert terminate_all(server_url) > 0
+                ended += terminate_all(server_url)
                 threading.Event().wait(0.1)
+            assert ended > 15
             check(provider, ids)
         check_log(caplog, *OPERATIONS, "listening")
 
@@ -146,8 +151,9 @@ class TestInTheWay:
         """A real deadlock, which the server resolves at our expense, costs a moment."""
         caplog.set_level(logging.INFO, "duroxide")
         with running(server_url) as provider:
+            before = meter.begun
             ids = start(provider)
-            meter.wait_for(10)
+            meter.wait_for(10, before)
             for _ in range(3):
                 deadlock(server_url)
             check(provider, ids)
@@ -164,15 +170,16 @@ def start_patiently(provider: SqlProvider) -> list[str]:
         try:
             return start(provider)
         except ProviderError as error:
-            assert error.retryable
+            if not error.retryable:
+                raise
 
 
 def provocation(code: str) -> list[str]:
     """Return statements that let one in 30 writing statements fail with *code*."""
     tables = ("instances", "history", "orchestrator_queue", "worker_queue", "instance_locks")
     return [
-        "CREATE FUNCTION provoke() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        f" IF random() < 0.03 THEN RAISE EXCEPTION 'provoked' USING ERRCODE = '{code}'; END IF; RETURN NULL; END $$",
+        f"""CREATE FUNCTION provoke() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF random() < 0.03 THEN RAISE EXCEPTION 'provoked' USING ERRCODE = '{code}'; END IF; RETURN NULL; END $$""",
         *(
             f"CREATE TRIGGER provoke BEFORE INSERT OR UPDATE OR DELETE ON duroxide_{table}"
             " FOR EACH STATEMENT EXECUTE FUNCTION provoke()"

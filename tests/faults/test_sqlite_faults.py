@@ -21,7 +21,7 @@ from duroxide.providers.sql import provider as providers
 from .programs import OPTIONS, check, meter, registry, start_one_of_each
 
 
-ROUNDS = 3
+ROUNDS = 4
 
 #: Writes to the file at argv[1] and says so, and rolls back when its standard input ends.
 LOCKER = """
@@ -53,8 +53,9 @@ def running(provider: SqlProvider) -> Iterator[list[str]]:
     """Run instances of every kind; yield their ids when they are well under way."""
     client = Client(provider)
     with Runtime(provider, registry, OPTIONS):
+        before = meter.begun
         ids = [instance_id for number in range(ROUNDS) for instance_id in start_one_of_each(client, number)]
-        meter.wait_for(5)
+        meter.wait_for(5, before)
         yield ids
 
 
@@ -123,8 +124,7 @@ class TestFull:
         with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
             limit_pages(provider, 1)
             with pytest.raises(ProviderError, match="Make room on the disk") as caught:
-                for number in range(100):
-                    Client(provider).start_orchestration(f"big-{number}", "sequence", "x" * 100_000)
+                start_big(provider)
             assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
             limit_pages(provider, 1_000_000)
             check(provider, ids)
@@ -135,14 +135,19 @@ class TestFull:
             with running(provider) as ids:
                 fill(folder / "ballast")
                 with pytest.raises(ProviderError, match=r"Make room on the disk|Check the disk") as caught:
-                    for number in range(100):
-                        Client(provider).start_orchestration(f"big-{number}", "sequence", "x" * 100_000)
+                    start_big(provider)
                 assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
                 threading.Event().wait(1.0)
                 (folder / "ballast").unlink()
                 check(provider, ids)
             assert provider.audit() == []
         check_log(caplog, "Make room on the disk")
+
+
+def start_big(provider: SqlProvider) -> None:
+    """Start instances with large inputs until there is no room."""
+    for number in range(1000):
+        Client(provider).start_orchestration(f"big-{number}", "nobody runs this", "x" * 100_000)
 
 
 def limit_pages(provider: SqlProvider, count: int) -> None:

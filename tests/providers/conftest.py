@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from duroxide._clock import new_token
 from duroxide.providers.sql import SqlProvider
 from duroxide.testing.conformance import HeldClock
 from duroxide.testing.conformance.vocabulary import NOW
@@ -31,6 +32,28 @@ def store(request: pytest.FixtureRequest, clock: HeldClock) -> Iterator[Store]:
             store = Store(request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_schema"), clock)
     yield store
     store.close()
+
+
+@pytest.fixture(scope="module")
+def new_schema(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Make Postgres schemas with all tables that last as long as the module's tests: migrating takes its time."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"providers_{new_token()}")
+        with SqlProvider(postgres_url, schema=made[-1]):
+            return made[-1]
+
+    yield make
+    for name in made:
+        with SqlProvider(postgres_url, schema=name) as provider, provider._engine.begin() as connection:
+            connection.exec_driver_sql(f'DROP SCHEMA "{name}" CASCADE')
+
+
+@pytest.fixture(scope="module")
+def migrated_schema(new_schema: Callable[[], str]) -> str:
+    """The name of a Postgres schema with all tables, and nothing in them; whoever uses it, empties it."""
+    return new_schema()
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import ast
 import shutil
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sqlalchemy import delete, update
 
-from duroxide._clock import Clock, new_token
+from duroxide._clock import Clock
 from duroxide.providers.contract import Provider
 from duroxide.providers.sql import SqlProvider
 from duroxide.providers.sql.schema import TABLES, history, orchestrator_queue
@@ -27,16 +26,6 @@ def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("conformance") / "empty.db"
     with SqlProvider(f"sqlite:///{path}"):
         return path
-
-
-@pytest.fixture(scope="module")
-def migrated_schema(postgres_url: str) -> Iterator[str]:
-    """The name of a Postgres schema with all tables, and nothing in them."""
-    name = f"conformance_{new_token()}"
-    with SqlProvider(postgres_url, schema=name) as provider:
-        yield name
-        with provider._engine.begin() as connection:
-            connection.exec_driver_sql(f'DROP SCHEMA "{name}" CASCADE')
 
 
 class SqlConformance(ProviderConformance):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -100,12 +100,14 @@ class ProviderMachine(RuleBasedStateMachine):
     # The orchestrator queue
 
     @precondition(lambda self: len(self.model.queue) < MAX_QUEUE)
-    @rule(instance_id=IDS, later=st.sampled_from([None, 10]), is_start=st.booleans())
-    def enqueue(self, instance_id: str, later: int | None, *, is_start: bool) -> None:
-        message = (start if is_start else raised)(instance_id).message
-        outgoing = Outgoing(message, None if later is None else self.clock.ms + later)
-        self.provider.enqueue([outgoing])
-        self.model.enqueue([outgoing])
+    @rule(sent=st.lists(st.tuples(IDS, st.sampled_from([None, 10]), st.sampled_from([start, raised])), max_size=3))
+    def enqueue(self, sent: list[tuple[str, int | None, Callable[[str], Outgoing]]]) -> None:
+        messages = [
+            Outgoing(make(instance_id).message, None if later is None else self.clock.ms + later)
+            for instance_id, later, make in sent
+        ]
+        self.provider.enqueue(messages)
+        self.model.enqueue(messages)
 
     @precondition(lambda self: len(self.model.queue) < MAX_QUEUE)
     @rule(ids=st.lists(IDS, min_size=1, max_size=3))
@@ -373,15 +375,8 @@ def test_file(sqlite_url: str, few: settings) -> None:
     run_state_machine_as_test(machine(opened(sqlite_url), lambda provider: empty(provider, None)), settings=few)
 
 
-@pytest.fixture
-def schema(postgres_url: str, postgres_schema: str) -> Iterator[str]:
-    """A Postgres schema with all tables."""
-    with SqlProvider(postgres_url, schema=postgres_schema):
-        yield postgres_schema
-
-
-def test_postgres(postgres_url: str, schema: str, few: settings) -> None:
+def test_postgres(postgres_url: str, migrated_schema: str, few: settings) -> None:
     """Postgres does what the model does."""
     run_state_machine_as_test(
-        machine(opened(postgres_url, schema), lambda provider: empty(provider, schema)), settings=few
+        machine(opened(postgres_url, migrated_schema), lambda provider: empty(provider, migrated_schema)), settings=few
     )

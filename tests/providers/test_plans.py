@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
+
+from attrs import frozen
 
 from duroxide.providers.management import (
     InstanceFilter,
@@ -17,6 +19,7 @@ from duroxide.providers.management import (
 from duroxide.providers.sql import SqlProvider
 from duroxide.providers.sql.database import Transaction
 from duroxide.providers.sql.statements import Query
+from duroxide.testing.conformance import HeldClock
 from duroxide.testing.conformance.vocabulary import (
     NOW,
 )
@@ -86,6 +89,46 @@ def _nodes(plan: Any) -> Sequence[dict[str, Any]]:
     return found
 
 
+@frozen
+class Years:
+    """A store that holds what years leave behind."""
+
+    store: Store
+    provider: SqlProvider
+
+
+@pytest.fixture(params=["memory", "postgres"], scope="module")
+def make_years(request: pytest.FixtureRequest) -> Iterator[Callable[..., Years]]:
+    """Make stores with a crowd in them; nobody changes them, so that one is enough for many tests."""
+    made: list[Store] = []
+
+    def make(**each: int) -> Years:
+        if request.param == "memory":
+            made.append(Store("sqlite://", None, HeldClock(NOW)))
+        else:
+            schema = request.getfixturevalue("new_schema")()
+            made.append(Store(request.getfixturevalue("postgres_url"), schema, HeldClock(NOW)))
+        provider = made[-1].open()
+        crowd(made[-1], provider, 20_000, **each)
+        return Years(made[-1], provider)
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def years(make_years: Callable[..., Years]) -> Years:
+    """Most have completed, some run, some have continued as new."""
+    return make_years()
+
+
+@pytest.fixture(scope="module")
+def few(make_years: Callable[..., Years]) -> Years:
+    """Hardly any runs, hardly any has continued as new."""
+    return make_years(running_each=1000, continued_each=1000)
+
+
 class TestPlans:
     @pytest.mark.parametrize(
         "which",
@@ -103,9 +146,9 @@ class TestPlans:
         ],
         ids=repr,
     )
-    def test_page(self, store: Store, provider: SqlProvider, which: InstanceFilter) -> None:
+    def test_page(self, years: Years, which: InstanceFilter) -> None:
         """A page of a list is a stretch of an index, wherever it begins; nothing is scanned, nothing sorted."""
-        crowd(store, provider, 20_000)
+        store, provider = years.store, years.provider
 
         def list_two_pages() -> None:
             first = provider.list_instances(which, limit=10, cursor=None)
@@ -115,26 +158,26 @@ class TestPlans:
         assert 2 == len(found)
         assert [] == [plan for plan in found if scans(plan, "duroxide_instances")]
 
-    def test_candidates_for_deletion(self, store: Store, provider: SqlProvider) -> None:
+    def test_candidates_for_deletion(self, years: Years) -> None:
         """Retention looks at what is old enough, not at what is there."""
-        crowd(store, provider, 20_000)
+        store, provider = years.store, years.provider
         which = InstanceFilter(completed_before=NOW + 5)
 
         (plan,) = plans(store, provider, lambda: provider.delete_instance_bulk(which, limit=10))
         assert not scans(plan, "duroxide_instances"), plan
 
-    def test_candidates_for_pruning(self, store: Store, provider: SqlProvider) -> None:
+    def test_candidates_for_pruning(self, few: Years) -> None:
         """Pruning looks at instances that have continued as new, not at all."""
-        crowd(store, provider, 20_000, continued_each=1000)
+        store, provider = few.store, few.provider
         options = PruneOptions(completed_before=NOW)
 
         (plan,) = plans(store, provider, lambda: provider.prune_executions_bulk(InstanceFilter(), options, limit=10))
         assert not scans(plan, "duroxide_executions"), plan
         assert "executions_continued" in plan
 
-    def test_few_of_many(self, store: Store, provider: SqlProvider) -> None:
+    def test_few_of_many(self, few: Years) -> None:
         """Running and failed instances are counted and listed from an index of their own."""
-        crowd(store, provider, 20_000, running_each=1000)
+        store, provider = few.store, few.provider
 
         def ask() -> None:
             provider.list_instances(InstanceFilter(statuses=["Running"]), limit=10, cursor=None)
@@ -143,8 +186,9 @@ class TestPlans:
 
         assert [True] * 3 == ["instances_not_completed" in plan for plan in plans(store, provider, ask)]
 
-    def test_no_history(self, store: Store, provider: SqlProvider) -> None:
+    def test_no_history(self, years: Years) -> None:
         """Metrics and depths never look at history."""
+        store, provider = years.store, years.provider
 
         def ask() -> None:
             provider.get_system_metrics(count_events=False)

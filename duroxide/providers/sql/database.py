@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from ..._clock import Clock, SystemClock, monotonic
 from ...errors import ProviderError
 from ..wakeups import Changes
-from .dialects import Conflict, Dialect, Use
+from .dialect import Conflict, Dialect, Use
 from .shared import PROCESS, SharedDatabase
 from .statements import AnyRow, Bulk, Query, Step, Values
 

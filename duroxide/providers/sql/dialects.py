@@ -1,9 +1,7 @@
 """
 What SQLite and Postgres do differently, behind a few names.
 
-Rule 1: nobody else asks which database this is.
-
-Rule 2: nothing here depends on session state that a transaction-mode pooler would lose: table names are qualified,
+Rule: nothing here depends on session state that a transaction-mode pooler would lose: table names are qualified,
 nothing is prepared, locks of the database end with the transaction.
 """
 
@@ -15,12 +13,11 @@ import zlib
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
+from .dialect import Conflict, Use, driver_error, reported
 from .schema import PARTIAL_INDEXES, PREFIX, STORAGE, TABLES
 from .statements import (
     AnyRow,
@@ -34,108 +31,6 @@ from .statements import (
     sqlite_bulk,
     sqlite_query,
 )
-
-
-class Conflict(Exception):  # internal: a refusal, on its way to becoming a result
-    """A row that was to be inserted is there already, or one that was to be changed is not."""
-
-
-class Use(Enum):
-    """What a transaction is for."""
-
-    #: Changes something.
-    WRITE = "write"
-    #: A single query.
-    READ = "read"
-    #: Several queries that must all see the same moment.
-    SNAPSHOT = "snapshot"
-
-
-class Dialect(Protocol):
-    """How one kind of database is spoken to."""
-
-    #: As in error messages.
-    name: str
-    #: Whether writers exclude each other anyway, so that one connection writes for the whole process.
-    single_writer: bool
-    #: SQLAlchemy's name of the isolation level for each use.
-    isolation: Mapping[Use, str]
-
-    def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
-        """Run *bulk* for *rows*; return how many rows of the database it touched."""
-        ...
-
-    def query(
-        self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
-    ) -> Sequence[AnyRow]:
-        """Run *query* and return its rows."""
-        ...
-
-    def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
-        """
-        Run *steps* in order; return whether each exact one touched as many rows as it was given.
-
-        Raises:
-            Conflict: If a row was there already. The transaction must be rolled back.
-        """
-        ...
-
-    def begin(self, connection: Connection, use: Use) -> None:
-        """Start a transaction on a connection of the isolation level for *use*."""
-        ...
-
-    def commit(self, connection: Connection) -> None:
-        """Make the transaction last."""
-        ...
-
-    def rollback(self, connection: Connection) -> None:
-        """Undo the transaction."""
-        ...
-
-    def notify(self, connection: Connection, payload: str) -> None:
-        """Tell other processes *payload* when the transaction commits, if the database can."""
-        ...
-
-    def guard_schema(self, connection: Connection) -> None:
-        """Keep every other process from changing the schema until the transaction ends."""
-        ...
-
-    def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
-        """Keep others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
-        ...
-
-    def complete_schema(self, connection: Connection) -> None:
-        """Add what `schema.metadata` leaves to text."""
-        ...
-
-    def database_now_ms(self, connection: Connection) -> int | None:
-        """Return the database's own time; None where it has none, being in this process."""
-        ...
-
-    def is_conflict(self, error: BaseException) -> bool:
-        """Whether a unique key was violated."""
-        ...
-
-    def is_contention(self, error: BaseException) -> bool:
-        """Whether the database was busy with somebody else: the same transaction may succeed right away."""
-        ...
-
-    def is_transient(self, error: BaseException) -> bool:
-        """Whether the same operation may succeed later."""
-        ...
-
-    def is_stale(self, error: BaseException) -> bool:
-        """Whether connections that are open will go on failing, while new ones may work."""
-        ...
-
-    def reason(self, error: BaseException) -> str:
-        """Return in one line what *error* says about the database, as the rest of a sentence, and what to do."""
-        ...
-
-
-def driver_error(error: BaseException) -> BaseException:
-    """Return the driver's own exception behind *error*."""
-    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
 
 
 class SqliteDialect:
@@ -211,9 +106,9 @@ class SqliteDialect:
     def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
         """Do nothing: the write lock keeps everybody else out."""
 
-    def complete_schema(self, connection: Connection) -> None:
-        """Add the partial indexes."""
-        _create_partial_indexes(connection, self._words)
+    def completion(self) -> Sequence[str]:
+        """Return what adds the partial indexes."""
+        return _partial_indexes(self._words)
 
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return None: SQLite has this machine's clock."""
@@ -231,6 +126,10 @@ class SqliteDialect:
         """Whether the same operation may succeed later: busy, disk full, file not to be opened or written."""
         return self.is_contention(error) or self._code(error) in self._REMEDIES
 
+    def is_forbidden(self, error: BaseException) -> bool:
+        """Return False: SQLite has no users."""
+        return False
+
     def is_stale(self, error: BaseException) -> bool:
         """Whether the file was opened read-only, as it could not be written to then: SQLite does not look again."""
         return self._code(error) == sqlite3.SQLITE_READONLY
@@ -240,7 +139,7 @@ class SqliteDialect:
         if self.is_contention(error):
             return "is kept locked by another process. Let that one commit, or end it"
         remedy = self._REMEDIES.get(self._code(error) or 0)
-        return _reported(error) if remedy is None else f"{_reported(error)}. {remedy}"
+        return reported(error) if remedy is None else f"{reported(error)}. {remedy}"
 
     @staticmethod
     def _code(error: BaseException) -> int | None:
@@ -342,7 +241,7 @@ class PostgresDialect:
                         cursor.execute(self._bulk_text(step.bulk), arrays, prepare=False)
                 except Exception as error:  # noqa: BLE001  # raised below: a pipeline that ends in one writes to the log
                     failure = error
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # re-raised
             raise failure or error from None
         if failure is not None:
             raise failure
@@ -374,12 +273,13 @@ class PostgresDialect:
             (~self._guard, list(instance_ids)),
         )
 
-    def complete_schema(self, connection: Connection) -> None:
-        """Add the partial indexes, and say how tables are stored."""
-        _create_partial_indexes(connection, self._words)
+    def completion(self) -> Sequence[str]:
+        """Return what adds the partial indexes, and says how tables are stored."""
+        storage = []
         for table, settings in STORAGE.items():
             listed = ", ".join(f"{name} = {value}" for name, value in settings.items())
-            connection.exec_driver_sql(f"ALTER TABLE {self._words[table.name.removeprefix(PREFIX)]} SET ({listed})")
+            storage.append(f"ALTER TABLE {self._words[table.name.removeprefix(PREFIX)]} SET ({listed})")
+        return [*_partial_indexes(self._words), *storage]
 
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return the time of the server."""
@@ -402,6 +302,10 @@ class PostgresDialect:
             return type(driver_error(error)).__name__ in {"OperationalError", "InterfaceError", "ConnectionTimeout"}
         return state.startswith(self._TRANSIENT)
 
+    def is_forbidden(self, error: BaseException) -> bool:
+        """Whether the role has no right to do that."""
+        return self._state(error) == "42501"
+
     def is_stale(self, error: BaseException) -> bool:
         """Whether the server only reads: it was the primary, before a fail-over."""
         return self._state(error) == self._READ_ONLY
@@ -409,8 +313,8 @@ class PostgresDialect:
     def reason(self, error: BaseException) -> str:
         """Return what the server or the driver says."""
         if self._state(error) in self._PREPARED:
-            return f"{_reported(error)}. Behind a pooler: create_engine(..., connect_args={{'prepare_threshold': None}})"
-        return _reported(error)
+            return f"{reported(error)}. Behind a pooler: create_engine(..., connect_args={{'prepare_threshold': None}})"
+        return reported(error)
 
     @staticmethod
     def _state(error: BaseException) -> str | None:
@@ -423,15 +327,12 @@ class PostgresDialect:
         return text
 
 
-def _reported(error: BaseException) -> str:
-    cause = driver_error(error)
-    return f"reported {type(cause).__name__}: {' '.join(str(cause).split())}"
-
-
-def _create_partial_indexes(connection: Connection, words: Mapping[str, str]) -> None:
-    for name, column in PARTIAL_INDEXES.items():
-        table = words[column.table.name.removeprefix(PREFIX)]
-        connection.exec_driver_sql(f"CREATE INDEX {name} ON {table} ({column.name}) WHERE {column.name} IS NOT NULL")
+def _partial_indexes(words: Mapping[str, str]) -> list[str]:
+    return [
+        f"CREATE INDEX {name} ON {words[column.table.name.removeprefix(PREFIX)]} ({column.name})"
+        f" WHERE {column.name} IS NOT NULL"
+        for name, column in PARTIAL_INDEXES.items()
+    ]
 
 
 def _rows(text: str, cursor: Any) -> Sequence[AnyRow]:
@@ -441,7 +342,7 @@ def _rows(text: str, cursor: Any) -> Sequence[AnyRow]:
     make = _row_types.get(text)
     if make is None:
         # Some columns are expressions without a name.
-        row_type = namedtuple("Row", [column[0] for column in cursor.description], rename=True)  # type: ignore[misc]
+        row_type = namedtuple("Row", [column[0] for column in cursor.description], rename=True)  # type: ignore[misc]  # noqa: PYI024
         make = _row_types[text] = row_type._make
     return [make(row) for row in cursor.fetchall()]
 

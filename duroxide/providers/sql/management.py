@@ -17,7 +17,7 @@ from ..management import (
 )
 from . import deletion, listing, pruning
 from .database import Database
-from .dialects import Use
+from .dialect import Use
 
 
 class SqlManagement:

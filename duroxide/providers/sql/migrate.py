@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import logging
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy import Dialect as SqlAlchemyDialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...errors import ProviderError
 from .database import Database, Transaction
-from .dialects import Dialect, driver_error
+from .dialect import Dialect, driver_error
 from .schema import VERSION_TABLE, metadata
 
 
@@ -38,8 +41,16 @@ def migrate(database: Database, schema: str | None) -> None:
         database.write("initialize", lambda transaction: _migrate(transaction, schema))
 
 
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _qualified(table: str, schema: str | None) -> str:
+    return table if schema is None else f"{_quoted(schema)}.{table}"
+
+
 def _table(schema: str | None) -> str:
-    return VERSION_TABLE if schema is None else '"' + schema.replace('"', '""') + f'".{VERSION_TABLE}'
+    return _qualified(VERSION_TABLE, schema)
 
 
 def _is_current(database: Database, schema: str | None) -> bool:
@@ -86,29 +97,60 @@ def _is_usable(found: str, schema: str | None) -> bool:
 
 def _migrate(transaction: Transaction, schema: str | None) -> None:
     connection = transaction.connection
-    transaction.dialect.guard_schema(connection)
-    if inspect(connection).has_table(VERSION_TABLE, schema=schema):
-        found = str(connection.exec_driver_sql(f"SELECT version_num FROM {_table(schema)}").scalar_one())  # noqa: S608  # a constant
-        if _is_usable(found, schema) and found in REVISIONS[:-1]:
-            upgrade(connection, schema)
-        return
-    create(connection, transaction.dialect, schema)
+    try:
+        transaction.dialect.guard_schema(connection)
+        if inspect(connection).has_table(VERSION_TABLE, schema=schema):
+            found = str(connection.exec_driver_sql(f"SELECT version_num FROM {_table(schema)}").scalar_one())  # noqa: S608  # a constant
+            if _is_usable(found, schema) and found in REVISIONS[:-1]:
+                upgrade(connection, schema)
+        else:
+            create(connection, transaction.dialect, schema)
+    except DBAPIError as error:
+        if not transaction.dialect.is_forbidden(error):
+            raise
+        raise ProviderError("initialize", _forbidden(connection, schema, error), retryable=False) from error
+
+
+def _forbidden(connection: Connection, schema: str | None, error: DBAPIError) -> str:
+    """Return what a role without rights is told."""
+    url = connection.engine.url
+    option = "" if schema is None else f" --schema {schema}"
+    return (
+        f"the role {url.username!r} may not create or use the tables ({' '.join(str(driver_error(error)).split())})."
+        " Let a role that may run what this command prints, and try again:"
+        f" python -m duroxide schema --url {url.render_as_string()}{option} --grant-to {url.username}"
+    )
 
 
 def create(connection: Connection, dialect: Dialect, schema: str | None) -> None:
     """Create everything as `schema.py` says, and note that no migration is due."""
-    if schema is not None:
-        connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema.replace(chr(34), chr(34) * 2)}"')
-    # Options stay on a connection, and the writer's is kept: set this one only for as long as it takes.
-    connection.execution_options(schema_translate_map={None: schema})
-    try:
-        metadata.create_all(connection, checkfirst=False)
-    finally:
-        connection.execution_options(schema_translate_map=None)
-    dialect.complete_schema(connection)
-    table = _table(schema)
-    connection.exec_driver_sql(f"CREATE TABLE {table} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-    connection.exec_driver_sql(f"INSERT INTO {table} VALUES ('{HEAD}')")  # noqa: S608  # constants
+    if schema is not None and not inspect(connection).has_schema(schema):
+        # Not IF NOT EXISTS, which wants the right to create schemas even where there is nothing to create.
+        connection.exec_driver_sql(f"CREATE SCHEMA {_quoted(schema)}")
+    for statement in definitions(connection.dialect, dialect, schema):
+        connection.exec_driver_sql(statement)
+
+
+def definitions(compiler: SqlAlchemyDialect, dialect: Dialect, schema: str | None) -> Iterator[str]:
+    """Yield the statements that create everything in *schema*, which exists."""
+    copies = MetaData()
+    for table in metadata.sorted_tables:
+        copy = table.to_metadata(copies) if schema is None else table.to_metadata(copies, schema=schema)
+        yield str(CreateTable(copy).compile(dialect=compiler)).strip()
+        for index in sorted(copy.indexes, key=lambda each: each.name or ""):
+            yield str(CreateIndex(index).compile(dialect=compiler))
+    yield from dialect.completion()
+    table_name = _table(schema)
+    yield f"CREATE TABLE {table_name} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+    yield f"INSERT INTO {table_name} VALUES ('{HEAD}')"  # noqa: S608  # constants
+
+
+def grants(schema: str | None, role: str) -> Iterator[str]:
+    """Yield the statements that let the Postgres role *role* work with what is in *schema*."""
+    where, who = _quoted(schema or "public"), _quoted(role)
+    yield f"GRANT USAGE ON SCHEMA {where} TO {who}"
+    names = ", ".join(_qualified(name, schema) for name in (*sorted(metadata.tables), VERSION_TABLE))
+    yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {names} TO {who}"
 
 
 def upgrade(connection: Connection, schema: str | None, revision: str = "head") -> None:

@@ -112,7 +112,7 @@ _IS_TAKEN = f"""
     (EXISTS (SELECT 1 FROM {{instances}} AS i WHERE i.instance_id = k.p_instance_id) OR EXISTS (
         SELECT 1 FROM {{orchestrator_queue}} AS q WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}'
     ))
-"""
+"""  # noqa: S608  # a constant
 _TAKEN = Query(
     f"SELECT k.p_instance_id AS instance_id FROM {{keys}} WHERE {_IS_TAKEN} LIMIT 1",  # noqa: S608  # constants
     "instance_id text",

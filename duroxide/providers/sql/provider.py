@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Dialect as SqlAlchemyDialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
@@ -35,7 +36,8 @@ from ..contract import (
 from . import activities, orchestrations, reads, sessions
 from .audit import Violation, audit
 from .database import Database, Transaction
-from .dialects import Dialect, PostgresDialect, SqliteDialect, Use
+from .dialect import Dialect, Use
+from .dialects import PostgresDialect, SqliteDialect
 from .management import SqlManagement
 from .migrate import migrate
 from .shared import SharedDatabase, shared_database
@@ -118,6 +120,11 @@ class SqlProvider(SqlManagement):
     def now_ms(self) -> int:
         """Return the provider's time."""
         return self._database.now_ms()
+
+    @property
+    def dialects(self) -> tuple[SqlAlchemyDialect, Dialect]:
+        """How SQLAlchemy and how we speak to this kind of database: what `python -m duroxide schema` writes with."""
+        return self._engine.dialect, self._database.dialect
 
     def initialize(self) -> None:
         """Create or upgrade the schema."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..._core.commit import CommitResult, TurnCommit
 from . import turn_statements as sql
 from .database import Database, Transaction
-from .dialects import Conflict
+from .dialect import Conflict
 from .orchestrations import tell_of_waiting_messages
 from .sessions import touch_sessions
 from .statements import Step, Values

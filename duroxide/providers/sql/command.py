@@ -1,0 +1,61 @@
+"""
+The command ``python -m duroxide schema``: the SQL that creates everything, for roles that may not do it themselves.
+
+It only prints, and connects to nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from collections.abc import Iterator
+
+from ...errors import InvalidInput
+from .migrate import definitions, grants
+from .provider import SqlProvider
+
+
+SUMMARY = "print the SQL that creates the tables, for a role that may run it"
+
+WRONG_USAGE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--url", required=True, help="the database: sqlite:///path.db or postgresql://host/database")
+    parser.add_argument("--schema", help="the schema that is to hold the tables (Postgres); created if it is missing")
+    parser.add_argument("--grant-to", metavar="ROLE", help="a role that is to work with the tables (Postgres)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the statements, and return the exit code."""
+    try:
+        provider = SqlProvider(arguments.url, schema=arguments.schema)
+        statements = list(script(provider, arguments.schema, arguments.grant_to))
+    except InvalidInput as error:
+        print(f"duroxide schema: {error}", file=sys.stderr)  # noqa: T201  # a command prints
+        return WRONG_USAGE
+    print("".join(f"{statement};\n" for statement in statements), end="")  # noqa: T201  # a command prints
+    provider.close()
+    return 0
+
+
+def script(provider: SqlProvider, schema: str | None, role: str | None) -> Iterator[str]:
+    """
+    Yield all statements, in one transaction.
+
+    Raises:
+        InvalidInput: If a role is given for a database without roles.
+    """
+    compiler, dialect = provider.dialects
+    if role is not None and dialect.single_writer:
+        msg = f"--grant-to {role}: SQLite has no roles. Leave it out."
+        raise InvalidInput(msg)
+    yield "BEGIN"
+    if schema is not None:
+        yield f'CREATE SCHEMA IF NOT EXISTS "{schema.replace(chr(34), chr(34) * 2)}"'
+    yield from definitions(compiler, dialect, schema)
+    if role is not None:
+        yield from grants(schema, role)
+    yield "COMMIT"
