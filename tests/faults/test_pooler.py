@@ -23,7 +23,6 @@ from sqlalchemy import URL, create_engine, make_url
 from duroxide import Client, ProviderError, Runtime, SqlProvider
 from duroxide._clock import monotonic
 
-from ..conftest import unavailable
 from .programs import OPTIONS, check, registry, start_one_of_each
 
 
@@ -52,7 +51,7 @@ def pooled_url(server: Any, server_url: str) -> Iterator[URL]:
     """The URL of an empty database behind a pooler in transaction mode."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        unavailable("no pgbouncer: apt-get install pgbouncer")
+        pytest.skip("no pgbouncer here: apt-get install pgbouncer")
     direct = make_url(server_url)
     with tempfile.TemporaryDirectory(prefix="duroxide-pooler-") as name:
         folder, port = Path(name), free_port()

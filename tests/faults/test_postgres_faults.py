@@ -121,7 +121,7 @@ class TestInTheWay:
     def test_full_pool(self, server_url: str, caplog: pytest.LogCaptureFixture) -> None:
         """With a single connection for many threads, who waits in vain is told what to do, and all goes on."""
         caplog.set_level(logging.INFO, "duroxide")
-        engine = create_engine(server_url, pool_size=1, max_overflow=0, pool_timeout=0.02)
+        engine = create_engine(server_url, pool_size=1, max_overflow=0, pool_timeout=0.4)
         try:
             with running(engine) as provider:
                 ids = start_patiently(provider)
@@ -129,7 +129,7 @@ class TestInTheWay:
                     with pytest.raises(ProviderError, match="get_instance_info: no free connection") as caught:
                         Client(provider).get_orchestration_status(ids[0])
                     assert caught.value.retryable
-                    threading.Event().wait(0.5)
+                    threading.Event().wait(1.0)
                 with SqlProvider(server_url) as other:
                     check(other, ids)
         finally:
