@@ -20,6 +20,7 @@ from ._core.turn import run_turn
 from ._core.verdicts import Turn
 from ._core.versions import VersionRange
 from ._runtime.activity_context import ActivityContext
+from ._runtime.metrics import MetricsSnapshot
 from ._runtime.options import RuntimeOptions
 from ._runtime.runtime import Runtime
 from ._version import __version__
@@ -84,6 +85,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "Linear",
+    "MetricsSnapshot",
     "NonRetryableError",
     "NondeterminismError",
     "NotFound",

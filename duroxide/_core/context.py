@@ -385,11 +385,16 @@ class OrchestrationContext(OrchestrationState):
 
     # Other instances
 
-    def get_kv_value_from_instance(self, instance_id: str, key: str) -> Action[Any]:
-        """Return an action for the live value of *key* of another instance: None if there is none."""
+    @overload
+    def get_kv_value_from_instance(self, instance_id: str, key: str) -> Action[Any]: ...
+    @overload
+    def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: type[T]) -> Action[T | None]: ...
+    def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: type[Any] | None = None) -> Action[Any]:
+        """Return an action for the live value of *key* of another instance, as *type* if given; None if there is none."""
         limits.check_instance_id(instance_id)
         text = self._encode([instance_id, key], where="instance id and key")
-        return self._replay.emit(CallActivity(GET_KV_VALUE, text))
+        decode = decoder(None if type is None else type | None, f"key-value {key!r} of {instance_id!r}")
+        return self._replay.emit(CallActivity(GET_KV_VALUE, text), decode)
 
 
 def _check_retry(retry: object) -> None:

@@ -31,6 +31,7 @@ from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
 from .activity_context import ActivityContext, Cancellation
 from .event_loop import LoopThread
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
+from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
 from .threads import WorkerThreads
 
@@ -88,8 +89,10 @@ class ActivityWorker:
         find: Callable[[str], FunctionInfo | None],
         finished: Callable[[Finished], None],
         client: Client,
+        metrics: Metrics,
     ) -> None:
         self._provider = provider
+        self._metrics = metrics
         self._options = options
         self._worker_id = worker_id
         self._find = find
@@ -233,6 +236,7 @@ class ActivityWorker:
             tags=self._options.worker_tag_filter,
             session=self._session_claim(frozenset(sessions)),
         )
+        self._metrics.fetched(activities=len(items))
         self.has_sessions = self.has_sessions or any(item.work.session_id is not None for item in items)
         self._take(items)
         self._is_behind = len(items) == free

@@ -19,6 +19,7 @@ from ..errors import ProviderError
 from ..providers.contract import ActivityAck, Provider, Release
 from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
+from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
 from .returns import Returns
 from .turns import UNREADABLE_DELAY_MS, Turned
@@ -47,11 +48,13 @@ class Commits:
         cache: ExecutionCache,
         returns: Returns,
         *,
+        metrics: Metrics,
         again: Callable[[Iterable[Finished]], None],
         look: Callable[[], None],
     ) -> None:
         self._provider = provider
         self._lock_ms = milliseconds(options.worker_lock_timeout)
+        self._metrics = metrics
         self._cache = cache
         self._returns = returns
         self._again = again
@@ -66,6 +69,10 @@ class Commits:
             return
         claimed = []
         refused: list[Turned] = []
+        accepted = [
+            each.commit for each, result in zip(turns, results, strict=True) if result is CommitResult.COMMITTED
+        ]
+        self._metrics.committed(accepted)
         for turned, result in zip(turns, results, strict=True):
             if result is CommitResult.COMMITTED:
                 self._settle(turned, worker)

@@ -28,6 +28,7 @@ from ..providers.contract import OrchestrationItem, Provider, Release
 from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
 from .commits import PAUSE_AFTER_FAILURE, Commits
+from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
 from .returns import Returns
 from .turns import Round, Turns
@@ -42,9 +43,12 @@ _LAST_WORDS = 1.0
 class Dispatcher:
     """Runs the turns of one runtime, in one thread."""
 
-    def __init__(self, provider: Provider, registry: Registry, options: RuntimeOptions, *, runtime_id: str) -> None:
+    def __init__(
+        self, provider: Provider, registry: Registry, options: RuntimeOptions, *, runtime_id: str, metrics: Metrics
+    ) -> None:
         self._provider = provider
         self._options = options
+        self._metrics = metrics
         self._lock_ms = milliseconds(options.orchestrator_lock_timeout)
         self._replayable = options.supported_replay_versions or VersionRange(
             Version.parse("0.0.0"), Version.parse(__version__)
@@ -58,6 +62,7 @@ class Dispatcher:
             options,
             self._cache,
             self._returns,
+            metrics=metrics,
             again=self._inbox.extend,
             look=lambda: self.notice_messages(None),
         )
@@ -207,6 +212,7 @@ class Dispatcher:
         items = self._provider.fetch_orchestration_items(
             self._options.batch_size, self._lock_ms, replayable=self._replayable
         )
+        self._metrics.fetched(instances=len(items))
         self._next_poll = monotonic() + self._options.poll_interval.total_seconds()
         if len(items) == self._options.batch_size:
             self._has_messages = True

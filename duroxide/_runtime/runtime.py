@@ -19,6 +19,7 @@ from .activities import ActivityWorker
 from .activity_context import ActivityContext
 from .dispatcher import Dispatcher
 from .leases import Leases
+from .metrics import Metrics, MetricsSnapshot
 from .options import RuntimeOptions, milliseconds
 
 
@@ -64,7 +65,10 @@ class Runtime:
         self._client = Client(self._provider, limits=self._options.limits)
         self._subscriptions: list[Subscription] = []
         self._state = "new"
-        self._dispatcher = Dispatcher(self._provider, registry, self._options, runtime_id=self._id)
+        self._metrics = Metrics()
+        self._dispatcher = Dispatcher(
+            self._provider, registry, self._options, runtime_id=self._id, metrics=self._metrics
+        )
         self._worker = ActivityWorker(
             self._provider,
             self._options,
@@ -72,6 +76,7 @@ class Runtime:
             find=self._find_activity,
             finished=self._dispatcher.take,
             client=self._client,
+            metrics=self._metrics,
         )
         self._leases = Leases(
             self._provider, self._options, worker=self._worker, dispatcher=self._dispatcher, worker_id=self._id
@@ -96,6 +101,18 @@ class Runtime:
     def provider(self) -> Provider:
         """Where this runtime stores everything."""
         return self._provider
+
+    def metrics_snapshot(self) -> MetricsSnapshot:
+        """
+        Return what this runtime has done since its start, and how deep the queues of the database are now.
+
+        Raises:
+            ProviderError: If the database cannot be asked.
+        """
+        depths = self._client.get_queue_depths()
+        return self._metrics.snapshot(
+            orchestrator_queue_depth=depths.orchestrator_queue, worker_queue_depth=depths.worker_queue
+        )
 
     def start(self) -> None:
         """

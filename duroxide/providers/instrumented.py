@@ -1,0 +1,68 @@
+"""A provider that reports how often each operation of another one was called, how long it took, and how often it failed."""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from attrs import evolve, frozen
+
+from .._clock import monotonic
+from .contract import Provider
+from .management import Management
+
+
+@frozen
+class OperationStats:
+    """What is known of one operation of a provider."""
+
+    calls: int = 0
+    errors: int = 0
+    #: Time spent in it, failed calls included.
+    seconds: float = 0.0
+
+
+class InstrumentedProvider:
+    """
+    Passes every call on to *provider*, whose results and errors it leaves as they are, and counts.
+
+    Give it to a Runtime or a Client in place of the provider; `operations` tells what they did.
+    """
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._lock = threading.Lock()
+        self._stats: dict[str, OperationStats] = {}
+        self.wakeups = provider.wakeups
+        for protocol in (Provider, Management):
+            for name in vars(protocol):
+                operation = getattr(provider, name, None)
+                if not name.startswith("_") and callable(operation):
+                    setattr(self, name, partial(self._call, name, operation))
+
+    def __repr__(self) -> str:
+        return f"<InstrumentedProvider({self._provider!r})>"
+
+    @property
+    def operations(self) -> dict[str, OperationStats]:
+        """What was called so far, by name of the operation."""
+        with self._lock:
+            return dict(self._stats)
+
+    def _call(self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+        before = monotonic()
+        failed = True
+        try:
+            result = operation(*args, **keywords)
+            failed = False
+        finally:
+            took = monotonic() - before
+            with self._lock:
+                known = self._stats.get(name, OperationStats())
+                self._stats[name] = evolve(
+                    known, calls=known.calls + 1, errors=known.errors + failed, seconds=known.seconds + took
+                )
+        return result
