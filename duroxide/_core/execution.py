@@ -186,7 +186,7 @@ class Execution:
         executor = self.executor
         after = executor.last_event_id + len(turn.events)
         try:
-            warning = executor.limits.check_history(self.last_event_id, after)
+            warning = executor.limits.check_history(executor.last_event_id - len(staged.events), after)
         except LimitExceeded as error:
             if not isinstance(turn.verdict, Continue):
                 return turn
