@@ -66,10 +66,10 @@ class Execution:
         """The last event id in the store, 0 before the first commit."""
         return 0 if self.is_new else self.executor.last_event_id
 
-    def catch_up(self, events: Sequence[e.Event], *, is_replay: bool = True) -> None:
+    def catch_up(self, events: Sequence[e.Event]) -> None:
         """Feed *events* that are in the store already."""
         persisted = len(events) + 1 if self.executor.last_event_id == 1 else len(events)
-        self.executor.feed(events, persisted=persisted if is_replay else 0)
+        self.executor.feed(events, persisted=persisted)
         self._stored_kv = dict(self.executor.kv)
 
     def advance(
@@ -89,9 +89,7 @@ class Execution:
         If the commit is refused, the execution is worthless and must be closed; if it is accepted,
         `confirm` it.
         """
-        executor = self.executor
-        started = self.started
-        before = self.last_event_id
+        executor, started, before = self.executor, self.started, self.last_event_id
         if executor.has_ended:
             return self._nothing(messages, before, lock, consumed_messages)
         turn, staged = self._turn(messages, now_ms)
@@ -303,8 +301,3 @@ def _status_change(turn: Turn) -> CustomStatusChange | None:
         if isinstance(event, e.CustomStatusUpdated):
             return CustomStatusChange(event.status)
     return None
-
-
-def is_terminal(events: Iterable[e.Event]) -> bool:
-    """Whether *events* end an execution."""
-    return any(isinstance(event, e.TERMINAL_EVENTS) for event in events)
