@@ -71,24 +71,28 @@ def effects_of(
     """
     effects = Effects(cancelled_activities=list(turn.cancelled_activities))
     is_ending = not isinstance(turn.verdict, Continue)
-    _start_work(effects, turn, started, is_ending=is_ending)
-    dropped = zip(_dropped_children(turn), turn.cancelled_children, strict=True)
-    _cancel_children(effects, started, dropped, PARENT_DROPPED, but=_scheduled_in(turn))
+    children = _dropped_children(turn) if turn.cancelled_children else []
+    _start_work(effects, turn, started, given_up={*turn.cancelled_activities, *children}, is_ending=is_ending)
+    if children:
+        dropped = zip(children, turn.cancelled_children, strict=True)
+        _cancel_children(effects, started, dropped, PARENT_DROPPED, but=_scheduled_in(turn))
     if not is_ending:
         return effects
     return _end(effects, turn, started, list(open_timers), next_event_id, timestamp_ms, inheritance)
 
 
-def _start_work(effects: Effects, turn: Turn, started: e.OrchestrationStarted, *, is_ending: bool) -> None:
-    given_up = {*turn.cancelled_activities, *_dropped_children(turn)}
+def _start_work(
+    effects: Effects, turn: Turn, started: e.OrchestrationStarted, *, given_up: set[int], is_ending: bool
+) -> None:
     for event in turn.events:
         match event:
+            case e.ActivityScheduled():  # first, because it is the most frequent
+                if not is_ending and event.event_id not in given_up:
+                    effects.activities.append(_activity(event, started))
             case e.OrchestrationChained():
                 effects.messages.append(Outgoing(_start_of(event, None)))
             case _ if is_ending:
                 pass
-            case e.ActivityScheduled() if event.event_id not in given_up:
-                effects.activities.append(_activity(event, started))
             case e.TimerCreated():
                 effects.messages.append(_timer(event, started))
             case e.SubOrchestrationScheduled() if event.event_id not in given_up:

@@ -69,7 +69,7 @@ class Execution:
     def catch_up(self, events: Sequence[e.Event]) -> None:
         """Feed *events* that are in the store already."""
         persisted = len(events) + 1 if self.executor.last_event_id == 1 else len(events)
-        self.executor.feed(events, persisted=persisted)
+        self.executor.absorb(events, persisted=persisted)
         self._stored_kv = dict(self.executor.kv)
 
     def advance(
@@ -93,14 +93,17 @@ class Execution:
         if executor.has_ended:
             return self._nothing(messages, before, lock, consumed_messages)
         turn, staged = self._turn(messages, now_ms)
-        events = [*([started] if self.is_new else ()), *staged.events, *turn.events]
+        events = [*staged.events, *turn.events]
+        if self.is_new:
+            events.insert(0, started)
         effects = self._effects(turn, events, staged)
         events.extend(effects.events)
-        eager = tuple(
+        eager = [
             ActivityLock(activity.key, token)
             for activity in effects.activities
             if (token := claim(activity)) is not None
-        )
+        ]
+        kinds = set(map(type, turn.events))
         commit = TurnCommit(
             instance_id=started.instance_id,
             execution_id=started.execution_id,
@@ -114,10 +117,10 @@ class Execution:
             started=_new_execution(started) if self.is_new else None,
             status=effects.status,
             output=effects.output,
-            custom_status=_status_change(turn),
-            kv=self._kv_changes(turn),
+            custom_status=_status_change(turn) if e.CustomStatusUpdated in kinds else None,
+            kv=e.NOTHING if _KV_EVENTS.isdisjoint(kinds) else self._kv_changes(),
             activities=tuple(effects.activities),
-            eager=eager,
+            eager=tuple(eager),
             messages=tuple(effects.messages),
             cancelled_activities=tuple(effects.cancelled_activities),
             cancelled_timers=tuple(effects.cancelled_timers),
@@ -152,7 +155,8 @@ class Execution:
         if commit.kv:
             self._stored_kv = dict(executor.kv)
         if commit.status is ExecutionStatus.RUNNING:
-            executor.feed([event for event in commit.events if event.event_id > executor.last_event_id])
+            last_event_id = executor.last_event_id
+            executor.absorb([event for event in commit.events if event.event_id > last_event_id])
 
     def close(self) -> None:
         """Forget the code."""
@@ -208,10 +212,8 @@ class Execution:
         )
         return commit, Staged(dropped=[f"{type(each.event).__name__}: the execution has ended" for each in messages])
 
-    def _kv_changes(self, turn: Turn) -> dict[str, e.KvEntry | None]:
-        """Return the keys whose stored value is not what the code left, if the turn's events say so."""
-        if not any(isinstance(event, _KV_EVENTS) for event in turn.events):
-            return {}
+    def _kv_changes(self) -> dict[str, e.KvEntry | None]:
+        """Return the keys whose stored value is not what the code left."""
         live = self.executor.kv
         changes: dict[str, e.KvEntry | None] = {
             key: entry for key, entry in live.items() if self._stored_kv.get(key) != entry
@@ -220,7 +222,7 @@ class Execution:
         return changes
 
 
-_KV_EVENTS = (e.KeyValueSet, e.KeyValueCleared, e.KeyValuesCleared)
+_KV_EVENTS = frozenset({e.KeyValueSet, e.KeyValueCleared, e.KeyValuesCleared})
 
 
 def begin(

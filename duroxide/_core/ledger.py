@@ -54,16 +54,27 @@ class Ledger:
         """Take note of the next event of the history."""
         if isinstance(event, e.ScheduleEvent):
             if type(event) in _OPENS:
-                self._open(event)
+                self.add(event)
         elif isinstance(event, e.CompletionEvent):
             self.close(event.source_event_id)
         elif isinstance(event, e.Breadcrumb):
             self._cancel(event.source_event_id)
 
+    def add(self, event: e.ScheduleEvent) -> None:
+        """Take note of a schedule that waits for an answer."""
+        event_id = event.event_id
+        self.open[event_id] = event
+        missing = event_id - len(self._kinds) + 1
+        if missing > 0:
+            self._kinds.extend(bytes(missing))
+        if event_id >= 0:
+            self._kinds[event_id] = _CODES[type(event)]
+
     def close(self, event_id: int) -> None:
         """The schedule *event_id* has got its answer."""
         self.open.pop(event_id, None)
-        self.cancelled.discard(event_id)
+        if self.cancelled:
+            self.cancelled.discard(event_id)
 
     def kind_of(self, event_id: int) -> type[e.Event] | None:
         """Return the type of the schedule event *event_id*, open or not; None if it never was one."""
@@ -90,11 +101,3 @@ class Ledger:
             self.cancelled.add(event_id)  # an answer that is under way may still come
         else:
             self.close(event_id)
-
-    def _open(self, event: e.ScheduleEvent) -> None:
-        self.open[event.event_id] = event
-        missing = event.event_id - len(self._kinds) + 1
-        if missing > 0:
-            self._kinds.extend(bytes(missing))
-        if event.event_id >= 0:
-            self._kinds[event.event_id] = _CODES[type(event)]

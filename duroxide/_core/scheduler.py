@@ -33,7 +33,8 @@ class Scheduler:
 
     def __init__(self, on_cancelled: Callable[[Scheduled[Any]], None]) -> None:
         self._on_cancelled = on_cancelled
-        self._ready: deque[Branch[Any]] = deque()
+        #: Branches that have got their answer, in the order in which they got it.
+        self.ready: deque[Branch[Any]] = deque()
         self._root: Branch[Any] | None = None
         self._current: Branch[Any] | None = None
         #: Set when code broke a rule of the engine; ends the orchestration, whatever code does about it.
@@ -54,13 +55,13 @@ class Scheduler:
 
     def start(self, generator: AnyGenerator) -> None:
         """Begin with *generator* as the root, and run until everything waits."""
-        self._root = Branch(self, generator, None, self._ready.append)
+        self._root = Branch(self, generator, None, self.ready.append)
         self._step(self._root)
         self.run()
 
     def run(self) -> None:
         """Go on with every branch that has got its answer, until everything waits or the root is done."""
-        ready = self._ready
+        ready = self.ready
         while ready and self._root is not None and self._root.outcome is None and self.misuse is None:
             branch = ready.popleft()
             if not branch.is_closed:
@@ -139,7 +140,7 @@ class Scheduler:
     def branch(self, generator: AnyGenerator) -> Branch[Any]:
         """Start *generator* at once, as a branch of the one that is running."""
         parent = self._running_branch(generator)
-        branch: Branch[Any] = Branch(self, generator, parent, self._ready.append)
+        branch: Branch[Any] = Branch(self, generator, parent, self.ready.append)
         if self._is_over:
             branch.is_closed = True
             generator.close()

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from .._clock import monotonic
 from ..providers.sql import SqlProvider
 from ..providers.sql.dialect import Dialect, Use
-from ..providers.sql.statements import Bulk, Query, Step, Values
+from ..providers.sql.statements import Ask, Bulk, Query, Step, Values
 from .places import Place
 
 
@@ -172,11 +172,21 @@ class _CountingDialect:
             _add(statements=1, rows_read=len(rows), history_rows_read=len(rows) if "{history}" in query.text else 0)
         return rows
 
-    def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
+    def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """Count a statement for each step, and its rows."""
-        held = self._inner.steps(connection, steps)
-        _add(statements=len(steps), rows_written=sum(len(step.rows) for step in steps) if held else 0)
-        return held
+        answer = self._inner.steps(connection, steps, ask)
+        _add_steps(steps, ask)
+        return answer
+
+    def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
+        """Count a transaction of steps, the last of which may be a notification."""
+        answer = self._inner.transact(connection, steps, ask, tell=tell)
+        if steps[-1].bulk is self._inner.notification("").bulk:
+            steps = steps[:-1]
+            _add(notifications=1)
+        _add_steps(steps, ask)
+        _add(commits=1)
+        return answer
 
     def notify(self, connection: Connection, payload: str) -> None:
         """Count one notification, where the database has any."""
@@ -201,6 +211,11 @@ class _CountingDialect:
             _add(rollbacks=1)
         else:
             _add(reads=1)
+
+
+def _add_steps(steps: Sequence[Step], ask: Ask | None) -> None:
+    statements = len(steps) + (ask is not None)
+    _add(statements=statements, rows_written=sum(len(step.rows) for step in steps))
 
 
 def _add(**more: int) -> None:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import logging
 import threading
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -27,12 +27,19 @@ from ...errors import ProviderError
 from ..wakeups import Changes
 from .dialect import Conflict, Dialect, Use
 from .shared import PROCESS, SharedDatabase
-from .statements import AnyRow, Bulk, Query, Step, Values
+from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
 
 _log = logging.getLogger("duroxide.provider")
 
 ResultT = TypeVar("ResultT")
+
+#: Whether there are messages waiting for one of some instances.
+WAITING = Query(
+    "SELECT 1 FROM {keys} WHERE (SELECT q.id FROM {orchestrator_queue} AS q"
+    " WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms <= :now_ms LIMIT 1) IS NOT NULL LIMIT 1",
+    "instance_id text",
+)
 
 #: Pauses (seconds) before contention or a lost connection is tried again; together they outlast a fail-over's blink.
 PAUSES = (0.01, 0.05, 0.2, 0.5, 1.0)
@@ -65,9 +72,16 @@ class Transaction:
             return ()
         return self.dialect.query(self.connection, query, keys, parameters)
 
-    def steps(self, steps: Iterable[Step]) -> bool:
-        """Run the *steps* that have rows; return whether all exact ones held."""
-        return self.dialect.steps(self.connection, [step for step in steps if step.rows])
+    def run(self, script: Script) -> None:
+        """Carry *script* out. Raises `Conflict` if it does not hold."""
+        script.leave(self)
+        self.messages |= self.dialect.steps(self.connection, script.steps, self.question(script))
+
+    def question(self, script: Script) -> Ask | None:
+        """Return what *script* asks, unless what is told anyway answers it."""
+        if self.messages or not script.waiting:
+            return None
+        return Ask(WAITING, script.waiting, {"now_ms": self.now_ms})
 
     def leave_message(self, visible_at_ms: int) -> None:
         """Note that a message becomes visible at *visible_at_ms*."""
@@ -88,6 +102,21 @@ class Transaction:
     def payload(self) -> str:
         """Return what other processes must know: a letter for each kind of change, or nothing."""
         return "m" * self.messages + "a" * self.activities + "i" * self.ended
+
+
+@frozen
+class Script:
+    """
+    Writes that need no answers in between.
+
+    Done again after it was done, it must raise `Conflict`.
+    """
+
+    steps: Sequence[Step]
+    #: Notes what the steps leave for others.
+    leave: Callable[[Transaction], None]
+    #: Instances (one-tuples) that may have other messages waiting.
+    waiting: Sequence[Values] = ()
 
 
 class Database:
@@ -142,6 +171,15 @@ class Database:
             result, changes = self._retried(operation, lambda: self._write_once(work))
         self.shared.wakeups.publish(changes)
         return result
+
+    def write_script(self, operation: str, script: Script) -> None:
+        """Write *script* in one transaction, in one round trip where that counts. Raises as `write` does."""
+        if self.dialect.single_writer:
+            self.write(operation, lambda transaction: transaction.run(script))
+            return
+        with self._translated(operation):
+            changes = self._retried(operation, lambda: self._script_once(script))
+        self.shared.wakeups.publish(changes)
 
     def read(
         self, operation: str, work: Callable[[Transaction], ResultT], *, use: Literal[Use.READ, Use.SNAPSHOT] = Use.READ
@@ -210,6 +248,21 @@ class Database:
             self._commit(connection)
         return result, transaction.changes()
 
+    def _script_once(self, script: Script) -> Changes:
+        with self._engines[Use.READ].connect() as connection:
+            transaction = Transaction(connection, self.dialect, self.now_ms())
+            script.leave(transaction)
+            steps, question = script.steps, transaction.question(script)
+            if payload := transaction.payload():
+                steps = [*steps, self.dialect.notification(f"{PROCESS}:{payload}")]
+            try:
+                transaction.messages |= self.dialect.transact(connection, steps, question, tell=f"{PROCESS}:m")
+            except BaseException as error:
+                self._undo(connection, error)
+                self._raise_if_undecided(error)
+                raise
+        return transaction.changes()
+
     def _read_once(self, work: Callable[[Transaction], ResultT], use: Use) -> ResultT:
         with self._reading_connection(use) as connection:
             self.dialect.begin(connection, use)
@@ -255,12 +308,15 @@ class Database:
             self.dialect.commit(connection)
         except BaseException as error:
             self._undo(connection, error)
-            if _is_cut_off(self.dialect, error) and not self.dialect.is_contention(error):
-                # Cut off in the middle of a commit: it may have happened, so it must not be repeated blindly.
-                reason = self.dialect.reason(error)
-                message = f"the connection was lost during a commit, which may or may not have happened: {reason}"
-                raise ProviderError("commit", message, retryable=True) from error
+            self._raise_if_undecided(error)
             raise
+
+    def _raise_if_undecided(self, error: BaseException) -> None:
+        """Cut off in the middle of a commit: it may have happened, so it must not be repeated blindly."""
+        if _is_cut_off(self.dialect, error) and not self.dialect.is_contention(error):
+            reason = self.dialect.reason(error)
+            message = f"the connection was lost during a commit, which may or may not have happened: {reason}"
+            raise ProviderError("commit", message, retryable=True) from error
 
     def _undo(self, connection: Connection, cause: BaseException | None = None) -> None:
         """Roll back; a connection that cannot even do that is thrown away, with its likes in the pool."""
@@ -296,6 +352,7 @@ class Database:
                     or _is_cut_off(self.dialect, error)
                 ):
                     raise
+                self.dialect.note_failure(error)
                 _log.info(
                     "%s is tried again: %s",
                     operation,

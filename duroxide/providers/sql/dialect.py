@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from .statements import AnyRow, Bulk, Query, Step, Values
+from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
 
 class Conflict(Exception):  # internal: a refusal, on its way to becoming a result
@@ -51,13 +51,29 @@ class Dialect(Protocol):
         """Run *query* and return its rows."""
         ...
 
-    def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
+    def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """
-        Run *steps* in order; return whether each exact one touched as many rows as it was given.
+        Run *steps* in order, then *ask*; return whether there was an answer.
 
         Raises:
-            Conflict: If a row was there already. The transaction must be rolled back.
+            Conflict: If an exact step touched more or fewer rows than it was given, or a row was there
+                already. The transaction must be rolled back.
         """
+        ...
+
+    def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
+        """
+        Do what `steps` does as a transaction of its own, in one round trip, on a connection for READ.
+
+        Only where writers do not exclude each other. Raises as `steps` does; nothing has happened then.
+
+        Args:
+            tell: A payload to notify of, if there was an answer.
+        """
+        ...
+
+    def note_failure(self, error: BaseException) -> None:
+        """Learn from *error*, before the transaction is tried again."""
         ...
 
     def begin(self, connection: Connection, use: Use) -> None:
@@ -70,6 +86,10 @@ class Dialect(Protocol):
 
     def rollback(self, connection: Connection) -> None:
         """Undo the transaction."""
+        ...
+
+    def notification(self, payload: str) -> Step:
+        """Return `notify` as the step of a batch."""
         ...
 
     def notify(self, connection: Connection, payload: str) -> None:

@@ -2,7 +2,8 @@
 What SQLite and Postgres do differently, behind a few names.
 
 Rule: nothing here depends on session state that a transaction-mode pooler would lose: table names are qualified,
-nothing is prepared, locks of the database end with the transaction.
+locks of the database end with the transaction, and statements are prepared only on connections that are known to
+lead to one and the same session.
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ from sqlalchemy import Connection
 from .dialect import Conflict, Use, driver_error, reported
 from .schema import PARTIAL_INDEXES, PREFIX, STORAGE, TABLES
 from .statements import (
+    NOT_EXACT,
     AnyRow,
+    Ask,
     Bulk,
     Query,
     Step,
     Values,
     postgres_arrays,
     postgres_bulk,
+    postgres_exact_bulk,
     postgres_query,
     sqlite_bulk,
     sqlite_query,
 )
+
+
+_NOTIFY = Bulk("channel text, payload text", "SELECT pg_notify(:channel, :payload) {rows}")
 
 
 class SqliteDialect:
@@ -69,19 +76,27 @@ class SqliteDialect:
         given = parameters if keys is None else {**parameters, "keys": json.dumps(keys)}
         return _rows(text, _driver_connection(connection).execute(text, given))
 
-    def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
+    def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """Run *steps* until one does not hold."""
         cursor = _driver_connection(connection).cursor()
         try:
             for step in steps:
                 cursor.executemany(self._bulk_text(step.bulk), step.rows)
                 if step.exact and cursor.rowcount != len(step.rows):
-                    return False
+                    msg = f"{cursor.rowcount} rows instead of {len(step.rows)}"
+                    raise Conflict(msg)
         except sqlite3.IntegrityError as error:
             raise Conflict(str(error)) from error
         finally:
             cursor.close()
-        return True
+        return ask is not None and bool(self.query(connection, ask.query, ask.keys, ask.parameters))
+
+    def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
+        """Round trips cost nothing here, and there is one connection that writes."""
+        raise NotImplementedError
+
+    def note_failure(self, error: BaseException) -> None:
+        """Do nothing: there is nothing to learn."""
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Take the write lock at once for writing: upgrading later fails whatever the busy timeout."""
@@ -97,8 +112,12 @@ class SqliteDialect:
         if _driver_connection(connection).in_transaction:
             _driver_connection(connection).execute("ROLLBACK")
 
-    def notify(self, connection: Connection, payload: str) -> None:
+    def notification(self, payload: str) -> Step:
         """Do nothing: other processes look at ``PRAGMA data_version``."""
+        return Step(_NOTIFY, ())
+
+    def notify(self, connection: Connection, payload: str) -> None:
+        """Do nothing, likewise."""
 
     def guard_schema(self, connection: Connection) -> None:
         """Do nothing: the write lock keeps everybody else out."""
@@ -155,10 +174,20 @@ class SqliteDialect:
 
 
 #: For the rest of the transaction: find rows one by one, in the order in which they are given. Two batches that meet in
-#: several rows would otherwise lock them in the order of their plans, and wait for each other in a circle.
-_IN_ORDER = "SELECT " + ", ".join(
-    f"set_config('{setting}', 'off', true)" for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan")
+#: several rows would otherwise lock them in the order of their plans, and wait for each other in a circle. So there is
+#: one plan for each statement, and no use in planning a prepared one again.
+_IN_ORDER = (
+    "SELECT "
+    + ", ".join(
+        f"set_config('{setting}', 'off', true)" for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan")
+    )
+    + ", set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
+
+#: Where a pooled connection keeps whether statements may be prepared on it.
+_PREPARES = "duroxide_prepares"
+#: What psycopg begins with when it may prepare by itself: its own default.
+_PREPARE_THRESHOLD = 5
 
 
 class PostgresDialect:
@@ -181,7 +210,10 @@ class PostgresDialect:
     # Connection lost, resources short, server going down, lock not available, cached plan, query cancelled.
     _TRANSIENT = ("08", "53", "57", "55P03", "0A000", "40", _READ_ONLY)
 
-    def __init__(self, schema: str | None, channel: str) -> None:
+    def __init__(self, schema: str | None, channel: str, *, owns_engine: bool = True) -> None:
+        # Our own engine prepares nothing by itself; what somebody else's does is up to them.
+        self._owns_engine = owns_engine
+        self._may_prepare = True
         prefix = "" if schema is None else '"' + schema.replace('"', '""') + '".'
         seed = zlib.crc32(channel.encode())
         self._channel = channel
@@ -197,55 +229,102 @@ class PostgresDialect:
             "nobody_else_claims": f"pg_try_advisory_xact_lock(hashtextextended(c.instance_id, {seed}))",
         }
         self._texts: dict[Bulk | Query, str] = {}
+        self._exact_texts: dict[Bulk, str] = {}
 
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Run *bulk* once, with an array for each column."""
-        return connection.exec_driver_sql(self._bulk_text(bulk), postgres_arrays(bulk.columns, rows)).rowcount
+        prepare = self._prepares(connection)
+        arrays = postgres_arrays(bulk.columns, rows)
+        with _driver_connection(connection).cursor() as cursor:
+            return int(cursor.execute(self._bulk_text(bulk), arrays, prepare=prepare).rowcount)
 
     def query(
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
     ) -> Sequence[AnyRow]:
         """Run *query*; its keys travel as arrays."""
-        text = self._texts.get(query)
-        if text is None:
-            text = self._texts[query] = postgres_query(query, self._words)
-        given = dict(parameters)
-        if keys is not None:
-            given |= {f"key{position}": column for position, column in enumerate(postgres_arrays(query.columns, keys))}
+        text, prepare = self._query_text(query), self._prepares(connection)
         with _driver_connection(connection).cursor() as cursor:
-            return _rows(text, cursor.execute(text, given))
+            return _rows(text, cursor.execute(text, _given(query, keys, parameters), prepare=prepare))
 
-    def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
-        """Send all *steps* at once (a pipeline), and wait once."""
+    def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
+        """Send everything at once (a pipeline), and wait once."""
+        return self._send(connection, steps, ask, None)
+
+    def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
+        """
+        Do without BEGIN and COMMIT: in autocommit mode a pipeline is a transaction by itself.
+
+        The steps themselves say whether they held, in a way that undoes it.
+        """
+        return self._send(connection, steps, ask, tell)
+
+    def _send(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, tell: str | None) -> bool:
+        statements: list[tuple[str, Any]] = [(_IN_ORDER, None)]
+        for step in steps:
+            arrays = postgres_arrays(step.bulk.columns, step.rows)
+            if step.exact:
+                statements.append((self._exact_text(step.bulk), (*arrays, len(step.rows))))
+            else:
+                statements.append((self._bulk_text(step.bulk), arrays))
+        if ask is not None:
+            statements.append(self._telling(ask, tell))
         try:
-            cursors = self._in_pipeline(_driver_connection(connection), steps)
+            last = self._in_pipeline(_driver_connection(connection), statements, prepare=self._prepares(connection))
         except Exception as error:
-            if self.is_conflict(error):
+            if self.is_conflict(error) or self._state(error) == NOT_EXACT:
                 raise Conflict(str(error)) from error
             raise
-        return all(cursor.rowcount == len(step.rows) for cursor, step in zip(cursors, steps, strict=True) if step.exact)
+        return ask is not None and last.rowcount > 0
 
-    def _in_pipeline(self, driver: Any, steps: Sequence[Step]) -> list[Any]:
-        """Return the cursor of each step."""
-        cursors = []
+    def _telling(self, ask: Ask, tell: str | None) -> tuple[str, Any]:
+        """Return the statement that asks, and notifies if there is an answer, with its parameters."""
+        text, given = self._query_text(ask.query), _given(ask.query, ask.keys, ask.parameters)
+        if tell is None:
+            return text, given
+        text = f"SELECT pg_notify(%(channel)s, %(payload)s) FROM ({text}) AS answer"  # noqa: S608  # ours
+        return text, given | {"channel": self._channel, "payload": tell}
+
+    @staticmethod
+    def _in_pipeline(driver: Any, statements: Sequence[tuple[str, Any]], *, prepare: bool) -> Any:
+        """Return the cursor of the last of *statements*."""
         failure: Exception | None = None
         try:
             with driver.pipeline():
                 try:
-                    if any(step.exact and len(step.rows) > 1 for step in steps):
-                        driver.execute(_IN_ORDER, prepare=False)
-                    for step in steps:
+                    for text, parameters in statements:
                         cursor = driver.cursor()
-                        cursors.append(cursor)
-                        arrays = postgres_arrays(step.bulk.columns, step.rows)
-                        cursor.execute(self._bulk_text(step.bulk), arrays, prepare=False)
+                        cursor.execute(text, parameters, prepare=prepare)
                 except Exception as error:  # noqa: BLE001  # raised below: a pipeline that ends in one writes to the log
                     failure = error
         except Exception as error:  # noqa: BLE001  # re-raised
             raise failure or error from None
         if failure is not None:
             raise failure
-        return cursors
+        return cursor
+
+    def _prepares(self, connection: Connection) -> bool:
+        """
+        Whether statements may be prepared on *connection*, which spares the server most of its work on each.
+
+        Not behind a pooler, which may hand each transaction another session. A pooler invents the process id that it
+        sends when a connection is opened, since cancelling goes by it; the server knows its own.
+        """
+        if not self._may_prepare:
+            return False
+        info = connection.connection.info
+        known = info.get(_PREPARES)
+        if known is None:
+            driver = _driver_connection(connection)
+            wanted = self._owns_engine or driver.prepare_threshold is not None
+            known = info[_PREPARES] = wanted and _is_direct(driver)
+            if known and driver.prepare_threshold is None:
+                driver.prepare_threshold = _PREPARE_THRESHOLD
+        return bool(known)
+
+    def note_failure(self, error: BaseException) -> None:
+        """Prepare nothing any more, if the session turned out to be another one."""
+        if self._state(error) in self._PREPARED:
+            self._may_prepare = False
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Do nothing: the driver begins with the first statement."""
@@ -258,9 +337,13 @@ class PostgresDialect:
         """Undo the transaction."""
         _driver_connection(connection).rollback()
 
+    def notification(self, payload: str) -> Step:
+        """Tell those who listen, when the transaction commits."""
+        return Step(_NOTIFY, [(self._channel, payload)])
+
     def notify(self, connection: Connection, payload: str) -> None:
         """Tell those who listen, when the transaction commits."""
-        connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (self._channel, payload))
+        self.many(connection, _NOTIFY, [(self._channel, payload)])
 
     def guard_schema(self, connection: Connection) -> None:
         """Wait for the schema's lock, which ends with the transaction."""
@@ -307,8 +390,8 @@ class PostgresDialect:
         return self._state(error) == "42501"
 
     def is_stale(self, error: BaseException) -> bool:
-        """Whether the server only reads: it was the primary, before a fail-over."""
-        return self._state(error) == self._READ_ONLY
+        """Whether the server only reads (it was the primary, before a fail-over), or a session is not what it was."""
+        return self._state(error) == self._READ_ONLY or self._state(error) in self._PREPARED
 
     def reason(self, error: BaseException) -> str:
         """Return what the server or the driver says."""
@@ -325,6 +408,32 @@ class PostgresDialect:
         if text is None:
             text = self._texts[bulk] = postgres_bulk(bulk, self._words)
         return text
+
+    def _exact_text(self, bulk: Bulk) -> str:
+        text = self._exact_texts.get(bulk)
+        if text is None:
+            text = self._exact_texts[bulk] = postgres_exact_bulk(bulk, self._words)
+        return text
+
+    def _query_text(self, query: Query) -> str:
+        text = self._texts.get(query)
+        if text is None:
+            text = self._texts[query] = postgres_query(query, self._words)
+        return text
+
+
+def _given(query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `postgres_query` takes: its parameters, and its keys as arrays."""
+    given = dict(parameters)
+    if keys is not None:
+        given |= {f"key{position}": column for position, column in enumerate(postgres_arrays(query.columns, keys))}
+    return given
+
+
+def _is_direct(driver: Any) -> bool:
+    """Whether *driver* (a psycopg connection) talks to the session itself that it opened."""
+    (server_pid,) = driver.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    return bool(server_pid == driver.info.backend_pid)
 
 
 def _partial_indexes(words: Mapping[str, str]) -> list[str]:

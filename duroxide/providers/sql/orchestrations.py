@@ -22,7 +22,7 @@ from ..._core.messages import Message, StartOrchestration
 from ..._core.versions import VersionRange
 from ...errors import InstanceAlreadyExists
 from ..contract import OrchestrationItem, QueuedItem, Release
-from .database import Transaction
+from .database import WAITING, Transaction
 from .statements import AnyRow, Query, Values
 from .turn_statements import INSERT_MESSAGES
 
@@ -125,11 +125,6 @@ _START = Query(
     """,  # noqa: S608  # constants
     "instance_id text, data text",
 )
-_WAITING = Query(
-    "SELECT 1 FROM {keys} WHERE (SELECT q.id FROM {orchestrator_queue} AS q"
-    " WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms <= :now_ms LIMIT 1) IS NOT NULL LIMIT 1",
-    "instance_id text",
-)
 
 
 def message_values(message: Message, visible_at_ms: int) -> Values:
@@ -175,7 +170,7 @@ def tell_of_waiting_messages(transaction: Transaction, instances: Sequence[Value
 
     Whoever was woken when they came found the instance locked, and went back to sleep.
     """
-    if transaction.query(_WAITING, instances, now_ms=transaction.now_ms):
+    if transaction.query(WAITING, instances, now_ms=transaction.now_ms):
         transaction.messages = True
 
 

@@ -93,7 +93,7 @@ class SqlProvider(SqlManagement):
         self._channel = f"duroxide_{schema or 'public'}"[:63]
         self._database = Database(
             self._engine,
-            _dialect(self._engine, schema, self._channel),
+            _dialect(self._engine, schema, self._channel, owns_engine=self._owns_engine),
             self._shared,
             clock=clock,
             pragmas=_pragmas(synchronous, in_memory=in_memory) if self._engine.dialect.name == "sqlite" else {},
@@ -331,7 +331,7 @@ def _make_engine(url: URL) -> Engine:
         wait = {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
         return create_engine(url, connect_args=wait)
     if backend == "postgresql":
-        # Nothing prepared on the server: a transaction-mode pooler hands each transaction another session.
+        # Nothing is prepared before we know that no transaction-mode pooler hands each transaction another session.
         settings = {} if "prepare_threshold" in url.query else {"prepare_threshold": None}
         return create_engine(url.set(drivername="postgresql+psycopg"), connect_args=settings, pool_size=10)
     msg = f"{backend!r} is not supported: use a URL that starts with sqlite:/// or postgresql://."
@@ -355,8 +355,10 @@ def _check(engine: Engine, schema: str | None, *, in_memory: bool) -> None:
         raise InvalidInput(msg)
 
 
-def _dialect(engine: Engine, schema: str | None, channel: str) -> Dialect:
-    return SqliteDialect() if engine.dialect.name == "sqlite" else PostgresDialect(schema, channel)
+def _dialect(engine: Engine, schema: str | None, channel: str, *, owns_engine: bool) -> Dialect:
+    if engine.dialect.name == "sqlite":
+        return SqliteDialect()
+    return PostgresDialect(schema, channel, owns_engine=owns_engine)
 
 
 def _names_no_file(url: URL) -> bool:

@@ -26,7 +26,7 @@ _CLAIM = Query(
     """,
     "session_id text",
 )
-_TOUCH = Bulk(
+TOUCH = Bulk(
     "session_id text, now_ms bigint",
     "UPDATE {sessions} AS s SET last_activity_at_ms = :now_ms {rows}"
     " WHERE s.session_id = :session_id AND s.leased_until_ms > :now_ms",
@@ -56,7 +56,7 @@ def claim_sessions(transaction: Transaction, session_ids: Sequence[str], claim: 
 
 def touch_sessions(transaction: Transaction, session_ids: Collection[str]) -> None:
     """Note that something happened in leased sessions."""
-    transaction.many(_TOUCH, [(session_id, transaction.now_ms) for session_id in sorted(session_ids)])
+    transaction.many(TOUCH, [(session_id, transaction.now_ms) for session_id in sorted(session_ids)])
 
 
 def renew(transaction: Transaction, owner: str, lease_ms: int, idle_ms: int) -> int:

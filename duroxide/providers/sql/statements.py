@@ -21,6 +21,9 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 
+#: SQLSTATE of a division by zero: how an exact statement says that it did not hold, and undoes its transaction.
+NOT_EXACT = "22012"
+
 #: The values of one row, in the order in which the statement declares its columns.
 Values = tuple[Any, ...]
 
@@ -66,6 +69,15 @@ class Step:
     bulk: Bulk
     rows: Sequence[Values]
     exact: bool = False
+
+
+@frozen(eq=False)
+class Ask:
+    """A question that a batch of writes ends with: *query* about *keys*."""
+
+    query: Query
+    keys: Sequence[Values]
+    parameters: Mapping[str, Any]
 
 
 def postgres_arrays(columns: str, rows: Sequence[Values]) -> tuple[str, ...]:
@@ -114,6 +126,12 @@ def postgres_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
     names = ", ".join(f"p_{name}" for name, _ in declared)
     text = _PARAMETER.sub(r"k.p_\1", bulk.text)
     return text.format(rows=f"{keyword} unnest({arrays}) AS k({names})", **tables)
+
+
+def postgres_exact_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
+    """Return `postgres_bulk` as text that fails with `NOT_EXACT` unless it touches as many rows as the last parameter says."""
+    text = postgres_bulk(bulk, tables)
+    return f"WITH touched AS ({text} RETURNING 1) SELECT 1 / (count(*) = %s)::int FROM touched"  # noqa: S608  # ours
 
 
 def sqlite_query(query: Query, tables: Mapping[str, str]) -> str:

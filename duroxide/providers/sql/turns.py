@@ -13,16 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..._core.commit import CommitResult, TurnCommit
 from . import turn_statements as sql
-from .database import Database, Transaction
+from .database import Database, Script, Transaction
 from .dialect import Conflict
-from .orchestrations import tell_of_waiting_messages
-from .sessions import touch_sessions
+from .sessions import TOUCH
 from .statements import Step, Values
 from .turn_rows import TurnRows
-
-
-class _Unexpected(Exception):  # internal: the hope was wrong
-    """Some commit of the batch does not hold; roll everything back."""
 
 
 def commit_turns(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
@@ -43,7 +38,7 @@ def _commit(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> 
     for attempt in attempts:
         try:
             return attempt()
-        except (_Unexpected, Conflict):
+        except Conflict:
             continue
     # Only a duplicate key gets us here, and it takes a transaction of its own down with it, not the others.
     return [_alone(database, commit, lock_ms) for commit in commits]
@@ -52,9 +47,8 @@ def _commit(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> 
 def _hopefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
     """Write all *commits*, asking nothing before."""
     if any(_asks_for_nobody(commit) for commit in commits):
-        raise _Unexpected
-    rows = TurnRows.of(commits, database, lock_ms)
-    database.write("commit_turns", lambda transaction: _write(transaction, rows))
+        raise Conflict
+    database.write_script("commit_turns", _script(TurnRows.of(commits, database, lock_ms)))
     return [CommitResult.COMMITTED] * len(commits)
 
 
@@ -65,7 +59,7 @@ def _carefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) 
         results = _judge(transaction, commits)
         accepted = [commit for commit, result in zip(commits, results, strict=True) if result is CommitResult.COMMITTED]
         if accepted:
-            _write(transaction, TurnRows.of(accepted, database, lock_ms))
+            transaction.run(_script(TurnRows.of(accepted, database, lock_ms)))
         return results
 
     return database.write("commit_turns", work)
@@ -75,19 +69,15 @@ def _alone(database: Database, commit: TurnCommit, lock_ms: int) -> CommitResult
     """Write one commit; what cannot be written although it seems to hold repeats what is there already."""
     try:
         (result,) = _carefully(database, [commit], lock_ms)
-    except (_Unexpected, Conflict):
+    except Conflict:
         return CommitResult.STALE
     return result
 
 
-def _write(transaction: Transaction, rows: TurnRows) -> None:
-    if not transaction.steps(_steps(rows)):
-        raise _Unexpected
-    if rows.active_sessions:
-        touch_sessions(transaction, rows.active_sessions)
-    if rows.unlocked:
-        tell_of_waiting_messages(transaction, [(instance_id,) for instance_id, *_ in rows.unlocked])
-    rows.announce(transaction)
+def _script(rows: TurnRows) -> Script:
+    """Return everything that *rows* write; who was woken by messages for a locked instance went back to sleep."""
+    steps = [step for step in _steps(rows) if step.rows]
+    return Script(steps, rows.announce, [(instance_id,) for instance_id, *_ in rows.unlocked])
 
 
 def _steps(rows: TurnRows) -> Iterator[Step]:
@@ -109,6 +99,7 @@ def _steps(rows: TurnRows) -> Iterator[Step]:
     yield Step(sql.REMOVE_TIMERS, rows.cancelled_timers)
     yield Step(sql.REMOVE_VALUES, rows.removed_values)
     yield Step(sql.SET_VALUES, rows.values)
+    yield Step(TOUCH, [(session_id, rows.now_ms) for session_id in sorted(rows.active_sessions)])
 
 
 def _asks_for_nobody(commit: TurnCommit) -> bool:
