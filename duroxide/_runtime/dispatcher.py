@@ -36,6 +36,9 @@ from .turns import Round, Turns
 
 _log = logging.getLogger("duroxide.runtime")
 
+#: How long (seconds) nothing must have happened before the store is asked what is due next: who has work has no time.
+_IDLE = 0.02
+
 #: How long the thread may take to end after the time-out of a shutdown, in seconds.
 _LAST_WORDS = 1.0
 
@@ -72,7 +75,8 @@ class Dispatcher:
         self._has_messages = self._takes_messages
         #: When the earliest message becomes visible, in milliseconds since the epoch.
         self._due_ms: int | None = None
-        self._is_due_known = False
+        #: When (monotonic) to ask the store whether something is due earlier than that; None: not before the next fetch.
+        self._ask_at: float | None = 0.0
         #: A time just before the last fetch, which saw nothing that became visible later.
         self._fetched_at_ms: int | None = None
         self._due_lock = threading.Lock()
@@ -171,13 +175,16 @@ class Dispatcher:
         """Return how many seconds there is nothing to do, as far as is known."""
         if not self._takes_messages:
             return self._options.poll_interval.total_seconds()
-        if not self._is_due_known:
-            due_ms = self._provider.next_due_ms(self._fetched_at_ms)
-            self._is_due_known = True
-            if due_ms is not None:
-                with self._due_lock:
-                    self._due_ms = due_ms if self._due_ms is None else min(due_ms, self._due_ms)
         pause = self._next_poll - monotonic()
+        if self._ask_at is not None:
+            if monotonic() < self._ask_at:
+                pause = min(pause, _IDLE)
+            else:
+                due_ms = self._provider.next_due_ms(self._fetched_at_ms)
+                self._ask_at = None
+                if due_ms is not None:
+                    with self._due_lock:
+                        self._due_ms = due_ms if self._due_ms is None else min(due_ms, self._due_ms)
         due_ms = self._due_ms
         return pause if due_ms is None else min(pause, (due_ms - self._provider.now_ms()) / 1000)
 
@@ -206,9 +213,12 @@ class Dispatcher:
         self._has_messages = False
         if not self._takes_messages:
             return ()
+        self._fetched_at_ms = now_ms = self._provider.now_ms()
+        self._ask_at = monotonic() + _IDLE
         with self._due_lock:
-            self._due_ms, self._is_due_known = None, False
-        self._fetched_at_ms = self._provider.now_ms()
+            if self._due_ms is not None and self._due_ms <= now_ms:
+                # What comes after it is not known, and may be soon.
+                self._due_ms, self._ask_at = None, 0.0
         items = self._provider.fetch_orchestration_items(
             self._options.batch_size, self._lock_ms, replayable=self._replayable
         )

@@ -166,11 +166,15 @@ class _CountingDialect:
     ) -> Any:
         """Count one statement, and the rows of its answer."""
         rows = self._inner.query(connection, query, keys, parameters)
-        if not query.text.lstrip().upper().startswith(("SELECT", "WITH")):
-            _add(statements=1, rows_written=len(rows))
-        else:
-            _add(statements=1, rows_read=len(rows), history_rows_read=len(rows) if "{history}" in query.text else 0)
+        _add_query(query, rows)
         return rows
+
+    def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Any]:
+        """Count each as a statement."""
+        answers = self._inner.queries(connection, asks)
+        for ask, rows in zip(asks, answers, strict=True):
+            _add_query(ask.query, rows)
+        return answers
 
     def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """Count a statement for each step, and its rows."""
@@ -199,18 +203,25 @@ class _CountingDialect:
         self._inner.begin(connection, use)
         self._use[id(connection)] = use
 
-    def commit(self, connection: Connection) -> None:
+    def commit(self, connection: Connection, notification: str | None = None) -> None:
         """Count a transaction that wrote."""
-        self._inner.commit(connection)
-        _add(commits=1)
+        self._inner.commit(connection, notification)
+        _add(commits=1, notifications=notification is not None and not self.single_writer)
 
     def rollback(self, connection: Connection) -> None:
         """Count a transaction that only asked, or that failed."""
         self._inner.rollback(connection)
-        if self._use.get(id(connection)) is Use.WRITE:
+        if self._use.get(id(connection)) in {Use.WRITE, Use.LEASE}:
             _add(rollbacks=1)
         else:
             _add(reads=1)
+
+
+def _add_query(query: Query, rows: Sequence[Any]) -> None:
+    if not query.text.lstrip().upper().startswith(("SELECT", "WITH")):
+        _add(statements=1, rows_written=len(rows))
+    else:
+        _add(statements=1, rows_read=len(rows), history_rows_read=len(rows) if "{history}" in query.text else 0)
 
 
 def _add_steps(steps: Sequence[Step], ask: Ask | None) -> None:

@@ -59,8 +59,6 @@ class Transaction:
     due_ms: int | None = None
     activities: bool = False
     instances: set[str] = field(factory=set)
-    #: Whether some of *instances* changed so that another process may wait for it.
-    ended: bool = False
 
     def many(self, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Run *bulk* for *rows*; return how many rows of the database it touched."""
@@ -71,6 +69,10 @@ class Transaction:
         if keys is not None and not keys:
             return ()
         return self.dialect.query(self.connection, query, keys, parameters)
+
+    def queries(self, *asks: Ask) -> Sequence[Sequence[AnyRow]]:
+        """Run several queries, none of which needs the answer of another; return the rows of each."""
+        return self.dialect.queries(self.connection, asks)
 
     def run(self, script: Script) -> None:
         """Carry *script* out. Raises `Conflict` if it does not hold."""
@@ -101,7 +103,7 @@ class Transaction:
 
     def payload(self) -> str:
         """Return what other processes must know: a letter for each kind of change, or nothing."""
-        return "m" * self.messages + "a" * self.activities + "i" * self.ended
+        return "m" * self.messages + "a" * self.activities + "i" * bool(self.instances)
 
 
 @frozen
@@ -159,7 +161,13 @@ class Database:
             self._last_position = first + count
         return range(first, first + count)
 
-    def write(self, operation: str, work: Callable[[Transaction], ResultT]) -> ResultT:
+    def write(
+        self,
+        operation: str,
+        work: Callable[[Transaction], ResultT],
+        *,
+        use: Literal[Use.WRITE, Use.LEASE] = Use.WRITE,
+    ) -> ResultT:
         """
         Run *work* in a writing transaction, commit, and tell what it leaves.
 
@@ -168,7 +176,7 @@ class Database:
             Conflict: If *work* raised it; nothing is written then.
         """
         with self._translated(operation):
-            result, changes = self._retried(operation, lambda: self._write_once(work))
+            result, changes = self._retried(operation, lambda: self._write_once(work, use))
         self.shared.wakeups.publish(changes)
         return result
 
@@ -234,18 +242,17 @@ class Database:
         if database_ms is not None:
             self._offset_ms = database_ms - (before + after) // 2
 
-    def _write_once(self, work: Callable[[Transaction], ResultT]) -> tuple[ResultT, Changes]:
+    def _write_once(self, work: Callable[[Transaction], ResultT], use: Use) -> tuple[ResultT, Changes]:
         with self._writing_connection() as connection:
-            self.dialect.begin(connection, Use.WRITE)
+            self.dialect.begin(connection, use)
             try:
                 transaction = Transaction(connection, self.dialect, self.now_ms())
                 result = work(transaction)
-                if payload := transaction.payload():
-                    self.dialect.notify(connection, f"{PROCESS}:{payload}")
             except BaseException as error:
                 self._undo(connection, error)
                 raise
-            self._commit(connection)
+            payload = transaction.payload()
+            self._commit(connection, f"{PROCESS}:{payload}" if payload else None)
         return result, transaction.changes()
 
     def _script_once(self, script: Script) -> Changes:
@@ -303,9 +310,9 @@ class Database:
             self._writer = connection
         return self._writer
 
-    def _commit(self, connection: Connection) -> None:
+    def _commit(self, connection: Connection, notification: str | None) -> None:
         try:
-            self.dialect.commit(connection)
+            self.dialect.commit(connection, notification)
         except BaseException as error:
             self._undo(connection, error)
             self._raise_if_undecided(error)

@@ -25,6 +25,9 @@ class Use(Enum):
 
     #: Changes something.
     WRITE = "write"
+    #: Changes only who holds what, and for how long. A power cut may undo it, although it was committed: whoever was
+    #: given a lock proves at the next commit that it still has it.
+    LEASE = "lease"
     #: A single query.
     READ = "read"
     #: Several queries that must all see the same moment.
@@ -49,6 +52,10 @@ class Dialect(Protocol):
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
     ) -> Sequence[AnyRow]:
         """Run *query* and return its rows."""
+        ...
+
+    def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Sequence[AnyRow]]:
+        """Run several queries, none of which needs the answer of another; return the rows of each."""
         ...
 
     def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
@@ -80,8 +87,8 @@ class Dialect(Protocol):
         """Start a transaction on a connection of the isolation level for *use*."""
         ...
 
-    def commit(self, connection: Connection) -> None:
-        """Make the transaction last."""
+    def commit(self, connection: Connection, notification: str | None = None) -> None:
+        """Make the transaction last, and with it tell other processes *notification*, if the database can."""
         ...
 
     def rollback(self, connection: Connection) -> None:
@@ -100,8 +107,8 @@ class Dialect(Protocol):
         """Keep every other process from changing the schema until the transaction ends."""
         ...
 
-    def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
-        """Keep others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
+    def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
+        """Return what keeps others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
         ...
 
     def completion(self) -> Sequence[str]:

@@ -37,6 +37,8 @@ from .statements import (
 )
 
 
+_WRITING = frozenset({Use.WRITE, Use.LEASE})
+
 _NOTIFY = Bulk("channel text, payload text", "SELECT pg_notify(:channel, :payload) {rows}")
 
 
@@ -57,9 +59,18 @@ class SqliteDialect:
         sqlite3.SQLITE_READONLY: "Let this user write to the file, to its -wal and -shm, and to their folder",
     }
 
-    def __init__(self) -> None:
+    def __init__(self, *, relaxes: bool = False) -> None:
+        # With synchronous=FULL, leases do without it. The next commit that does not makes them last, too.
+        self._relaxes = relaxes
+        self._is_used_for = Use.WRITE
         self._words = {name: table.name for name, table in TABLES.items()}
-        self._words |= {"for_update": "", "skip_locked": "", "nobody_else_claims": "TRUE", "indexes_only_from_here": ""}
+        self._words |= {
+            "for_update": "",
+            "skip_locked": "",
+            "nobody_else_claims": "TRUE",
+            "indexes_only_from_here": "",
+            "need_not_last": "",
+        }
         self._texts: dict[Bulk | Query, str] = {}
 
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
@@ -91,6 +102,10 @@ class SqliteDialect:
             cursor.close()
         return ask is not None and bool(self.query(connection, ask.query, ask.keys, ask.parameters))
 
+    def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Sequence[AnyRow]]:
+        """Run one after the other."""
+        return [self.query(connection, ask.query, ask.keys, ask.parameters) for ask in asks]
+
     def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
         """Round trips cost nothing here, and there is one connection that writes."""
         raise NotImplementedError
@@ -100,11 +115,17 @@ class SqliteDialect:
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Take the write lock at once for writing: upgrading later fails whatever the busy timeout."""
-        if use is not Use.READ:
-            _driver_connection(connection).execute("BEGIN IMMEDIATE" if use is Use.WRITE else "BEGIN")
+        driver = _driver_connection(connection)
+        if use in _WRITING:
+            if self._relaxes and use is not self._is_used_for:
+                driver.execute("PRAGMA synchronous=" + ("NORMAL" if use is Use.LEASE else "FULL"))
+                self._is_used_for = use
+            driver.execute("BEGIN IMMEDIATE")
+        elif use is Use.SNAPSHOT:
+            driver.execute("BEGIN")
 
-    def commit(self, connection: Connection) -> None:
-        """Make the transaction last."""
+    def commit(self, connection: Connection, notification: str | None = None) -> None:
+        """Make the transaction last. Other processes look at ``PRAGMA data_version``."""
         _driver_connection(connection).execute("COMMIT")
 
     def rollback(self, connection: Connection) -> None:
@@ -122,8 +143,9 @@ class SqliteDialect:
     def guard_schema(self, connection: Connection) -> None:
         """Do nothing: the write lock keeps everybody else out."""
 
-    def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
+    def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Do nothing: the write lock keeps everybody else out."""
+        return ()
 
     def completion(self) -> Sequence[str]:
         """Return what adds the partial indexes."""
@@ -184,6 +206,10 @@ _IN_ORDER = (
     + ", set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
 
+_CLAIM_IDS = Query(
+    "SELECT pg_advisory_xact_lock(hashtextextended(k.p_instance_id, :seed)) FROM {keys}", "instance_id text"
+)
+
 #: Where a pooled connection keeps whether statements may be prepared on it.
 _PREPARES = "duroxide_prepares"
 #: What psycopg begins with when it may prepare by itself: its own default.
@@ -197,6 +223,7 @@ class PostgresDialect:
     single_writer = False
     isolation: Mapping[Use, str] = {
         Use.WRITE: "READ COMMITTED",
+        Use.LEASE: "READ COMMITTED",
         Use.READ: "AUTOCOMMIT",  # one round trip instead of three
         Use.SNAPSHOT: "REPEATABLE READ",
     }
@@ -224,6 +251,7 @@ class PostgresDialect:
             "skip_locked": "FOR UPDATE OF w SKIP LOCKED",
             # For the rest of the transaction: a queue that has just grown has no statistics, and would be read whole.
             "indexes_only_from_here": ", set_config('enable_seqscan', 'off', true)",
+            "need_not_last": ", set_config('synchronous_commit', 'off', true)",
             # Not SKIP LOCKED on the messages: two fetchers that each hold a message of one instance, and both want
             # all of them, would wait for each other.
             "nobody_else_claims": f"pg_try_advisory_xact_lock(hashtextextended(c.instance_id, {seed}))",
@@ -245,6 +273,13 @@ class PostgresDialect:
         text, prepare = self._query_text(query), self._prepares(connection)
         with _driver_connection(connection).cursor() as cursor:
             return _rows(text, cursor.execute(text, _given(query, keys, parameters), prepare=prepare))
+
+    def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Sequence[AnyRow]]:
+        """Send all at once (a pipeline), and wait once."""
+        statements = [(self._query_text(ask.query), _given(ask.query, ask.keys, ask.parameters)) for ask in asks]
+        prepare = self._prepares(connection)
+        cursors = self._in_pipeline(_driver_connection(connection), statements, prepare=prepare)
+        return [_rows(text, cursor) for (text, _), cursor in zip(statements, cursors, strict=True)]
 
     def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """Send everything at once (a pipeline), and wait once."""
@@ -269,12 +304,12 @@ class PostgresDialect:
         if ask is not None:
             statements.append(self._telling(ask, tell))
         try:
-            last = self._in_pipeline(_driver_connection(connection), statements, prepare=self._prepares(connection))
+            cursors = self._in_pipeline(_driver_connection(connection), statements, prepare=self._prepares(connection))
         except Exception as error:
             if self.is_conflict(error) or self._state(error) == NOT_EXACT:
                 raise Conflict(str(error)) from error
             raise
-        return ask is not None and last.rowcount > 0
+        return ask is not None and cursors[-1].rowcount > 0
 
     def _telling(self, ask: Ask, tell: str | None) -> tuple[str, Any]:
         """Return the statement that asks, and notifies if there is an answer, with its parameters."""
@@ -285,14 +320,16 @@ class PostgresDialect:
         return text, given | {"channel": self._channel, "payload": tell}
 
     @staticmethod
-    def _in_pipeline(driver: Any, statements: Sequence[tuple[str, Any]], *, prepare: bool) -> Any:
-        """Return the cursor of the last of *statements*."""
+    def _in_pipeline(driver: Any, statements: Sequence[tuple[str, Any]], *, prepare: bool) -> list[Any]:
+        """Return the cursor of each of *statements*."""
+        cursors = []
         failure: Exception | None = None
         try:
             with driver.pipeline():
                 try:
                     for text, parameters in statements:
                         cursor = driver.cursor()
+                        cursors.append(cursor)
                         cursor.execute(text, parameters, prepare=prepare)
                 except Exception as error:  # noqa: BLE001  # raised below: a pipeline that ends in one writes to the log
                     failure = error
@@ -300,7 +337,7 @@ class PostgresDialect:
             raise failure or error from None
         if failure is not None:
             raise failure
-        return cursor
+        return cursors
 
     def _prepares(self, connection: Connection) -> bool:
         """
@@ -329,9 +366,17 @@ class PostgresDialect:
     def begin(self, connection: Connection, use: Use) -> None:
         """Do nothing: the driver begins with the first statement."""
 
-    def commit(self, connection: Connection) -> None:
-        """Make the transaction last."""
-        _driver_connection(connection).commit()
+    def commit(self, connection: Connection, notification: str | None = None) -> None:
+        """Make the transaction last; the notification goes the same way."""
+        driver = _driver_connection(connection)
+        if notification is None:
+            driver.commit()
+            return
+        arrays = postgres_arrays(_NOTIFY.columns, [(self._channel, notification)])
+        prepare = self._prepares(connection)
+        with driver.pipeline():
+            driver.execute(self._bulk_text(_NOTIFY), arrays, prepare=prepare)
+            driver.commit()
 
     def rollback(self, connection: Connection) -> None:
         """Undo the transaction."""
@@ -349,12 +394,9 @@ class PostgresDialect:
         """Wait for the schema's lock, which ends with the transaction."""
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (0x6475726F, self._guard & 0x7FFFFFFF))
 
-    def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
+    def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Take a lock for each id; other numbers than those of `nobody_else_claims`, which is for another purpose."""
-        connection.exec_driver_sql(
-            "SELECT pg_advisory_xact_lock(hashtextextended(id, %s)) FROM unnest(%s::text[]) AS id",
-            (~self._guard, list(instance_ids)),
-        )
+        return [Ask(_CLAIM_IDS, [(instance_id,) for instance_id in instance_ids], {"seed": ~self._guard})]
 
     def completion(self) -> Sequence[str]:
         """Return what adds the partial indexes, and says how tables are stored."""

@@ -11,6 +11,7 @@ import logging
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from attrs import evolve
 
@@ -23,7 +24,7 @@ from ..._core.versions import VersionRange
 from ...errors import InstanceAlreadyExists
 from ..contract import OrchestrationItem, QueuedItem, Release
 from .database import WAITING, Transaction
-from .statements import AnyRow, Query, Values
+from .statements import AnyRow, Ask, Query, Values
 from .turn_statements import INSERT_MESSAGES
 
 
@@ -32,8 +33,11 @@ _log = logging.getLogger("duroxide.provider")
 #: Messages looked at for each instance asked for: several may be for the same one, or for one that others are taking.
 _LOOK_AHEAD = 4
 
-_CANDIDATES = """
-    SELECT c.instance_id {indexes_only_from_here} FROM (
+# Ranked before they are claimed: to claim one has a side effect, and only those that are wanted are to have it.
+_LOCK_CANDIDATES = """
+    INSERT INTO {instance_locks} AS l (instance_id, token, locked_until_ms)
+    SELECT f.instance_id, :token || CAST(ROW_NUMBER() OVER (ORDER BY f.instance_id) AS text), :locked_until_ms FROM (
+    SELECT c.instance_id {indexes_only_from_here} {need_not_last} FROM (
         SELECT v.instance_id, MIN(v.visible_at_ms) AS since_ms, MIN(v.id) AS first_id FROM (
             SELECT q.instance_id, q.visible_at_ms, q.id FROM {orchestrator_queue} AS q
             WHERE q.visible_at_ms <= :now_ms AND NOT EXISTS (
@@ -43,10 +47,14 @@ _CANDIDATES = """
             ORDER BY q.visible_at_ms, q.id LIMIT :look_at
         ) AS v GROUP BY v.instance_id ORDER BY since_ms, first_id LIMIT :look_at
     ) AS c WHERE {nobody_else_claims} LIMIT :wanted
+    ) AS f WHERE TRUE ORDER BY f.instance_id
+    ON CONFLICT (instance_id) DO UPDATE SET token = excluded.token, locked_until_ms = excluded.locked_until_ms
+    WHERE l.locked_until_ms <= :now_ms
+    RETURNING instance_id, token
 """
-_CANDIDATES_ANY = Query(_CANDIDATES % "")
-_CANDIDATES_REPLAYABLE = Query(
-    _CANDIDATES
+_LOCK_ANY = Query(_LOCK_CANDIDATES % "")
+_LOCK_REPLAYABLE = Query(
+    _LOCK_CANDIDATES
     % """
             AND NOT EXISTS (
                 SELECT 1 FROM {instances} AS i
@@ -54,22 +62,12 @@ _CANDIDATES_REPLAYABLE = Query(
             )
     """
 )
-_LOCK = Query(
-    """
-    INSERT INTO {instance_locks} AS l (instance_id, token, locked_until_ms)
-    SELECT k.p_instance_id, k.p_token, :locked_until_ms FROM {keys} WHERE TRUE ORDER BY k.p_instance_id
-    ON CONFLICT (instance_id) DO UPDATE SET token = excluded.token, locked_until_ms = excluded.locked_until_ms
-    WHERE l.locked_until_ms <= :now_ms
-    RETURNING instance_id, token
-    """,
-    "instance_id text, token text",
-)
 # The sum keeps the planners from the index of what is visible, which is most of a long backlog.
 _TAKE_MESSAGES = Query(
     """
     UPDATE {orchestrator_queue} AS q SET attempt_count = attempt_count + 1, batch_token = k.p_token
     FROM {keys} WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms + 0 <= :now_ms
-    RETURNING id, instance_id, execution_id, kind, data, attempt_count
+    RETURNING id, instance_id, execution_id, kind, data, attempt_count, visible_at_ms
     """,
     "instance_id text, token text",
 )
@@ -153,12 +151,15 @@ def start(transaction: Transaction, messages: Sequence[StartOrchestration], *, m
     for message in messages:
         first.setdefault(message.instance_id, message)
     # Two that start the same id at the same time would not see each other.
-    transaction.dialect.claim_ids(transaction.connection, sorted(first))
+    claim = transaction.dialect.claim_ids(sorted(first))
     if must_be_new:
-        for row in transaction.query(_TAKEN, [(instance_id,) for instance_id in first]):
+        *_, taken = transaction.queries(*claim, Ask(_TAKEN, [(instance_id,) for instance_id in first], {}))
+        for row in taken:
             raise InstanceAlreadyExists(row.instance_id)
+        claim = ()
     keys = [(instance_id, encode_message(message)) for instance_id, message in first.items()]
-    started = {row.instance_id for row in transaction.query(_START, keys, now_ms=transaction.now_ms)}
+    *_, rows = transaction.queries(*claim, Ask(_START, keys, {"now_ms": transaction.now_ms}))
+    started = {row.instance_id for row in rows}
     if started:
         transaction.leave_message(transaction.now_ms)
     return [message.instance_id in started and first[message.instance_id] is message for message in messages]
@@ -180,9 +181,8 @@ def fetch(
     """Lock up to *limit* instances with visible messages, and return them with those messages."""
     items: list[OrchestrationItem] = []
     while True:
-        wanted = limit - len(items)
-        candidates = _candidates(transaction, wanted, replayable)
-        locked, has_dropped = _lock(transaction, candidates, lock_ms)
+        locks = _lock(transaction, limit - len(items), lock_ms, replayable)
+        locked, has_dropped = _take(transaction, locks)
         items += locked
         # What was for nobody has taken the place of what is for somebody.
         if not has_dropped or len(items) >= limit:
@@ -190,41 +190,43 @@ def fetch(
 
 
 def _lock(
-    transaction: Transaction, candidates: Sequence[str], lock_ms: int
-) -> tuple[Sequence[OrchestrationItem], bool]:
-    """Lock *candidates*; return those that are there, and whether messages for nobody were dropped."""
-    now_ms, token = transaction.now_ms, new_token()
-    locked = transaction.query(
-        _LOCK,
-        [(instance_id, f"{token}-{number}") for number, instance_id in enumerate(candidates)],
-        now_ms=now_ms,
-        locked_until_ms=now_ms + lock_ms,
-    )
-    locks = {row.instance_id: InstanceLock(row.instance_id, row.token) for row in locked}
-    tokens = [(lock.instance_id, lock.token) for lock in locks.values()]
-    batches: dict[str, list[AnyRow]] = defaultdict(list)
-    for row in sorted(transaction.query(_TAKE_MESSAGES, tokens, now_ms=now_ms), key=lambda row: row.id):
-        batches[row.instance_id].append(row)
-    known = {row.instance_id: row for row in transaction.query(_INSTANCES, [(instance_id,) for instance_id in locks])}
-    _drop_orphans(transaction, locks, batches, known)
-    items = [
-        _item(locks[instance_id], batches[instance_id], known.get(instance_id))
-        for instance_id in candidates
-        if instance_id in locks
-    ]
-    return items, len(items) < len(locked)
-
-
-def _candidates(transaction: Transaction, limit: int, replayable: VersionRange | None) -> Sequence[str]:
-    now_ms, look_at = transaction.now_ms, limit * _LOOK_AHEAD
+    transaction: Transaction, limit: int, lock_ms: int, replayable: VersionRange | None
+) -> dict[str, InstanceLock]:
+    """Lock up to *limit* instances with visible messages, and return the locks by instance."""
+    now_ms = transaction.now_ms
+    parameters: dict[str, Any] = {
+        "now_ms": now_ms,
+        "locked_until_ms": now_ms + lock_ms,
+        "token": f"{new_token()}-",
+        "look_at": limit * _LOOK_AHEAD,
+        "wanted": limit,
+    }
     if replayable is None:
-        found = transaction.query(_CANDIDATES_ANY, now_ms=now_ms, look_at=look_at, wanted=limit)
+        found = transaction.query(_LOCK_ANY, **parameters)
     else:
         lowest, highest = replayable.lowest.packed, replayable.highest.packed
-        found = transaction.query(
-            _CANDIDATES_REPLAYABLE, now_ms=now_ms, look_at=look_at, wanted=limit, lowest=lowest, highest=highest
-        )
-    return [row.instance_id for row in found]
+        found = transaction.query(_LOCK_REPLAYABLE, **parameters, lowest=lowest, highest=highest)
+    return {row.instance_id: InstanceLock(row.instance_id, row.token) for row in found}
+
+
+def _take(transaction: Transaction, locks: dict[str, InstanceLock]) -> tuple[Sequence[OrchestrationItem], bool]:
+    """Return locked instances with their messages, oldest first, and whether messages for nobody were dropped."""
+    if not locks:
+        return (), False
+    tokens = [(lock.instance_id, lock.token) for lock in locks.values()]
+    messages, instances = transaction.queries(
+        Ask(_TAKE_MESSAGES, tokens, {"now_ms": transaction.now_ms}),
+        Ask(_INSTANCES, [(instance_id,) for instance_id in locks], {}),
+    )
+    batches: dict[str, list[AnyRow]] = defaultdict(list)
+    for row in sorted(messages, key=lambda row: row.id):
+        batches[row.instance_id].append(row)
+    known = {row.instance_id: row for row in instances}
+    has_dropped = _drop_orphans(transaction, locks, batches, known)
+    oldest_first = sorted(
+        locks, key=lambda instance_id: min((row.visible_at_ms, row.id) for row in batches[instance_id])
+    )
+    return [_item(locks[each], batches[each], known.get(each)) for each in oldest_first], has_dropped
 
 
 def _drop_orphans(
@@ -232,12 +234,17 @@ def _drop_orphans(
     locks: dict[str, InstanceLock],
     batches: Mapping[str, Sequence[AnyRow]],
     known: Mapping[str, AnyRow],
-) -> None:
-    """Remove from *locks*, and from the store, instances that do not exist and that no message starts."""
+) -> bool:
+    """
+    Remove from *locks*, and from the store, instances that do not exist and that no message starts.
+
+    Nor are those kept whose messages somebody else took before they were locked. Return whether there were any.
+    """
     orphans = [
-        locks[instance_id]
-        for instance_id in list(locks)
-        if instance_id not in known and not any(row.kind == START_KIND for row in batches.get(instance_id, ()))
+        lock
+        for instance_id, lock in locks.items()
+        if instance_id not in batches
+        or (instance_id not in known and not any(row.kind == START_KIND for row in batches[instance_id]))
     ]
     for lock in orphans:
         del locks[lock.instance_id]
@@ -252,6 +259,7 @@ def _drop_orphans(
                 extra={"action": "drop_orphans", "instance": lock.instance_id},
             )
     transaction.query(_DROP_LOCKS, [(lock.instance_id, lock.token) for lock in orphans])
+    return bool(orphans)
 
 
 def _item(lock: InstanceLock, rows: Iterable[AnyRow], instance: AnyRow | None) -> OrchestrationItem:

@@ -93,7 +93,13 @@ class SqlProvider(SqlManagement):
         self._channel = f"duroxide_{schema or 'public'}"[:63]
         self._database = Database(
             self._engine,
-            _dialect(self._engine, schema, self._channel, owns_engine=self._owns_engine),
+            _dialect(
+                self._engine,
+                schema,
+                self._channel,
+                owns_engine=self._owns_engine,
+                relaxes=synchronous == "FULL" and not in_memory,
+            ),
             self._shared,
             clock=clock,
             pragmas=_pragmas(synchronous, in_memory=in_memory) if self._engine.dialect.name == "sqlite" else {},
@@ -177,6 +183,7 @@ class SqlProvider(SqlManagement):
         return self._database.write(
             "fetch_orchestration_items",
             lambda transaction: orchestrations.fetch(transaction, limit, lock_ms, replayable),
+            use=Use.LEASE,
         )
 
     def read_histories(self, requests: Sequence[HistoryRequest]) -> Sequence[Sequence[Event] | UnreadableHistory]:
@@ -201,7 +208,7 @@ class SqlProvider(SqlManagement):
             return frozenset()
         self._database.check_clock()
         return self._database.write(
-            "renew_instance_locks", lambda transaction: orchestrations.renew(transaction, locks, lock_ms)
+            "renew_instance_locks", lambda transaction: orchestrations.renew(transaction, locks, lock_ms), use=Use.LEASE
         )
 
     # The worker queue
@@ -213,7 +220,9 @@ class SqlProvider(SqlManagement):
         if limit <= 0 or tags.accepts_nothing:
             return ()
         return self._database.write(
-            "fetch_activities", lambda transaction: activities.fetch(transaction, limit, lock_ms, tags, session)
+            "fetch_activities",
+            lambda transaction: activities.fetch(transaction, limit, lock_ms, tags, session),
+            use=Use.LEASE,
         )
 
     def fetch_expired_activities(self, limit: int, lock_ms: int) -> Sequence[ActivityItem]:
@@ -242,7 +251,7 @@ class SqlProvider(SqlManagement):
             return frozenset()
         self._database.check_clock()
         return self._database.write(
-            "renew_activity_locks", lambda transaction: activities.renew(transaction, locks, lock_ms)
+            "renew_activity_locks", lambda transaction: activities.renew(transaction, locks, lock_ms), use=Use.LEASE
         )
 
     def held_activity_locks(self, locks: Sequence[ActivityLock]) -> frozenset[ActivityLock]:
@@ -254,7 +263,7 @@ class SqlProvider(SqlManagement):
     def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
         """Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many."""
         return self._database.write(
-            "renew_sessions", lambda transaction: sessions.renew(transaction, owner, lease_ms, idle_ms)
+            "renew_sessions", lambda transaction: sessions.renew(transaction, owner, lease_ms, idle_ms), use=Use.LEASE
         )
 
     def remove_orphaned_sessions(self) -> int:
@@ -355,9 +364,9 @@ def _check(engine: Engine, schema: str | None, *, in_memory: bool) -> None:
         raise InvalidInput(msg)
 
 
-def _dialect(engine: Engine, schema: str | None, channel: str, *, owns_engine: bool) -> Dialect:
+def _dialect(engine: Engine, schema: str | None, channel: str, *, owns_engine: bool, relaxes: bool) -> Dialect:
     if engine.dialect.name == "sqlite":
-        return SqliteDialect()
+        return SqliteDialect(relaxes=relaxes)
     return PostgresDialect(schema, channel, owns_engine=owns_engine)
 
 

@@ -73,10 +73,10 @@ class Step:
 
 @frozen(eq=False)
 class Ask:
-    """A question that a batch of writes ends with: *query* about *keys*."""
+    """A question: *query* about *keys* (None: it is not about any), with *parameters*."""
 
     query: Query
-    keys: Sequence[Values]
+    keys: Sequence[Values] | None
     parameters: Mapping[str, Any]
 
 

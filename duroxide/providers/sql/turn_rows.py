@@ -46,8 +46,6 @@ class TurnRows:
     _for_anybody: bool = False
     #: Instances whose status, custom status or key-values change.
     _changed: set[str] = field(factory=set)
-    #: Whether one of them changes in more than having been started.
-    _awaited: bool = False
 
     @classmethod
     def of(cls, commits: Sequence[TurnCommit], database: Database, lock_ms: int) -> TurnRows:
@@ -67,7 +65,6 @@ class TurnRows:
             transaction.leave_message(visible_at_ms)
         transaction.activities |= self._for_anybody
         transaction.instances |= self._changed
-        transaction.ended |= self._awaited
 
     def _add(self, commit: TurnCommit) -> None:
         instance_id, execution_id = commit.instance_id, commit.execution_id
@@ -100,8 +97,8 @@ class TurnRows:
             self._add_values(commit)
         self._add_removals(commit)
         if commit.status is not ExecutionStatus.RUNNING or commit.custom_status is not None or commit.kv:
+            # Nobody waits for a mere start.
             self._changed.add(instance_id)
-            self._awaited = True
 
     def _add_progress(self, commit: TurnCommit) -> None:
         """Move a known execution on, and end it if the turn did."""
@@ -150,7 +147,6 @@ class TurnRows:
         self.executions.append(
             (instance_id, execution_id, status, output, started.version, pinned, self.now_ms, completed)
         )
-        self._changed.add(instance_id)
 
     def _add_lock(self, commit: TurnCommit, token: str) -> None:
         """Give the lock back, with the messages of its batch that were not consumed."""
