@@ -148,7 +148,6 @@ class _CountingDialect:
         # Asked for all the time, so not by way of __getattr__.
         self.name = inner.name
         self.single_writer = inner.single_writer
-        self.isolation = inner.isolation
         #: What the transaction of each connection is for.
         self._use: dict[int, Use] = {}
 

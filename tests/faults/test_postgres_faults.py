@@ -154,13 +154,11 @@ class TestInTheWay:
             before = meter.begun
             ids = start(provider)
             meter.wait_for(10, before)
-            for _ in range(3):
+            for _ in range(30):
                 deadlock(server_url)
+                if "deadlock detected" in caplog.text:
+                    break
             check(provider, ids)
-            engine = create_engine(server_url, poolclass=NullPool)
-            with engine.connect() as connection:
-                query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-                assert connection.execute(text(query)).scalar_one() > 0
         check_log(caplog, "deadlock detected")
 
 

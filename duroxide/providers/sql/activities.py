@@ -29,7 +29,7 @@ _IS_LISTED = """
 """
 
 _CANDIDATES = """
-    SELECT w.instance_id, w.execution_id, w.activity_id, w.session_id {need_not_last} FROM {worker_queue} AS w
+    SELECT w.instance_id, w.execution_id, w.activity_id, w.session_id FROM {worker_queue} AS w
     WHERE w.visible_at_ms <= :now_ms %s %s
     ORDER BY w.visible_at_ms, w.position LIMIT :wanted {skip_locked}
 """

@@ -132,13 +132,13 @@ class Database:
         *,
         clock: Clock | None,
         pragmas: Mapping[str, str],
+        owns_engine: bool,
     ) -> None:
         self.engine = engine
         self.dialect = dialect
-        # These share the pool of *engine*, and leave *engine* itself as its owner made it.
-        self._engines = {
-            use: engine.execution_options(isolation_level=level) for use, level in dialect.isolation.items()
-        }
+        # We say BEGIN ourselves: drivers would not say IMMEDIATE, or wait for the answer. This shares the pool of *engine*,
+        # and leaves *engine* itself as its owner made it; one that is our own is made like that.
+        self._autocommit = engine if owns_engine else engine.execution_options(isolation_level="AUTOCOMMIT")
         self.shared = shared
         self._clock = clock or SystemClock()
         self._clock_is_ours = clock is None
@@ -256,7 +256,7 @@ class Database:
         return result, transaction.changes()
 
     def _script_once(self, script: Script) -> Changes:
-        with self._engines[Use.READ].connect() as connection:
+        with self._autocommit.connect() as connection:
             transaction = Transaction(connection, self.dialect, self.now_ms())
             script.leave(transaction)
             steps, question = script.steps, transaction.question(script)
@@ -271,7 +271,7 @@ class Database:
         return transaction.changes()
 
     def _read_once(self, work: Callable[[Transaction], ResultT], use: Use) -> ResultT:
-        with self._reading_connection(use) as connection:
+        with self._reading_connection() as connection:
             self.dialect.begin(connection, use)
             try:
                 return work(Transaction(connection, self.dialect, self.now_ms()))
@@ -281,26 +281,26 @@ class Database:
     @contextmanager
     def _writing_connection(self) -> Iterator[Connection]:
         if not self.dialect.single_writer:
-            with self._engines[Use.WRITE].connect() as connection:
+            with self._autocommit.connect() as connection:
                 yield connection
             return
         with self.shared.write_lock:
             yield self._open_writer()
 
     @contextmanager
-    def _reading_connection(self, use: Use) -> Iterator[Connection]:
+    def _reading_connection(self) -> Iterator[Connection]:
         if self.shared.in_memory:
             with self.shared.write_lock:
                 yield self._open_writer()
             return
-        with self._engines[use].connect() as connection:
+        with self._autocommit.connect() as connection:
             yield connection
 
     def _open_writer(self) -> Connection:
         if self._closed.is_set():
             raise ProviderError("connect", "the provider is closed. Make a new SqlProvider.", retryable=False)
         if self._writer is None:
-            connection = self._engines[Use.WRITE].connect()
+            connection = self._autocommit.connect()
             try:
                 for name, value in self._pragmas.items():
                     connection.exec_driver_sql(f"PRAGMA {name}={value}")

@@ -6,13 +6,15 @@ Rule: nobody asks which database this is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from .schema import PARTIAL_INDEXES, PREFIX
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
 
@@ -41,8 +43,6 @@ class Dialect(Protocol):
     name: str
     #: Whether writers exclude each other anyway, so that one connection writes for the whole process.
     single_writer: bool
-    #: SQLAlchemy's name of the isolation level for each use.
-    isolation: Mapping[Use, str]
 
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Run *bulk* for *rows*; return how many rows of the database it touched."""
@@ -153,3 +153,33 @@ def reported(error: BaseException) -> str:
     """Return in one line what the driver says."""
     cause = driver_error(error)
     return f"reported {type(cause).__name__}: {' '.join(str(cause).split())}"
+
+
+def partial_indexes(words: Mapping[str, str]) -> list[str]:
+    """Return the statements that create `PARTIAL_INDEXES`."""
+    return [
+        f"CREATE INDEX {name} ON {words[column.table.name.removeprefix(PREFIX)]} ({column.name})"
+        f" WHERE {column.name} IS NOT NULL"
+        for name, column in PARTIAL_INDEXES.items()
+    ]
+
+
+def rows_of(text: str, cursor: Any) -> Sequence[AnyRow]:
+    """Return what *cursor* found, as named tuples."""
+    if cursor.description is None:
+        return ()
+    make = _row_types.get(text)
+    if make is None:
+        # Some columns are expressions without a name.
+        row_type = namedtuple("Row", [column[0] for column in cursor.description], rename=True)  # type: ignore[misc]  # noqa: PYI024
+        make = _row_types[text] = row_type._make
+    return [make(row) for row in cursor.fetchall()]
+
+
+#: What makes a row of the answer to each statement.
+_row_types: dict[str, Callable[[Any], AnyRow]] = {}
+
+
+def driver_connection(connection: Connection) -> Any:
+    """Return the driver's connection: statements of the hot path spare SQLAlchemy's bookkeeping."""
+    return connection.connection.dbapi_connection

@@ -37,7 +37,7 @@ _LOOK_AHEAD = 4
 _LOCK_CANDIDATES = """
     INSERT INTO {instance_locks} AS l (instance_id, token, locked_until_ms)
     SELECT f.instance_id, :token || CAST(ROW_NUMBER() OVER (ORDER BY f.instance_id) AS text), :locked_until_ms FROM (
-    SELECT c.instance_id {indexes_only_from_here} {need_not_last} FROM (
+    SELECT c.instance_id {indexes_only_from_here} FROM (
         SELECT v.instance_id, MIN(v.visible_at_ms) AS since_ms, MIN(v.id) AS first_id FROM (
             SELECT q.instance_id, q.visible_at_ms, q.id FROM {orchestrator_queue} AS q
             WHERE q.visible_at_ms <= :now_ms AND NOT EXISTS (

@@ -37,10 +37,11 @@ from . import activities, orchestrations, reads, sessions
 from .audit import Violation, audit
 from .database import Database, Transaction
 from .dialect import Dialect, Use
-from .dialects import PostgresDialect, SqliteDialect
 from .management import SqlManagement
 from .migrate import migrate
+from .postgres import PostgresDialect
 from .shared import SharedDatabase, shared_database
+from .sqlite import SqliteDialect
 from .turns import commit_turns
 from .watcher import DataVersionEar, NotificationEar, Watcher
 
@@ -102,6 +103,7 @@ class SqlProvider(SqlManagement):
             ),
             self._shared,
             clock=clock,
+            owns_engine=self._owns_engine,
             pragmas=_pragmas(synchronous, in_memory=in_memory) if self._engine.dialect.name == "sqlite" else {},
         )
         self._shared.join(self._member, self._database.writer_version, self._watcher(in_memory=in_memory))
@@ -331,18 +333,23 @@ def _parse_url(text: str | URL) -> URL:
         raise InvalidInput(msg) from error
 
 
+#: Every transaction is begun and ended by `Database`, so the pool need not make sure.
+_AS_WE_NEED_IT: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+
+
 def _make_engine(url: URL) -> Engine:
     """Return an engine for *url* with the settings that suit us."""
     backend = url.get_backend_name()
     if backend == "sqlite":
         if _names_no_file(url):
-            return create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+            return create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False}, **_AS_WE_NEED_IT)
         wait = {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
-        return create_engine(url, connect_args=wait)
+        return create_engine(url, connect_args=wait, **_AS_WE_NEED_IT)
     if backend == "postgresql":
         # Nothing is prepared before we know that no transaction-mode pooler hands each transaction another session.
         settings = {} if "prepare_threshold" in url.query else {"prepare_threshold": None}
-        return create_engine(url.set(drivername="postgresql+psycopg"), connect_args=settings, pool_size=10)
+        url = url.set(drivername="postgresql+psycopg")
+        return create_engine(url, connect_args=settings, pool_size=10, **_AS_WE_NEED_IT)
     msg = f"{backend!r} is not supported: use a URL that starts with sqlite:/// or postgresql://."
     raise InvalidInput(msg)
 

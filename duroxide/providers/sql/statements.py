@@ -122,7 +122,7 @@ def postgres_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
     """Return *bulk* as text that takes one array for each column."""
     keyword = "USING" if bulk.text.startswith("DELETE") else "FROM"
     declared = _declared(bulk.columns)
-    arrays = ", ".join(f"%s::{kind}[]" for _, kind in declared)
+    arrays = ", ".join(f"${position}::{kind}[]" for position, (_, kind) in enumerate(declared, start=1))
     names = ", ".join(f"p_{name}" for name, _ in declared)
     text = _PARAMETER.sub(r"k.p_\1", bulk.text)
     return text.format(rows=f"{keyword} unnest({arrays}) AS k({names})", **tables)
@@ -130,8 +130,8 @@ def postgres_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
 
 def postgres_exact_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
     """Return `postgres_bulk` as text that fails with `NOT_EXACT` unless it touches as many rows as the last parameter says."""
-    text = postgres_bulk(bulk, tables)
-    return f"WITH touched AS ({text} RETURNING 1) SELECT 1 / (count(*) = %s)::int FROM touched"  # noqa: S608  # ours
+    text, count = postgres_bulk(bulk, tables), len(_declared(bulk.columns)) + 1
+    return f"WITH touched AS ({text} RETURNING 1) SELECT 1 / (count(*) = ${count})::int FROM touched"  # noqa: S608  # ours
 
 
 def sqlite_query(query: Query, tables: Mapping[str, str]) -> str:
@@ -141,10 +141,12 @@ def sqlite_query(query: Query, tables: Mapping[str, str]) -> str:
     return query.text.format(keys=f"(SELECT {columns} FROM json_each(:keys)) AS k", **tables)  # noqa: S608  # ours
 
 
-def postgres_query(query: Query, tables: Mapping[str, str]) -> str:
-    """Return *query* as text with named parameters; its keys are arrays, ``key0`` and so on."""
+def postgres_query(query: Query, tables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return *query* as text that takes an array for each column of its keys, and then the parameters that are returned."""
     declared = _declared(query.columns)
-    arrays = ", ".join(f"%(key{position})s::{kind}[]" for position, (_, kind) in enumerate(declared))
+    arrays = ", ".join(f"${position}::{kind}[]" for position, (_, kind) in enumerate(declared, start=1))
     names = ", ".join(f"p_{name}" for name, _ in declared)
-    text = _PARAMETER.sub(r"%(\1)s", query.text)
-    return text.format(keys=f"unnest({arrays}) AS k({names})", **tables)
+    parameters = tuple(dict.fromkeys(_PARAMETER.findall(query.text)))
+    numbers = {name: number for number, name in enumerate(parameters, start=len(declared) + 1)}
+    text = _PARAMETER.sub(lambda found: f"${numbers[found[1]]}", query.text)
+    return text.format(keys=f"unnest({arrays}) AS k({names})", **tables), parameters

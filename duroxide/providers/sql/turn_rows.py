@@ -38,8 +38,8 @@ class TurnRows:
     cancelled_timers: list[Values] = field(factory=list)
     values: list[Values] = field(factory=list)
     removed_values: list[Values] = field(factory=list)
-    #: Sessions with activities that the committer starts at once.
-    active_sessions: set[str] = field(factory=set)
+    #: Sessions with activities that the committer starts at once, and now.
+    active_sessions: list[Values] = field(factory=list)
     #: When each message becomes visible.
     _visible: list[int] = field(factory=list)
     #: Whether there are activities for anybody.
@@ -57,6 +57,7 @@ class TurnRows:
         positions = iter(database.next_positions(sum(len(commit.activities) for commit in activities)))
         for commit in activities:
             rows._add_activities(commit, positions)
+        rows.active_sessions = sorted(set(rows.active_sessions))  # each once, and in one order everywhere
         return rows
 
     def announce(self, transaction: Transaction) -> None:
@@ -204,7 +205,7 @@ class TurnRows:
             if token is None:
                 self._for_anybody |= key.activity_id not in commit.cancelled_activities
             elif work.session_id is not None:
-                self.active_sessions.add(work.session_id)
+                self.active_sessions.append((work.session_id, self.now_ms))
 
 
 def _storable(text: str | None) -> str | None:

@@ -9,15 +9,39 @@ written again. If even then a row was there already, the commits are written one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from ..._core.commit import CommitResult, TurnCommit
 from . import turn_statements as sql
 from .database import Database, Script, Transaction
 from .dialect import Conflict
 from .sessions import TOUCH
-from .statements import Step, Values
+from .statements import Bulk, Step, Values
 from .turn_rows import TurnRows
+
+
+#: What is written, what may fail first: the statement, the field of `TurnRows` that it is for, and whether it must touch
+#: a row for each of them.
+_STEPS: Sequence[tuple[Bulk, str, bool]] = (
+    (sql.UNLOCK, "unlocked", True),
+    (sql.ADVANCE, "advanced", True),
+    (sql.CREATE_INSTANCES, "created", True),
+    (sql.CONTINUE_INSTANCES, "continued", True),
+    (sql.FINISH_ACTIVITIES, "finished", True),
+    (sql.REMOVE_TIMERS, "fired", True),
+    (sql.CONSUME, "consumed", True),
+    (sql.PUT_BACK, "put_back", False),
+    (sql.APPEND, "events", False),
+    (sql.CREATE_EXECUTIONS, "executions", False),
+    (sql.END_EXECUTIONS, "ended", False),
+    (sql.INSERT_ACTIVITIES, "activities", False),
+    (sql.REMOVE_ACTIVITIES, "cancelled_activities", False),
+    (sql.INSERT_MESSAGES, "messages", False),
+    (sql.REMOVE_TIMERS, "cancelled_timers", False),
+    (sql.REMOVE_VALUES, "removed_values", False),
+    (sql.SET_VALUES, "values", False),
+    (TOUCH, "active_sessions", False),
+)
 
 
 def commit_turns(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
@@ -76,30 +100,8 @@ def _alone(database: Database, commit: TurnCommit, lock_ms: int) -> CommitResult
 
 def _script(rows: TurnRows) -> Script:
     """Return everything that *rows* write; who was woken by messages for a locked instance went back to sleep."""
-    steps = [step for step in _steps(rows) if step.rows]
+    steps = [Step(bulk, given, exact) for bulk, name, exact in _STEPS if (given := getattr(rows, name))]
     return Script(steps, rows.announce, [(instance_id,) for instance_id, *_ in rows.unlocked])
-
-
-def _steps(rows: TurnRows) -> Iterator[Step]:
-    """Yield what is to be written, what may fail first."""
-    yield Step(sql.UNLOCK, rows.unlocked, exact=True)
-    yield Step(sql.ADVANCE, rows.advanced, exact=True)
-    yield Step(sql.CREATE_INSTANCES, rows.created, exact=True)
-    yield Step(sql.CONTINUE_INSTANCES, rows.continued, exact=True)
-    yield Step(sql.FINISH_ACTIVITIES, rows.finished, exact=True)
-    yield Step(sql.REMOVE_TIMERS, rows.fired, exact=True)
-    yield Step(sql.CONSUME, rows.consumed, exact=True)
-    yield Step(sql.PUT_BACK, rows.put_back)
-    yield Step(sql.APPEND, rows.events)
-    yield Step(sql.CREATE_EXECUTIONS, rows.executions)
-    yield Step(sql.END_EXECUTIONS, rows.ended)
-    yield Step(sql.INSERT_ACTIVITIES, rows.activities)
-    yield Step(sql.REMOVE_ACTIVITIES, rows.cancelled_activities)
-    yield Step(sql.INSERT_MESSAGES, rows.messages)
-    yield Step(sql.REMOVE_TIMERS, rows.cancelled_timers)
-    yield Step(sql.REMOVE_VALUES, rows.removed_values)
-    yield Step(sql.SET_VALUES, rows.values)
-    yield Step(TOUCH, [(session_id, rows.now_ms) for session_id in sorted(rows.active_sessions)])
 
 
 def _asks_for_nobody(commit: TurnCommit) -> bool:
@@ -111,7 +113,7 @@ class _Truth:
     """What the store says about everything that a batch of commits relies on, under locks."""
 
     def __init__(self, transaction: Transaction, commits: Sequence[TurnCommit]) -> None:
-        # Table by table in the order of `_steps`, or a batch that asks and one that hopes could wait for each other.
+        # Table by table in the order of `_STEPS`, or a batch that asks and one that hopes could wait for each other.
         now_ms = transaction.now_ms
         ids = sorted({(commit.instance_id,) for commit in commits})
         self.locks = {row[0]: row[1] for row in transaction.query(sql.ASK_LOCKS, ids, now_ms=now_ms)}

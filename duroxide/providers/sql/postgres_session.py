@@ -1,0 +1,141 @@
+"""
+Speaking to one session of Postgres: whole scripts in one message, and statements prepared where that is safe.
+
+What counts is how often client and server wait for each other. So the statements of a script travel together, as
+one text with their values in it, and what begins a transaction travels with its first script. A statement that was
+prepared is named instead of repeated, which spares the server most of its work.
+
+Rule: values get into a text by way of `literal`, and by no other.
+"""
+
+from __future__ import annotations
+
+import re
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from attrs import define, field, frozen
+from sqlalchemy import Connection
+
+from .dialect import rows_of
+from .statements import AnyRow
+
+
+#: psycopg's TransactionStatus.IDLE.
+_IDLE = 0
+
+# Where a pooled connection keeps its Session.
+_KEY = "duroxide_session"
+
+_PLACE = re.compile(r"\$(\d+)")
+_CAN_BE_PREPARED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+
+
+def literal(value: str | int | None) -> str:
+    """Return *value* as SQL: a text as ``E'…'``, in which a backslash means the same whatever the settings."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    return str(value)
+
+
+@frozen
+class Call:
+    """A statement with places ``$1``, ``$2`` … and their literals."""
+
+    text: str
+    literals: Sequence[str] = ()
+
+
+@frozen
+class Answer:
+    """What a statement found, and how many rows it touched."""
+
+    count: int
+    rows: Sequence[AnyRow]
+
+
+@define
+class Session:
+    """A connection, as far as we know what is at its other end."""
+
+    driver: Any
+    #: Statement → the name under which the server has it.
+    prepared: dict[str, str] = field(factory=dict)
+    #: Whether it is known to be one and the same session for all transactions; None: not asked yet.
+    is_direct: bool | None = None
+    #: What the next script begins with.
+    opening: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, connection: Connection) -> Session:
+        """Return what is known of *connection*."""
+        pooled = connection.connection
+        session: Session | None = pooled.info.get(_KEY)
+        if session is None:
+            session = pooled.info[_KEY] = cls(pooled.dbapi_connection)
+        return session
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the server is in a transaction, also in one that failed, or does not answer any more."""
+        return int(self.driver.info.transaction_status) != _IDLE
+
+    def run(self, calls: Sequence[Call], *, prepare: bool, closing: Sequence[str] = ()) -> list[Answer]:
+        """Run *calls*, and then *closing*, as one script; return the answer to each call."""
+        if prepare and self.is_direct is None:
+            self.is_direct = _is_direct(self.driver)
+        texts = [self._named(call) if prepare and self.is_direct else _inlined(call) for call in calls]
+        opening, self.opening = self.opening, ()
+        with self.driver.cursor() as cursor:
+            cursor.execute(";".join([*opening, *texts, *closing]), prepare=False)
+            for _ in opening:
+                cursor.nextset()
+            answers = []
+            for call in calls:
+                answers.append(Answer(cursor.rowcount, rows_of(call.text, cursor)))
+                cursor.nextset()
+        return answers
+
+    def _named(self, call: Call) -> str:
+        """Return *call* by the name of its statement, which is prepared if it is not yet."""
+        name = self.prepared.get(call.text)
+        if name is None:
+            if not _CAN_BE_PREPARED.match(call.text):
+                return _inlined(call)
+            name = f"duroxide_{len(self.prepared)}"
+            self.driver.execute(f"PREPARE {name} AS {call.text}", prepare=False)
+            self.prepared[call.text] = name
+        return f"EXECUTE {name}({','.join(call.literals)})" if call.literals else f"EXECUTE {name}"
+
+
+def _is_direct(driver: Any) -> bool:
+    """
+    Whether *driver* (a psycopg connection) talks to the session itself that it opened.
+
+    A pooler, which may hand each transaction another session, invents the process id that it sends when a connection is
+    opened, since requests to cancel go by it. The server knows its own.
+    """
+    (server_pid,) = driver.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    return bool(server_pid == driver.info.backend_pid)
+
+
+def _inlined(call: Call) -> str:
+    """Return *call* with its literals in their places."""
+    between, places = _parts(call.text)
+    if not places:
+        return call.text
+    parts = [between[0]]
+    for place, text in zip(places, between[1:], strict=True):
+        parts += (call.literals[place], text)
+    return "".join(parts)
+
+
+@cache
+def _parts(text: str) -> tuple[list[str], list[int]]:
+    """Return what stands between the places of *text*, and the literals (from 0) that belong there."""
+    pieces = _PLACE.split(text)
+    return pieces[::2], [int(number) - 1 for number in pieces[1::2]]

@@ -1,0 +1,170 @@
+"""SQLite: one writer at a time, no round trips, and no other process that could be told of anything."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from .dialect import Conflict, Use, driver_connection, driver_error, partial_indexes, reported, rows_of
+from .schema import TABLES
+from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_query
+
+
+_WRITING = frozenset({Use.WRITE, Use.LEASE})
+
+_NOTHING = Step(Bulk("", ""), ())
+
+
+class SqliteDialect:
+    """SQLite: one writer at a time; `executemany` costs next to nothing per row."""
+
+    name = "SQLite"
+    single_writer = True
+
+    _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+    #: What may pass, and what to do about it.
+    _REMEDIES: Mapping[int, str] = {
+        sqlite3.SQLITE_IOERR: "Check the disk that holds the file",
+        sqlite3.SQLITE_FULL: "Make room on the disk",
+        sqlite3.SQLITE_CANTOPEN: "Check that its folder exists, and that this user may create files in it",
+        sqlite3.SQLITE_READONLY: "Let this user write to the file, to its -wal and -shm, and to their folder",
+    }
+
+    def __init__(self, *, relaxes: bool = False) -> None:
+        # With synchronous=FULL, leases do without it. The next commit that does not makes them last, too.
+        self._relaxes = relaxes
+        self._is_used_for = Use.WRITE
+        self._words = {name: table.name for name, table in TABLES.items()}
+        self._words |= {
+            "for_update": "",
+            "skip_locked": "",
+            "nobody_else_claims": "TRUE",
+            "indexes_only_from_here": "",
+        }
+        self._texts: dict[Bulk | Query, str] = {}
+
+    def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
+        """Run *bulk* once for each row."""
+        return connection.exec_driver_sql(self._bulk_text(bulk), list(rows)).rowcount
+
+    def query(
+        self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
+    ) -> Sequence[AnyRow]:
+        """Run *query*; its keys travel as JSON."""
+        text = self._texts.get(query)
+        if text is None:
+            text = self._texts[query] = sqlite_query(query, self._words)
+        given = parameters if keys is None else {**parameters, "keys": json.dumps(keys)}
+        return rows_of(text, driver_connection(connection).execute(text, given))
+
+    def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
+        """Run *steps* until one does not hold."""
+        cursor = driver_connection(connection).cursor()
+        try:
+            for step in steps:
+                cursor.executemany(self._bulk_text(step.bulk), step.rows)
+                if step.exact and cursor.rowcount != len(step.rows):
+                    msg = f"{cursor.rowcount} rows instead of {len(step.rows)}"
+                    raise Conflict(msg)
+        except sqlite3.IntegrityError as error:
+            raise Conflict(str(error)) from error
+        finally:
+            cursor.close()
+        return ask is not None and bool(self.query(connection, ask.query, ask.keys, ask.parameters))
+
+    def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Sequence[AnyRow]]:
+        """Run one after the other."""
+        return [self.query(connection, ask.query, ask.keys, ask.parameters) for ask in asks]
+
+    def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
+        """Round trips cost nothing here, and there is one connection that writes."""
+        raise NotImplementedError
+
+    def note_failure(self, error: BaseException) -> None:
+        """Do nothing: there is nothing to learn."""
+
+    def begin(self, connection: Connection, use: Use) -> None:
+        """Take the write lock at once for writing: upgrading later fails whatever the busy timeout."""
+        driver = driver_connection(connection)
+        if use in _WRITING:
+            if self._relaxes and use is not self._is_used_for:
+                driver.execute("PRAGMA synchronous=" + ("NORMAL" if use is Use.LEASE else "FULL"))
+                self._is_used_for = use
+            driver.execute("BEGIN IMMEDIATE")
+        elif use is Use.SNAPSHOT:
+            driver.execute("BEGIN")
+
+    def commit(self, connection: Connection, notification: str | None = None) -> None:
+        """Make the transaction last. Other processes look at ``PRAGMA data_version``."""
+        driver_connection(connection).execute("COMMIT")
+
+    def rollback(self, connection: Connection) -> None:
+        """Undo the transaction, unless SQLite has done so already (disk full, I/O error)."""
+        if driver_connection(connection).in_transaction:
+            driver_connection(connection).execute("ROLLBACK")
+
+    def notification(self, payload: str) -> Step:
+        """Do nothing: other processes look at ``PRAGMA data_version``."""
+        return _NOTHING
+
+    def notify(self, connection: Connection, payload: str) -> None:
+        """Do nothing, likewise."""
+
+    def guard_schema(self, connection: Connection) -> None:
+        """Do nothing: the write lock keeps everybody else out."""
+
+    def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
+        """Do nothing: the write lock keeps everybody else out."""
+        return ()
+
+    def completion(self) -> Sequence[str]:
+        """Return what adds the partial indexes."""
+        return partial_indexes(self._words)
+
+    def database_now_ms(self, connection: Connection) -> int | None:
+        """Return None: SQLite has this machine's clock."""
+        return None
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether a unique key was violated."""
+        return isinstance(driver_error(error), sqlite3.IntegrityError)
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Whether somebody else holds the database's lock."""
+        return self._code(error) in self._BUSY
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether the same operation may succeed later: busy, disk full, file not to be opened or written."""
+        return self.is_contention(error) or self._code(error) in self._REMEDIES
+
+    def is_forbidden(self, error: BaseException) -> bool:
+        """Return False: SQLite has no users."""
+        return False
+
+    def is_stale(self, error: BaseException) -> bool:
+        """Whether the file was opened read-only, as it could not be written to then: SQLite does not look again."""
+        return self._code(error) == sqlite3.SQLITE_READONLY
+
+    def reason(self, error: BaseException) -> str:
+        """Return what is wrong, and what to do."""
+        if self.is_contention(error):
+            return "is kept locked by another process. Let that one commit, or end it"
+        remedy = self._REMEDIES.get(self._code(error) or 0)
+        return reported(error) if remedy is None else f"{reported(error)}. {remedy}"
+
+    @staticmethod
+    def _code(error: BaseException) -> int | None:
+        code = getattr(driver_error(error), "sqlite_errorcode", None)
+        # The lower byte is the kind of error, the rest a detail.
+        return None if code is None else code & 0xFF
+
+    def _bulk_text(self, bulk: Bulk) -> str:
+        text = self._texts.get(bulk)
+        if text is None:
+            text = self._texts[bulk] = sqlite_bulk(bulk, self._words)
+        return text
