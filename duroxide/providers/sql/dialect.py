@@ -158,9 +158,8 @@ def reported(error: BaseException) -> str:
 def partial_indexes(words: Mapping[str, str]) -> list[str]:
     """Return the statements that create `PARTIAL_INDEXES`."""
     return [
-        f"CREATE INDEX {name} ON {words[column.table.name.removeprefix(PREFIX)]} ({column.name})"
-        f" WHERE {column.name} IS NOT NULL"
-        for name, column in PARTIAL_INDEXES.items()
+        f"CREATE INDEX {name} ON {words[index.table.name.removeprefix(PREFIX)]} ({index.columns}) WHERE {index.where}"
+        for name, index in PARTIAL_INDEXES.items()
     ]
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text, text
 
 
@@ -130,31 +131,9 @@ worker_queue = Table(
     sqlite_with_rowid=False,
 )
 Index(PREFIX + "worker_queue_visible", worker_queue.c.visible_at_ms, worker_queue.c.position)
-Index(
-    PREFIX + "worker_queue_expires",
-    worker_queue.c.expires_at_ms,
-    sqlite_where=text("expires_at_ms IS NOT NULL"),
-    postgresql_where=text("expires_at_ms IS NOT NULL"),
-)
 
-# Lists are in this order. What has not completed is few among many, and gone from its index when it has.
+# Lists are in this order.
 Index(PREFIX + "instances_created", instances.c.created_at_ms, instances.c.instance_id)
-Index(
-    PREFIX + "instances_not_completed",
-    instances.c.status,
-    instances.c.created_at_ms,
-    instances.c.instance_id,
-    sqlite_where=text("status <> 'Completed'"),
-    postgresql_where=text("status <> 'Completed'"),
-)
-# Only instances that have continued as new have anything to prune.
-Index(
-    PREFIX + "executions_continued",
-    executions.c.instance_id,
-    executions.c.execution_id,
-    sqlite_where=text("execution_id > 1"),
-    postgresql_where=text("execution_id > 1"),
-)
 
 sessions = Table(
     PREFIX + "sessions",
@@ -203,10 +182,26 @@ STORAGE: Mapping[Table, Mapping[str, float]] = {
     sessions: _CHURN,
 }
 
-#: Indexes of those rows only that have a value in the column, which are few.
-PARTIAL_INDEXES: Mapping[str, Column[Any]] = {
-    PREFIX + "worker_queue_session": worker_queue.c.session_id,
-    PREFIX + "instances_parent": instances.c.parent_instance_id,
+
+@frozen
+class PartialIndex:
+    """An index of few rows among many: those for which *where* holds."""
+
+    table: Table
+    columns: str
+    where: str
+
+
+PARTIAL_INDEXES: Mapping[str, PartialIndex] = {
+    PREFIX + "worker_queue_session": PartialIndex(worker_queue, "session_id", "session_id IS NOT NULL"),
+    PREFIX + "worker_queue_expires": PartialIndex(worker_queue, "expires_at_ms", "expires_at_ms IS NOT NULL"),
+    PREFIX + "instances_parent": PartialIndex(instances, "parent_instance_id", "parent_instance_id IS NOT NULL"),
+    # Gone from it as soon as it has completed.
+    PREFIX + "instances_not_completed": PartialIndex(
+        instances, "status, created_at_ms, instance_id", "status <> 'Completed'"
+    ),
+    # Only instances that have continued as new have anything to prune.
+    PREFIX + "executions_continued": PartialIndex(executions, "instance_id, execution_id", "execution_id > 1"),
 }
 
 #: The tables under the names that statements call them by.
