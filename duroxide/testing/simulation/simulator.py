@@ -28,7 +28,7 @@ from .fakes import Activity, Call, Fakes
 from .inputs import Inputs, When
 from .replaying import Replays
 from .steps import Faults, Step, in_words, is_fault
-from .store import SimulatedStore
+from .store import SimulatedStore, Written
 from .words import tell_waiting
 from .world import World
 
@@ -110,6 +110,8 @@ class Simulator:
         self._inputs = Inputs()
         self._replays = Replays(registry, self._options.limits) if check_replays else None
         self._trace: list[Happened] = []
+        #: How long the store's journal was before the last step.
+        self._seen = 0
         self._world = World(
             self._store, self._clock, self._inputs, self._fakes, registry=registry, options=self._options
         )
@@ -238,16 +240,15 @@ class Simulator:
     def make(self, step: Step) -> Happened:
         """Make a *step* that is known to be enabled: `step` without the check."""
         at = self.elapsed
-        journal = len(self._store.journal)
+        self._seen = len(self._store.journal)
         text = self._world.make(step)
         happened = Happened(step, at, text)
         self._trace.append(happened)
         if self._fakes.unknown:
             self._fakes.known_name(self._fakes.unknown[0])
         if self._replays is not None:
-            for written in self._store.journal[journal:]:
-                if written.is_accepted:
-                    self._replays.check(written)
+            for written in self.committed:
+                self._replays.check(written)
         return happened
 
     def run(
@@ -311,6 +312,11 @@ class Simulator:
     def trace(self) -> tuple[Happened, ...]:
         """Every step so far; ``str()`` of one is a line of text, which begins with ``!`` if it was a fault."""
         return tuple(self._trace)
+
+    @property
+    def committed(self) -> list[Written]:
+        """The commits of the last step that were accepted."""
+        return [written for written in self._store.journal[self._seen :] if written.is_accepted]
 
     @property
     def instances(self) -> list[str]:
