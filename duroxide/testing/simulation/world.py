@@ -57,7 +57,7 @@ class World:
         self._process = self._new_process()
         #: When an activity that takes its time is over, in milliseconds since the epoch.
         self._ends: dict[ActivityKey, int] = {}
-        #: The last completion of each running execution, to be delivered once more.
+        #: The last completion of each running execution, to be delivered once more. No store has two of a timer.
         self._answers: dict[tuple[str, int], Repeat] = {}
         self._known: Queues | None = None
         self._subscription = store.wakeups.on_messages(self._changed)
@@ -66,7 +66,7 @@ class World:
         """Let go of everything."""
         self._subscription.close()
         for process in (self._process, *self._hanging):
-            process.dispatcher.forget()
+            process.dispatcher.die()
 
     # What can happen
 
@@ -189,7 +189,7 @@ class World:
                 self._hanging.append(process)
                 lost = "hangs, and another one starts"
             case _:
-                process.dispatcher.forget()
+                process.dispatcher.die()
                 lost = "dies, and another one starts"
         had = ", ".join(
             (
@@ -226,7 +226,7 @@ class World:
             self._store.obey()
         if step.death is None:
             return told or f"turn of {step.instance_id}: nothing comes of it"
-        self._process.dispatcher.forget()
+        self._process.dispatcher.die()
         self._process = self._new_process()
         told = told or f"turn of {step.instance_id}"
         return f"{told}; the process dies {step.death.value}, and another one starts"
@@ -248,7 +248,7 @@ class World:
         if not written.is_accepted:
             return
         for event in commit.events:
-            if isinstance(event, e.CompletionEvent):
+            if isinstance(event, e.CompletionEvent) and not isinstance(event, e.TimerFired):
                 self._answers[place] = Repeat(*place, event)
         if commit.status is not ExecutionStatus.RUNNING:
             self._answers.pop(place, None)
