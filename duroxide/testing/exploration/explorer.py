@@ -22,7 +22,7 @@ from ..simulation.simulator import Simulator
 from ..simulation.steps import Faults
 from ..simulation.store import SimulatedStore
 from .invariants import Broken, Invariant
-from .schedules import Outcome, Rules, natural, outcomes
+from .schedules import Outcome, Rules, outcomes, replayed, simpler
 
 
 class ExplorationFailed(AssertionError):
@@ -126,7 +126,7 @@ class _Search:
 
     def explored(self, name: str) -> Explored:
         """Run schedules until one fails, or enough have not."""
-        first = natural(self.rules)
+        first = replayed(self.rules)
         if self._fails(first):
             raise _failure(name, first, 0)
         settings = hypothesis.settings(
@@ -147,7 +147,13 @@ class _Search:
         except Flaky as error:
             msg = f"{name}: {_FLAKY} ({type(error).__name__})"
             raise ExplorationFailed(msg) from error
-        raise _failure(name, worst, self.found_after)
+        raise _failure(name, self._simplified(worst), self.found_after)
+
+    def _simplified(self, outcome: Outcome) -> Outcome:
+        """Return *outcome* without the deviations that it does not need; Hypothesis may have kept some."""
+        while (shorter := next(filter(self._fails, simpler(self.rules, outcome)), None)) is not None:
+            outcome = shorter
+        return outcome
 
     def _fails(self, outcome: Outcome) -> bool:
         if self.label is None:
