@@ -277,17 +277,26 @@ class TestBudget:
         assert explored.steps <= 11 * 30
 
     def test_always_the_same(self) -> None:
-        """The same call tells the same story, whatever Hypothesis is told to do; another seed searches elsewhere."""
+        """The same call tells the same story, whatever profile Hypothesis has; another seed searches elsewhere."""
+        seen: list[int] = []
 
         def search(seed: int = 0) -> list[str]:
-            return told(lambda: explore(careless, registry=registry, always=[not_both], seed=seed))
+            seen.clear()
+            return told(lambda: explore(careless, registry=registry, always=[count, not_both], seed=seed))
 
-        first = search()
-        with_other_settings = settings(max_examples=1, derandomize=True)(lambda: None)
-        assert with_other_settings is not None
+        def count(sim: Simulator) -> None:
+            seen.append(1)
 
-        assert first == search()
-        assert len({search(seed)[-len(steps(first)) - 2] for seed in range(4)}) > 1
+        story, first = search(), len(seen)
+        current = settings.get_current_profile_name()
+        settings.register_profile("meagre", max_examples=1, derandomize=False, phases=[])
+        settings.load_profile("meagre")
+        try:
+            assert (story, first) == (search(), len(seen))
+        finally:
+            settings.load_profile(current)
+
+        assert {search(seed) and len(seen) for seed in range(1, 4)} != {first}
 
     def test_retries_take_no_time(self) -> None:
         """Failures, retries and their pauses are explored in virtual time."""
