@@ -14,7 +14,7 @@ from .simulation.fakes import Call
 from .simulation.inputs import ANY_TIME
 from .simulation.simulator import Happened, Simulator, StillRunning, Waiting
 from .simulation.steps import Arrive, Crash, Evict, Faults, Finish, Hang, Pass, Repeat, Step, Turn, Wake
-from .simulation.store import Death
+from .simulation.store import Death, Outage
 
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ __all__ = [
     "Finish",
     "Hang",
     "Happened",
+    "Outage",
     "Pass",
     "Repeat",
     "Simulator",

@@ -20,6 +20,7 @@ from ..._core.messages import ActivityExecute
 from ..._core.registry import Registry
 from ..._runtime.activities import ActivityWorker, RunningActivity
 from ..._runtime.activity_context import Cancellation
+from ..._runtime.commits import Commits
 from ..._runtime.dispatcher import Dispatcher
 from ..._runtime.invoking import ActivityOutcome, failed, invoke, invoke_async
 from ..._runtime.metrics import Metrics
@@ -51,6 +52,12 @@ class _Turns(Turns):
                 turned.execution.close()
 
 
+class _Commits(Commits):
+    """Does not wait after a failure of the store: nobody else is there who could mend it."""
+
+    pause = 0.0
+
+
 class Stepped(Dispatcher):
     """A dispatcher that runs a round when it is told to."""
 
@@ -59,6 +66,15 @@ class Stepped(Dispatcher):
     ) -> None:
         super().__init__(provider, registry, options, runtime_id=runtime_id, metrics=metrics)
         self._turns: _Turns = _Turns(provider, registry, options, self._cache, self._returns)
+        self._commits = _Commits(
+            provider,
+            options,
+            self._cache,
+            self._returns,
+            metrics=metrics,
+            again=self._inbox.extend,
+            look=lambda: self.notice_messages(None),
+        )
 
     def round(self, *, fetch: bool) -> None:
         """Run a round with what is in the inbox and, with *fetch*, what is in the queue."""

@@ -2,7 +2,7 @@
 The store of a simulation: the real provider on SQLite in memory, which can be asked what waits in its queues.
 
 It stores as ever. What it adds is for the one who decides what happens next: look at the queues without taking
-anything, hand out one instance at a time, and let the process die just before or just after a commit.
+anything, hand out one instance at a time, and let process or store fail just before or just after a commit.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..._core.codec import START_KIND
 from ..._core.commit import ActivityLock, CommitResult, TurnCommit
 from ..._core.events import Event
 from ..._core.versions import VersionRange
+from ...errors import ProviderError
 from ...providers.contract import OrchestrationItem, Release
 from ...providers.sql.database import Transaction
 from ...providers.sql.provider import SqlProvider
@@ -47,6 +48,13 @@ class Death(Enum):
 
     BEFORE_COMMIT = "before the commit"
     AFTER_COMMIT = "right after the commit"
+
+
+class Outage(Enum):
+    """When the store fails in a turn."""
+
+    BEFORE_COMMIT = "and writes nothing"
+    AFTER_COMMIT = "when it has written, so that nobody knows"
 
 
 @frozen
@@ -81,7 +89,7 @@ class _Orders:
     """What the store does in its own way during one step."""
 
     only: str | None = None
-    death: Death | None = None
+    trouble: Death | Outage | None = None
 
 
 class SimulatedStore(SqlProvider):
@@ -108,9 +116,9 @@ class SimulatedStore(SqlProvider):
 
         self._database.write("clear", delete)
 
-    def obey(self, *, only: str | None = None, death: Death | None = None) -> None:
-        """Hand out no instance but *only*, and let the process die at its next commit."""
-        self._orders = _Orders(only, death)
+    def obey(self, *, only: str | None = None, trouble: Death | Outage | None = None) -> None:
+        """Hand out no instance but *only*, and be in *trouble* at the next commit."""
+        self._orders = _Orders(only, trouble)
 
     def queues(self, held: Collection[ActivityLock] = ()) -> Queues:
         """Return what waits. The locks of *held* are kept alive, so that their expiry is nothing to wait for."""
@@ -145,19 +153,27 @@ class SimulatedStore(SqlProvider):
         return [item for item in items if item.lock.instance_id == only]
 
     def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
-        """Write what turns decided, and remember it; the process may die before or after."""
-        death = self._orders.death
-        if death is Death.BEFORE_COMMIT:
-            raise ProcessDied
+        """Write what turns decided, and remember it; there may be trouble before or after."""
+        trouble = self._orders.trouble
+        self._orders = _Orders(self._orders.only)
+        if trouble in (Death.BEFORE_COMMIT, Outage.BEFORE_COMMIT):
+            _happen(trouble)
         results = super().commit_turns(commits, lock_ms=lock_ms)
         for commit, result in zip(commits, results, strict=True):
             history = self._histories.setdefault((commit.instance_id, commit.execution_id), [])
             self.journal.append(Written(commit, result, tuple(history)))
             if result is CommitResult.COMMITTED:
                 history.extend(commit.events)
-        if death is Death.AFTER_COMMIT:
-            raise ProcessDied
+        _happen(trouble)
         return results
+
+
+def _happen(trouble: Death | Outage | None) -> None:
+    """Raise what *trouble* is seen as."""
+    if isinstance(trouble, Death):
+        raise ProcessDied
+    if isinstance(trouble, Outage):
+        raise ProviderError("commit_turns", "the simulated store fails", retryable=True)
 
 
 @frozen

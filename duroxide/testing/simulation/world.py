@@ -24,7 +24,7 @@ from .fakes import Fakes
 from .inputs import Inputs
 from .process import Process
 from .steps import Arrive, Crash, Evict, Faults, Finish, Hang, Pass, Repeat, Step, Turn, Wake, in_words
-from .store import Death, ProcessDied, Queues, SimulatedStore, Written
+from .store import Death, Outage, ProcessDied, Queues, SimulatedStore, Written
 from .words import tell_commit, tell_outcome
 
 
@@ -122,18 +122,19 @@ class World:
         if faults.evictions and self._process.dispatcher.cached:
             yield Evict()
         if faults.crashes:
-            yield from self._deaths(usual)
+            yield from self._crashes(usual)
+        if faults.outages:
+            yield from _in_trouble(usual, Outage)
         if faults.takeovers and self._process.is_busy:
             yield Hang()
         if faults.duplicates:
             yield from self._answers.values()
 
-    def _deaths(self, usual: list[Step]) -> Iterator[Step]:
+    def _crashes(self, usual: list[Step]) -> Iterator[Step]:
         """Yield the ways in which the process can die: where it is, and around each commit that it might make."""
         if self._process.is_busy:
             yield Crash()
-        for death in Death:
-            yield from (Turn(step.instance_id, death) for step in usual if isinstance(step, Turn))
+        yield from _in_trouble(usual, Death)
 
     def _end_ms(self, running: RunningActivity) -> int:
         """Return when an activity is over; one that was cancelled may notice at once."""
@@ -219,17 +220,21 @@ class World:
                 self._ends[running.lock.key] = self._clock.ms + takes // _MILLISECOND
 
     def _turn(self, step: Turn) -> str:
-        self._store.obey(only=step.instance_id, death=step.death)
+        self._store.obey(only=step.instance_id, trouble=step.trouble)
         try:
             told = self._round(self._process)
         finally:
             self._store.obey()
-        if step.death is None:
-            return told or f"turn of {step.instance_id}: nothing comes of it"
-        self._process.dispatcher.die()
-        self._process = self._new_process()
-        told = told or f"turn of {step.instance_id}"
-        return f"{told}; the process dies {step.death.value}, and another one starts"
+        match step.trouble:
+            case None:
+                return told or f"turn of {step.instance_id}: nothing comes of it"
+            case Death():
+                self._process.dispatcher.die()
+                self._process = self._new_process()
+                what = f"the process dies {step.trouble.value}, and another one starts"
+            case Outage():
+                what = f"the store fails {step.trouble.value}"
+        return f"{told or f'turn of {step.instance_id}'}; {what}"
 
     def _round(self, process: Process) -> str:
         """Run a round of *process*; return what its commits say."""
@@ -279,6 +284,11 @@ class World:
         return Process(
             self._started, self._store, self._registry, self._options, find=self._fakes.find, client=self._client
         )
+
+
+def _in_trouble(usual: list[Step], kind: type[Death | Outage]) -> Iterator[Step]:
+    for trouble in kind:
+        yield from (Turn(step.instance_id, trouble) for step in usual if isinstance(step, Turn))
 
 
 def _finish(running: RunningActivity, process: Process) -> Finish:
