@@ -39,10 +39,6 @@ _CHANGES = Query("SELECT total_changes()")
 _IDS = Query("SELECT instance_id FROM {instances} ORDER BY created_at_ms, instance_id")
 
 
-class ProcessDied(BaseException):  # not an Exception: nothing in a process that dies may catch it
-    """The process ended in the middle of what it did."""
-
-
 class Death(Enum):
     """When the process of a turn dies."""
 
@@ -90,6 +86,8 @@ class _Orders:
 
     only: str | None = None
     trouble: Death | Outage | None = None
+    #: The process has died: what it still does reaches nobody.
+    is_cut_off: bool = False
 
 
 class SimulatedStore(SqlProvider):
@@ -99,6 +97,7 @@ class SimulatedStore(SqlProvider):
         super().__init__("sqlite://", clock=clock)
         self.clock = clock
         self._orders = _Orders()
+        self._has_failed = False
         #: Every commit so far, accepted or refused, in order.
         self.journal: list[Written] = []
         self._histories: dict[tuple[str, int], list[Event]] = {}
@@ -119,6 +118,12 @@ class SimulatedStore(SqlProvider):
     def obey(self, *, only: str | None = None, trouble: Death | Outage | None = None) -> None:
         """Hand out no instance but *only*, and be in *trouble* at the next commit."""
         self._orders = _Orders(only, trouble)
+        self._has_failed = False
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing has failed since the last orders."""
+        return not self._has_failed
 
     def queues(self, held: Collection[ActivityLock] = ()) -> Queues:
         """Return what waits. The locks of *held* are kept alive, so that their expiry is nothing to wait for."""
@@ -155,25 +160,40 @@ class SimulatedStore(SqlProvider):
     def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
         """Write what turns decided, and remember it; there may be trouble before or after."""
         trouble = self._orders.trouble
-        self._orders = _Orders(self._orders.only)
         if trouble in (Death.BEFORE_COMMIT, Outage.BEFORE_COMMIT):
-            _happen(trouble)
+            self._fail()
         results = super().commit_turns(commits, lock_ms=lock_ms)
         for commit, result in zip(commits, results, strict=True):
             history = self._histories.setdefault((commit.instance_id, commit.execution_id), [])
             self.journal.append(Written(commit, result, tuple(history)))
             if result is CommitResult.COMMITTED:
                 history.extend(commit.events)
-        _happen(trouble)
+        if trouble is not None:
+            self._fail()
         return results
 
+    def release_orchestration_items(self, releases: Sequence[Release]) -> Sequence[bool]:
+        """Give instances back, if the process is alive."""
+        self._check_alive()
+        return super().release_orchestration_items(releases)
 
-def _happen(trouble: Death | Outage | None) -> None:
-    """Raise what *trouble* is seen as."""
-    if isinstance(trouble, Death):
-        raise ProcessDied
-    if isinstance(trouble, Outage):
-        raise ProviderError("commit_turns", "the simulated store fails", retryable=True)
+    def release_activities(self, releases: Sequence[Release]) -> Sequence[bool]:
+        """Give activities back, if the process is alive."""
+        self._check_alive()
+        return super().release_activities(releases)
+
+    def _fail(self) -> None:
+        """Be in trouble once."""
+        self._has_failed = True
+        self._orders = _Orders(self._orders.only, is_cut_off=isinstance(self._orders.trouble, Death))
+        raise _FAILURE
+
+    def _check_alive(self) -> None:
+        if self._orders.is_cut_off:
+            raise _FAILURE
+
+
+_FAILURE = ProviderError("commit_turns", "the simulated store fails", retryable=True)
 
 
 @frozen

@@ -7,7 +7,6 @@ One process runs at a time. One that died is gone; one that hangs keeps what it 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import timedelta
 
 from attrs import evolve
@@ -24,7 +23,7 @@ from .fakes import Fakes
 from .inputs import Inputs
 from .process import Process
 from .steps import Arrive, Crash, Evict, Faults, Finish, Hang, Pass, Repeat, Step, Turn, Wake, in_words
-from .store import Death, Outage, ProcessDied, Queues, SimulatedStore, Written
+from .store import Death, Outage, Queues, SimulatedStore, Written
 from .words import tell_commit, tell_outcome
 
 
@@ -66,7 +65,7 @@ class World:
         """Let go of everything."""
         self._subscription.close()
         for process in (self._process, *self._hanging):
-            process.dispatcher.die()
+            process.dispatcher.forget()
 
     # What can happen
 
@@ -190,7 +189,7 @@ class World:
                 self._hanging.append(process)
                 lost = "hangs, and another one starts"
             case _:
-                process.dispatcher.die()
+                process.dispatcher.forget()
                 lost = "dies, and another one starts"
         had = ", ".join(
             (
@@ -229,7 +228,7 @@ class World:
             case None:
                 return told or f"turn of {step.instance_id}: nothing comes of it"
             case Death():
-                self._process.dispatcher.die()
+                self._process.dispatcher.forget()
                 self._process = self._new_process()
                 what = f"the process dies {step.trouble.value}, and another one starts"
             case Outage():
@@ -239,9 +238,11 @@ class World:
     def _round(self, process: Process) -> str:
         """Run a round of *process*; return what its commits say."""
         count = len(self._store.journal)
-        with suppress(ProcessDied):
-            # A process that hung has fetched what it had to fetch before.
-            process.dispatcher.round(fetch=process is self._process and bool(self._queues().instances))
+        # A process that hung has fetched what it had to fetch before.
+        fetch = process is self._process and bool(self._queues().instances)
+        process.dispatcher.round(fetch=fetch)
+        if fetch and self._store.is_well and len(self._store.journal) == count:
+            process.dispatcher.round(fetch=True)  # the first went to what is in memory, and found nothing to do
         written = self._store.journal[count:]
         for each in written:
             self._remember_answer(each)
