@@ -156,7 +156,7 @@ class SqliteDialect:
 
 #: For the rest of the transaction: find rows one by one, in the order in which they are given. Two batches that meet in
 #: several rows would otherwise lock them in the order of their plans, and wait for each other in a circle.
-_IN_ORDER = "SELECT " + ", ".join(
+IN_ORDER = "SELECT " + ", ".join(
     f"set_config('{setting}', 'off', true)" for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan")
 )
 
@@ -233,7 +233,7 @@ class PostgresDialect:
             with driver.pipeline():
                 try:
                     if any(step.exact and len(step.rows) > 1 for step in steps):
-                        driver.execute(_IN_ORDER, prepare=False)
+                        driver.execute(IN_ORDER, prepare=False)
                     for step in steps:
                         cursor = driver.cursor()
                         cursors.append(cursor)

@@ -122,13 +122,13 @@ class Where:
 
     conditions: tuple[str, ...]
     parameters: dict[str, str | int]
-    #: Ids, for ``{keys}``.
+    #: Ids, and names of orchestrations, for ``{keys}``.
     keys: list[Values] | None = None
 
     @property
     def columns(self) -> str:
         """How *keys* are declared."""
-        return "" if self.keys is None else "instance_id text"
+        return "" if self.keys is None else "instance_id text, name text"
 
     @classmethod
     def of(cls, which: InstanceFilter) -> Where:
@@ -144,10 +144,14 @@ class Where:
             conditions.append("i.parent_instance_id IS NULL")
         if which.statuses is not None:
             conditions += _status_conditions(sorted(which.statuses))
-        if which.ids is None:
-            return cls(tuple(conditions), parameters)
-        conditions.append("i.instance_id IN (SELECT k.p_instance_id FROM {keys})")
-        return cls(tuple(conditions), parameters, [(instance_id,) for instance_id in sorted(which.ids)])
+        keys: list[Values] = []
+        if which.ids is not None:
+            conditions.append("i.instance_id IN (SELECT k.p_instance_id FROM {keys})")
+            keys += [(instance_id, None) for instance_id in sorted(which.ids)]
+        if which.except_names:
+            conditions.append("NOT EXISTS (SELECT 1 FROM {keys} WHERE k.p_name = i.orchestration_name)")
+            keys += [(None, name) for name in sorted(which.except_names)]
+        return cls(tuple(conditions), parameters, None if which.ids is None and not keys else keys)
 
 
 def _status_conditions(statuses: Sequence[ExecutionStatus]) -> list[str]:
