@@ -139,6 +139,8 @@ Index(
 
 # Lists are in this order. What has not completed is few among many, and gone from its index when it has.
 Index(PREFIX + "instances_created", instances.c.created_at_ms, instances.c.instance_id)
+# Of one orchestration, in the same order. Written when an instance starts (on Postgres, also when it ends), not with each turn.
+Index(PREFIX + "instances_named", instances.c.orchestration_name, instances.c.created_at_ms, instances.c.instance_id)
 Index(
     PREFIX + "instances_not_completed",
     instances.c.status,

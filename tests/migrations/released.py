@@ -3,8 +3,8 @@ What a release leaves in its database when it stops in the middle of everything,
 
 `tests/golden/schema_*.sql` are dumps of such databases. A release whose schema is new adds its own, made by itself::
 
-    python -m tests.providers.released sqlite:///new.db        # prints the dump
-    python -m tests.providers.released postgresql://…/empty    # so does this, with the pg_dump that is in PATH
+    python -m tests.migrations.released sqlite:///new.db        # prints the dump
+    python -m tests.migrations.released postgresql://…/empty    # so does this, with the pg_dump that is in PATH
 
 Once released, a dump is never changed.
 """
@@ -150,8 +150,15 @@ def dump(url: str) -> Iterator[str]:
             yield from driver.iterdump()
         engine.dispose()
         return
-    command = ["pg_dump", "--inserts", "--no-owner", "--no-privileges", "--schema=public", parsed.render_as_string(False)]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()  # noqa: S603
+    command = [
+        "pg_dump",
+        "--inserts",
+        "--no-owner",
+        "--no-privileges",
+        "--schema=public",
+        parsed.render_as_string(False),
+    ]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     # Comments, and what only psql understands or only another version knows.
     unwanted = ("--", "\\", "SET ", "SELECT pg_catalog.set_config", "CREATE SCHEMA public", "COMMENT ON SCHEMA")
     yield from (line for line in lines if line.strip() and not line.startswith(unwanted))
@@ -160,4 +167,4 @@ def dump(url: str) -> Iterator[str]:
 if __name__ == "__main__":
     with SqlProvider(sys.argv[1]) as empty:
         leave(empty)
-    print("\n".join(dump(sys.argv[1])))
+    sys.stdout.writelines(f"{line}\n" for line in dump(sys.argv[1]))
