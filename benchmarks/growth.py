@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from growth_churn import churn
-from growth_fill import fill
-from growth_operations import Timings, idle_runtime, measure, whole_ways
 
+from duroxide.bench.churn import churn
+from duroxide.bench.filling import fill
 from duroxide.bench.measuring import machine
+from duroxide.bench.operations import Timings, idle_runtime, measure, whole_ways
 from duroxide.bench.places import Place, fresh_place
 from duroxide.providers.sql import SqlProvider
 
@@ -75,7 +75,7 @@ def compare(url: str, asked: argparse.Namespace) -> dict[str, Any]:
         small, large = (side.found(asked) for side in sides)
         if asked.churn:
             large["churn"] = churn(sides[1].provider, sides[1].place, asked.churn, windows=asked.windows)
-        return {"database": sides[0].provider._engine.dialect.name, "small": small, "large": large}
+        return {"database": "postgresql" if sides[0].place.is_postgres else "sqlite", "small": small, "large": large}
 
 
 @define

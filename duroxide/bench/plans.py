@@ -12,7 +12,6 @@ from attrs import frozen
 from sqlalchemy import Connection
 
 from ..providers.sql import SqlProvider
-from ..providers.sql.dialects import IN_ORDER
 from ..providers.sql.statements import Bulk, Query, Step, Values, postgres_arrays
 
 
@@ -80,7 +79,7 @@ def _explaining(provider: SqlProvider, found: list[Plan]) -> Iterator[None]:
 
     def explain_steps(connection: Connection, asked: Sequence[Step]) -> Any:
         if not dialect.single_writer and any(step.exact and len(step.rows) > 1 for step in asked):
-            connection.exec_driver_sql(IN_ORDER)  # as the dialect does
+            dialect.find_one_by_one(connection)  # as it does itself, later
         for step in asked:
             explain_bulk(connection, step.bulk, step.rows)
         return steps(connection, asked)

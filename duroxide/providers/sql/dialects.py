@@ -106,6 +106,9 @@ class SqliteDialect:
     def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
         """Do nothing: the write lock keeps everybody else out."""
 
+    def find_one_by_one(self, connection: Connection) -> None:
+        """Do nothing: SQLite does so anyway."""
+
     def completion(self) -> Sequence[str]:
         """Return what adds the partial indexes."""
         return _partial_indexes(self._words)
@@ -156,7 +159,7 @@ class SqliteDialect:
 
 #: For the rest of the transaction: find rows one by one, in the order in which they are given. Two batches that meet in
 #: several rows would otherwise lock them in the order of their plans, and wait for each other in a circle.
-IN_ORDER = "SELECT " + ", ".join(
+_IN_ORDER = "SELECT " + ", ".join(
     f"set_config('{setting}', 'off', true)" for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan")
 )
 
@@ -233,7 +236,7 @@ class PostgresDialect:
             with driver.pipeline():
                 try:
                     if any(step.exact and len(step.rows) > 1 for step in steps):
-                        driver.execute(IN_ORDER, prepare=False)
+                        driver.execute(_IN_ORDER, prepare=False)
                     for step in steps:
                         cursor = driver.cursor()
                         cursors.append(cursor)
@@ -272,6 +275,10 @@ class PostgresDialect:
             "SELECT pg_advisory_xact_lock(hashtextextended(id, %s)) FROM unnest(%s::text[]) AS id",
             (~self._guard, list(instance_ids)),
         )
+
+    def find_one_by_one(self, connection: Connection) -> None:
+        """Leave the planner no other way: it takes the few rows of a recursion for thousands, and reads whole indexes."""
+        connection.exec_driver_sql(_IN_ORDER)
 
     def completion(self) -> Sequence[str]:
         """Return what adds the partial indexes, and says how tables are stored."""

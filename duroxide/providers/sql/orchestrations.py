@@ -125,9 +125,10 @@ _START = Query(
     """,  # noqa: S608  # constants
     "instance_id text, data text",
 )
+# The sum, once more: as few are visible as a rule, Postgres would look through all of them for each instance.
 _WAITING = Query(
     "SELECT 1 FROM {keys} WHERE (SELECT q.id FROM {orchestrator_queue} AS q"
-    " WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms <= :now_ms LIMIT 1) IS NOT NULL LIMIT 1",
+    " WHERE q.instance_id = k.p_instance_id AND q.visible_at_ms + 0 <= :now_ms LIMIT 1) IS NOT NULL LIMIT 1",
     "instance_id text",
 )
 

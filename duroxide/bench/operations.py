@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import time
-
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from attrs import define, evolve, field
-from growth_fill import AGE_MS, DAY_MS, checkout, registry
 
-from duroxide import Client, InstanceFilter, Runtime, RuntimeOptions
-from duroxide._clock import new_token
-from duroxide._core import events as e
-from duroxide._core.commit import ExecutionStatus, TurnCommit
-from duroxide.bench.counting import watch
-from duroxide.bench.plans import Plan, plans
-from duroxide.providers.contract import ActivityAck, HistoryRequest, TagFilter
-from duroxide.providers.management import PruneOptions
-from duroxide.providers.sql import SqlProvider
-from duroxide.testing.conformance import vocabulary as v
+from .._clock import new_token
+from .._core import events as e
+from .._core.commit import ExecutionStatus, TurnCommit
+from .._runtime.options import RuntimeOptions
+from .._runtime.runtime import Runtime
+from ..client import Client
+from ..providers.contract import ActivityAck, HistoryRequest, TagFilter
+from ..providers.management import InstanceFilter, PruneOptions
+from ..providers.sql import SqlProvider
+from ..testing.conformance import vocabulary as v
+from .counting import watch
+from .filling import AGE_MS, DAY_MS, checkout, registry
+from .measuring import Stopwatch, cpu_seconds
+from .plans import Plan, plans
+from .scenario import pause
 
 
 LOCK_MS = 30_000
 
 #: Turns of a batch.
 BATCH = 100
+
+#: Instances that do not count.
+_WARM_UP = 10
 
 T = TypeVar("T")
 
@@ -46,9 +52,9 @@ class Timings:
             answers: list[T] = []
             self.plans[name] = plans(self.provider, lambda: answers.append(call()))
             return answers[0]
-        begun = time.perf_counter()
+        taken = Stopwatch()
         answer = call()
-        self.seconds[name].append(time.perf_counter() - begun)
+        self.seconds[name].append(taken.seconds())
         return answer
 
 
@@ -148,15 +154,16 @@ def lists(timings: Timings, middle_ms: int) -> None:
         "of a rare name": (InstanceFilter(orchestration_name="seldom"), None),
         "of a name that nobody has": (InstanceFilter(orchestration_name="nobody"), None),
         "Failed, of a name": (InstanceFilter(orchestration_name="refused", statuses=["Failed"]), None),
+        "Failed, of a name that never fails": (
+            InstanceFilter(orchestration_name="checkout", statuses=["Failed"]),
+            None,
+        ),
         "created in a window": (InstanceFilter(created_after=middle_ms, created_before=middle_ms + DAY_MS), None),
         "of an id prefix": (InstanceFilter(id_prefix="rare-"), None),
         "by ids": (InstanceFilter(ids=["completed-00000000", "nobody"]), None),
     }
     for name, (which, page) in asked.items():
-        timings.take(
-            f"list_instances: {name}",
-            lambda which=which, page=page: provider.list_instances(which, limit=100, cursor=page),
-        )
+        timings.take(f"list_instances: {name}", partial(provider.list_instances, which, limit=100, cursor=page))
 
 
 def questions(timings: Timings) -> None:
@@ -175,6 +182,8 @@ def retention(timings: Timings, now_ms: int) -> None:
     take, provider = timings.take, timings.provider
     old = InstanceFilter(completed_before=now_ms - AGE_MS // 2)
     take("delete_instance_bulk: 100", lambda: provider.delete_instance_bulk(old, limit=100))
+    sleepers = InstanceFilter(completed_before=now_ms, orchestration_name="sleeper")
+    take("delete_instance_bulk: all that match sleep", lambda: provider.delete_instance_bulk(sleepers, limit=100))
     ancient = InstanceFilter(completed_before=now_ms - 2 * AGE_MS)
     take("delete_instance_bulk: nothing is old enough", lambda: provider.delete_instance_bulk(ancient, limit=100))
     none = PruneOptions(keep_last=100)
@@ -205,16 +214,14 @@ def whole_ways(provider: SqlProvider, *, repeat: int) -> Timings:
     timings = Timings(provider)
     with Runtime(provider, registry, RuntimeOptions()) as runtime:
         client: Client = runtime.client
-        for number in range(repeat + 10):
+        for number in range(repeat + _WARM_UP):
             instance_id = f"growth-{new_token()}"
-            begun = time.perf_counter()
+            taken = Stopwatch()
             client.start_orchestration(instance_id, checkout, number)
             client.wait_for_result(instance_id, 60)
-            if number >= 10:
-                timings.seconds["start to result of two activities"].append(time.perf_counter() - begun)
-            timings.take(
-                "wait_for_orchestration: has ended", lambda id_=instance_id: client.wait_for_orchestration(id_)
-            )
+            if number >= _WARM_UP:
+                timings.seconds["start to result of two activities"].append(taken.seconds())
+            timings.take("wait_for_orchestration: has ended", partial(client.wait_for_orchestration, instance_id))
     return timings
 
 
@@ -222,10 +229,10 @@ def idle_runtime(provider: SqlProvider, seconds: float) -> dict[str, float]:
     """Statements and CPU of a runtime that has nothing to do, per second."""
     watched, calls = watch(provider)
     with Runtime(watched, registry, RuntimeOptions()):
-        time.sleep(2)
+        pause(2)
         calls.clear()
-        cpu = time.process_time()
-        time.sleep(seconds)
-        used = time.process_time() - cpu
+        before = cpu_seconds()
+        pause(seconds)
+        used = cpu_seconds() - before
     asked = sum(call.counts.statements for name in calls.operations() for call in calls.of(name))
     return {"statements per second": asked / seconds, "CPU ms per second": used * 1000 / seconds}

@@ -8,20 +8,19 @@ general way (inserted for anybody, fetched, acknowledged, its completion fetched
 
 from __future__ import annotations
 
-import time
-
 from collections.abc import Mapping
 
 from attrs import evolve
 from sqlalchemy import text
 
-from duroxide._clock import new_token
-from duroxide._core.commit import TurnCommit
-from duroxide.bench.places import Place
-from duroxide.providers.contract import ActivityAck, TagFilter
-from duroxide.providers.sql import SqlProvider
-from duroxide.providers.sql.schema import TABLES
-from duroxide.testing.conformance import vocabulary as v
+from .._clock import new_token
+from .._core.commit import TurnCommit
+from ..providers.contract import ActivityAck, TagFilter
+from ..providers.sql import SqlProvider
+from ..providers.sql.schema import TABLES
+from ..testing.conformance import vocabulary as v
+from .measuring import Stopwatch
+from .places import Place
 
 
 #: Instances that run activities at the same time, one each.
@@ -44,12 +43,12 @@ def churn(provider: SqlProvider, place: Place, activities: int, *, windows: int)
     for edge in edges:
         if edge <= done:
             continue
-        begun, before = time.perf_counter(), done
+        taken, before = Stopwatch(), done
         while done < edge:
             is_general = (done // LANES) % GENERAL_EACH == GENERAL_EACH - 1
             lanes = _general_round(provider, lanes) if is_general else _short_round(provider, lanes)
             done += LANES
-        rate = (done - before) / (time.perf_counter() - begun)
+        rate = (done - before) / taken.seconds()
         found.append({"activities so far": done, "activities/s": rate, **_sizes(provider, place)})
     return found
 
@@ -91,7 +90,7 @@ def _sizes(provider: SqlProvider, place: Place) -> Mapping[str, float]:
     if not place.is_postgres:
         return {}
     asked = text("SELECT pg_total_relation_size(format('%I.%I', CAST(:schema AS text), CAST(:name AS text))) / 1024")
-    with provider._engine.connect() as connection:
+    with provider._engine.connect() as connection:  # noqa: SLF001  # no provider says this
         return {
             f"{name} KB": float(
                 connection.execute(asked, {"schema": place.schema, "name": TABLES[name].name}).scalar_one()

@@ -8,8 +8,6 @@ them: another number in the ids, another day in the times. So what is stored is 
 
 from __future__ import annotations
 
-import time
-
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -33,9 +31,17 @@ from sqlalchemy import (
     select,
 )
 
-from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
-from duroxide.providers.sql import SqlProvider
-from duroxide.providers.sql.schema import TABLES
+from .._core.actions import Orchestration
+from .._core.context import OrchestrationContext
+from .._core.registry import Registry
+from .._runtime.activity_context import ActivityContext
+from .._runtime.options import RuntimeOptions
+from .._runtime.runtime import Runtime
+from ..client import Client
+from ..providers.sql import SqlProvider
+from ..providers.sql.schema import TABLES
+from .measuring import Stopwatch
+from .scenario import pause
 
 
 #: Stands for the number in the ids of templates.
@@ -63,28 +69,33 @@ registry = Registry()
 
 @registry.activity
 def charge(ctx: ActivityContext, cents: int) -> str:
+    """Take money."""
     return f"receipt for {cents}"
 
 
 @registry.activity
 def decline(ctx: ActivityContext, cents: int) -> str:
+    """Take none."""
     msg = "the card was declined"
     raise ValueError(msg)
 
 
 @registry.orchestration
 def checkout(ctx: OrchestrationContext, cents: int) -> Orchestration[str]:
+    """Two activities, one after the other."""
     yield from ctx.schedule_activity(charge, cents)
     return (yield from ctx.schedule_activity(charge, cents + 1))
 
 
 @registry.orchestration
 def refused(ctx: OrchestrationContext, cents: int) -> Orchestration[str]:
+    """An activity that fails."""
     return (yield from ctx.schedule_activity(decline, cents))
 
 
 @registry.orchestration
 def monthly(ctx: OrchestrationContext, round_: int) -> Orchestration[int]:
+    """Continue as new, some more rounds."""
     yield from ctx.schedule_activity(charge, round_)
     if round_:
         return (yield from ctx.continue_as_new(round_ - 1))
@@ -93,12 +104,14 @@ def monthly(ctx: OrchestrationContext, round_: int) -> Orchestration[int]:
 
 @registry.orchestration
 def family(ctx: OrchestrationContext, cents: int) -> Orchestration[str]:
+    """A child."""
     child = f"{ctx.instance_id}::child"
     return (yield from ctx.schedule_sub_orchestration(checkout, cents, instance_id=child))
 
 
 @registry.orchestration
 def valued(ctx: OrchestrationContext, cents: int) -> Orchestration[str]:
+    """Leave a key-value and a custom status."""
     ctx.set_kv_value("state", "paid")
     ctx.set_custom_status("done")
     return (yield from ctx.schedule_activity(charge, cents))
@@ -106,12 +119,14 @@ def valued(ctx: OrchestrationContext, cents: int) -> Orchestration[str]:
 
 @registry.orchestration
 def sleeper(ctx: OrchestrationContext, days: int) -> Orchestration[None]:
+    """Sleep."""
     yield from ctx.schedule_activity(charge, days)
     yield from ctx.schedule_timer(timedelta(days=days))
 
 
 @registry.orchestration
 def seldom(ctx: OrchestrationContext, cents: int) -> Orchestration[str]:
+    """An activity."""
     return (yield from ctx.schedule_activity(charge, cents))
 
 
@@ -147,7 +162,7 @@ def template_rows() -> dict[str, list[dict[str, Any]]]:
                     runtime.client.wait_for_orchestration(f"{kind}-{MARK}", 60)
             _wait_until_asleep(runtime.client)
         found = {}
-        with provider._engine.connect() as connection:
+        with provider._engine.connect() as connection:  # noqa: SLF001  # no provider can do this
             for name in FILLED:
                 rows = connection.execute(select(TABLES[name])).mappings()
                 found[name] = [{**row, "template": row["instance_id"].partition("-")[0]} for row in rows]
@@ -156,14 +171,14 @@ def template_rows() -> dict[str, list[dict[str, Any]]]:
 
 def _wait_until_asleep(client: Client) -> None:
     while client.get_queue_depths().timer_queue == 0:
-        time.sleep(0.01)
+        pause(0.01)
 
 
 def fill(provider: SqlProvider, schema: str | None, *, finished: int, sleeping: int) -> Filled:
     """Insert *finished* roots that have ended, and *sleeping* ones that wait for a timer, spread over a year."""
-    begun = time.perf_counter()
+    watch = Stopwatch()
     templates = template_rows()
-    engine = provider._engine.execution_options(schema_translate_map={None: schema})
+    engine = provider._engine.execution_options(schema_translate_map={None: schema})  # noqa: SLF001  # nor this
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA synchronous = OFF")
@@ -176,12 +191,13 @@ def fill(provider: SqlProvider, schema: str | None, *, finished: int, sleeping: 
                     _multiply(connection, stencils[name], TABLES[name], numbers, count, is_sleeping=is_sleeping)
                     connection.commit()
     settle(provider, schema)
-    return Filled(finished, sleeping, time.perf_counter() - begun)
+    return Filled(finished, sleeping, watch.seconds())
 
 
 def settle(provider: SqlProvider, schema: str | None) -> None:
     """Do what autovacuum does sooner or later, or write SQLite's log back to its file."""
-    with provider._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    engine = provider._engine.execution_options(isolation_level="AUTOCOMMIT")  # noqa: SLF001  # nor this
+    with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
             return
