@@ -17,6 +17,7 @@ from ...errors import InstanceNotFound
 from ..management import InstanceFilter, PruneOptions, PruneResult, time_ms
 from .database import Database, Transaction
 from .deletion import MAX_EVENTS, MAX_INSTANCES
+from .dialect import Use
 from .listing import Where
 from .pauses import Turns
 from .statements import Bulk, Query
@@ -132,13 +133,14 @@ def prune_bulk(database: Database, which: InstanceFilter, options: PruneOptions,
     parameters: dict[str, Any] = {**where.parameters, **_parameters(options), "after": ""}
 
     def look(transaction: Transaction) -> Sequence[str]:
+        transaction.dialect.find_one_by_one(transaction.connection)
         wanted = min(limit - result.instances, MAX_INSTANCES)
         rows = transaction.query(query, where.keys, wanted=wanted, **parameters)
         return [row.instance_id for row in rows]
 
     result, turns = PruneResult(), Turns()
     while result.instances < limit:
-        ids = database.read("prune_executions_bulk", look)
+        ids = database.read("prune_executions_bulk", look, use=Use.SNAPSHOT)
         if not ids:
             break
         result += _prune(database, "prune_executions_bulk", ids, options, turns)
