@@ -43,8 +43,10 @@ def test_no_defect_is_left_out() -> None:
 def test_page() -> None:
     """The page of the documentation has the same table: `python -m tests.providers.caught --write` makes it so."""
     text = PAGE.read_text(encoding="utf-8")
+    guide = (PAGE.parents[1] / "provider-guide.md").read_text(encoding="utf-8")
 
     assert page(text) == text
+    assert f"{len(CAUGHT_BY)} providers that are wrong in one way each" in guide
 
 
 def test_another_provider_passes() -> None:
