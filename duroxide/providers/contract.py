@@ -258,7 +258,8 @@ class Provider(Protocol):
 
         Eligible is an instance with a visible message and without an unexpired lock, whose current
         execution was started by a release within *replayable* (None: any; an instance that does not
-        exist yet is always eligible). The instance with the oldest visible message comes first.
+        exist yet is always eligible). The instance with the oldest visible message comes first; of the same
+        millisecond, any may.
 
         The lock gets a new token and expires after *lock_ms*. All messages visible now are in the batch, in the order in
         which they were enqueued, and their attempt count grows by one. Messages that become visible later are not in

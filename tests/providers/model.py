@@ -29,6 +29,10 @@ from duroxide.providers.contract import ActivityAck, InstanceInfo, Release, Sess
 from duroxide.providers.management import DeleteResult, PruneResult, QueueDepths, SystemMetrics
 
 
+#: Messages that are looked at for each instance that is asked for.
+LOOK_AHEAD = 4
+
+
 @define
 class Queued:
     """A message of the orchestrator queue."""
@@ -120,24 +124,42 @@ class Model:
 
     def fetch(self, limit: int, replayable: VersionRange | None) -> list[str]:
         """Return which instances are to be locked, in order; messages for nobody in their way are dropped."""
-        oldest: dict[str, tuple[int, int]] = {}
-        for position, queued in enumerate(self.queue):
-            if queued.visible_at_ms <= self.now_ms:
-                age = (queued.visible_at_ms, position)
-                oldest[queued.message.instance_id] = min(age, oldest.get(queued.message.instance_id, age))
         found: list[str] = []
-        for instance_id in sorted(oldest, key=oldest.__getitem__):
-            if len(found) == limit:
-                break
-            if self.holder(instance_id) is not None or not self._is_for(instance_id, replayable):
-                continue
-            batch = self.visible(instance_id)
-            if instance_id in self.infos or any(_starts(queued) for queued in batch):
-                found.append(instance_id)
-            else:
+        while len(found) < limit:
+            oldest = self._oldest(limit - len(found), found, replayable)
+            orphans = [each for each in oldest if not self._is_somebody(each)]
+            found += [each for each in oldest if each not in orphans]
+            for instance_id in orphans:
+                batch = self.visible(instance_id)
                 self.queue = [queued for queued in self.queue if not any(queued is other for other in batch)]
                 self.locks.pop(instance_id, None)
+            if not orphans:
+                break
         return found
+
+    def _oldest(self, wanted: int, found: Collection[str], replayable: VersionRange | None) -> list[str]:
+        """
+        Return up to *wanted* instances that are not locked, by the time since when they have a message.
+
+        Of the same millisecond, the one comes first that has the oldest of the messages that are looked at.
+        """
+        ready = [
+            (queued.visible_at_ms, position, queued.message.instance_id)
+            for position, queued in enumerate(self.queue)
+            if queued.visible_at_ms <= self.now_ms
+            and self.holder(queued.message.instance_id) is None
+            and queued.message.instance_id not in found
+            and self._is_for(queued.message.instance_id, replayable)
+        ]
+        ages: dict[str, tuple[int, int]] = {}
+        for visible_at_ms, position, instance_id in sorted(ready)[: wanted * LOOK_AHEAD]:
+            since_ms, first = ages.get(instance_id, (visible_at_ms, position))
+            ages[instance_id] = (since_ms, min(first, position))
+        return sorted(ages, key=ages.__getitem__)[:wanted]
+
+    def _is_somebody(self, instance_id: str) -> bool:
+        """Whether the visible messages of *instance_id* are for an instance that exists, or start one."""
+        return instance_id in self.infos or any(_starts(queued) for queued in self.visible(instance_id))
 
     def lock(self, lock: InstanceLock, lock_ms: int, ids: Sequence[int]) -> list[tuple[Message, int]]:
         """Lock an instance as the provider did; return its messages, and how often each has been fetched."""
