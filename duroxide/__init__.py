@@ -53,6 +53,7 @@ from .errors import (
 from .providers.contract import InstanceInfo, Provider, TagFilter
 from .providers.management import InstanceFilter
 from .providers.sql import SqlProvider
+from .retention import RetentionPolicy, RetentionResult, RetentionRule
 
 
 __all__ = [
@@ -100,6 +101,9 @@ __all__ = [
     "ProviderError",
     "RegistrationError",
     "Registry",
+    "RetentionPolicy",
+    "RetentionResult",
+    "RetentionRule",
     "RetryPolicy",
     "Running",
     "Runtime",

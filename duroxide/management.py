@@ -30,6 +30,7 @@ from .providers.management import (
     Time,
     check_count,
 )
+from .retention import RetentionPolicy, RetentionResult, apply_retention, checked_policy
 
 
 class ManagementClient:
@@ -213,6 +214,15 @@ class ManagementClient:
         """
         options = PruneOptions(keep_last=keep_last, completed_before=completed_before)
         return self._management.prune_executions_bulk(_checked(filter), options, limit=limit)
+
+    def apply_retention(self, policy: RetentionPolicy) -> RetentionResult:
+        """
+        Remove everything that *policy* does not keep, now; for a job that runs every night.
+
+        It works as `delete_instance_bulk` and `prune_executions_bulk` do, until there is no more to remove. A runtime
+        with ``RuntimeOptions(retention=policy)`` does the same by itself, again and again.
+        """
+        return apply_retention(self._management, checked_policy(policy), now_ms=self._provider.now_ms())
 
     def audit(self) -> list[Violation]:
         """

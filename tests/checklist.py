@@ -29,7 +29,7 @@ PROMISES: Mapping[str, tuple[int, ...]] = {
     "Whoever fetches the instance learns whom it reports to.": (193, 525),
     "The instance is at the new execution, running, under its version.": (511, 512),
     "Each execution keeps its own history.": (509,),
-    "Each change grows the version by one; no change leaves status and version alone.": (597, 599),
+    "Each change grows the version by one; no change leaves status and version alone.": (597, 599, 600),
     "The first turn may set it as well.": (597,),
     "Values are set, replaced and removed; the others stay.": (610, 612),
     "Another instance, or an unknown one, has none of them.": (610, 613),

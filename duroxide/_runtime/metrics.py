@@ -42,6 +42,9 @@ class MetricsSnapshot:
     #: Instances and activities fetched from the queues; what went the short way is not among them.
     orch_dispatcher_items_fetched: int = 0
     worker_dispatcher_items_fetched: int = 0
+    #: Removed by this runtime's retention policy: instances, children included, and executions of instances that stay.
+    retention_deleted_instances: int = 0
+    retention_pruned_executions: int = 0
     #: Messages and activities that could be fetched now, by anybody.
     orchestrator_queue_depth: int = 0
     worker_queue_depth: int = 0
@@ -86,6 +89,12 @@ class Metrics:
         with self._lock:
             self._counts["orch_dispatcher_items_fetched"] += instances
             self._counts["worker_dispatcher_items_fetched"] += activities
+
+    def removed(self, *, instances: int, executions: int) -> None:
+        """Count what retention has removed."""
+        with self._lock:
+            self._counts["retention_deleted_instances"] += instances
+            self._counts["retention_pruned_executions"] += executions
 
     def snapshot(self, *, orchestrator_queue_depth: int, worker_queue_depth: int) -> MetricsSnapshot:
         """Return all numbers as they are now."""

@@ -13,6 +13,7 @@ from .._core.limits import NO_LIMITS, Limits
 from .._core.versions import VersionRange
 from ..errors import InvalidInput
 from ..providers.contract import TagFilter
+from ..retention import RetentionPolicy
 
 
 def _duration(value: Duration) -> timedelta:
@@ -103,6 +104,8 @@ class RuntimeOptions:
     short_way_round: bool = True
     #: New activities are handed to free slots of this runtime in the commit that schedules them.
     eager_dispatch: bool = True
+    #: What to remove of what has ended, in the background. None: nothing.
+    retention: RetentionPolicy | None = None
     #: Releases whose executions this runtime takes over. None: up to its own.
     supported_replay_versions: VersionRange | None = None
 

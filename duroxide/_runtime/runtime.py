@@ -21,6 +21,7 @@ from .dispatcher import Dispatcher
 from .leases import Leases
 from .metrics import Metrics, MetricsSnapshot
 from .options import RuntimeOptions, milliseconds
+from .retention import RetentionKeeper
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -82,6 +83,10 @@ class Runtime:
             self._provider, self._options, worker=self._worker, dispatcher=self._dispatcher, worker_id=self._id
         )
 
+        self._retention = RetentionKeeper(
+            self._provider, self._options.retention, metrics=self._metrics, worker_id=self._id
+        )
+
     def __repr__(self) -> str:
         return f"<duroxide.Runtime {self._id} on {self._provider!r}, {self._state}>"
 
@@ -136,6 +141,7 @@ class Runtime:
         self._dispatcher.start(self._worker)
         self._worker.start()
         self._leases.start()
+        self._retention.start()
         _log.info(
             "started %s with %d orchestrations and %d activities",
             self._id,
@@ -165,6 +171,7 @@ class Runtime:
         waiting += self._worker.withdraw()
         running = self._worker.running()
         self._leases.stop()
+        self._retention.stop(max(deadline - monotonic(), 1))
         self._give_back([Release(lock, 0, ignore_attempt=True) for lock in waiting])
         self._give_back([Release(each.lock) for each in running])
         if self._worker.has_sessions and self._options.worker_node_id is None:

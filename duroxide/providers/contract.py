@@ -4,18 +4,26 @@ The storage contract: what a provider must do, and what must not have happened w
 A provider stores; it does not think. It hands out work under locks (peek-lock), writes down what
 was decided (`TurnCommit`), and answers questions. What an event means is nobody's business here.
 
-Rules for every operation:
+Rules for every operation; its docstring says what is eligible, what else it raises, and where it differs:
 
-- **All or nothing.** One operation is one transaction. If it raises, nothing of it has happened.
+- **All or nothing.** One operation is one transaction. If it raises, nothing of it has happened: no lock is taken or
+  given back, no attempt counted, no message gone or come, and nobody woken.
   (`commit_turns` and the plural worker operations report *per element* what became of it; an element
   that is refused takes nobody else down.)
+- **Twice.** Who has had no answer asks again. What names a lock happens once: the lock is gone the second time, and the
+  answer says so. Fetching again gives other work, as what was fetched stays locked until its lock expires. Only
+  `enqueue` does twice what it is told twice.
 - **Errors** are `ProviderError`s; `retryable` means that the same call may succeed later. Operations
   retry brief contention (a busy database, a deadlock, a serialisation failure) themselves.
-  Exceptions of the database driver never come through.
+  Exceptions of the database driver never come through. Where a connection is lost in the middle of a commit, the
+  error is retryable, says that it may or may not have happened, and nothing is repeated by the provider.
 - **Time** is milliseconds since the epoch, from the provider's clock (`now_ms`), read once per
   operation. A lock is held until its expiry; *at* its expiry it is free.
 - **Tokens** are unguessable and unique. An operation that names a lock acts only while that very lock is held.
-- **Thread-safe**: every method may be called from any thread at any time.
+- **Order.** Answers are in the order of what was asked. Of things to do, the oldest come first.
+- **Nothing and nobody.** An empty sequence or a limit of 0 is allowed, and does nothing. What is unknown is no error:
+  it is not held, not there, or empty.
+- **Thread-safe**: every method may be called from any thread at any time, and no two calls get the same work.
 - **Wake-ups**: whoever writes, publishes on `wakeups` after the commit, never before it.
 """
 
@@ -193,7 +201,16 @@ class Provider(Protocol):
         ...
 
     def initialize(self) -> None:
-        """Create or upgrade the schema. Safe to call at the same time from many processes."""
+        """
+        Create or upgrade the schema; nothing happens to one that is up to date.
+
+        Safe to call at the same time from many processes: one does it, the others wait. After a failure, the schema is
+        what it was.
+
+        Raises:
+            ProviderError: Not retryable, with the remedy: if the schema is of a release that shares none with this one,
+                or this role may not create or change it.
+        """
         ...
 
     def close(self) -> None:
@@ -204,10 +221,15 @@ class Provider(Protocol):
 
     def enqueue(self, messages: Sequence[Outgoing], *, connection: Any = None) -> None:
         """
-        Add messages to the orchestrator queue, in order. Never creates an instance.
+        Add messages to the orchestrator queue, in order. Never creates an instance; there need not be one.
+
+        Told twice, it enqueues twice. Of a message's event, neither id nor time is kept: it comes back with 0 and 0.
 
         With *connection* (a SQLAlchemy Connection or Session of the same database) they are written in
         the caller's transaction, and wake nobody before it commits.
+
+        Raises:
+            InvalidInput: If *connection* cannot share a transaction with this provider.
         """
         ...
 
@@ -218,10 +240,13 @@ class Provider(Protocol):
         Enqueue start messages for ids that are free; return for each whether its was.
 
         An id is taken by an instance, or by a start message that is waiting; nothing is written for it. Of several that
-        start one id at the same time, one succeeds. *connection* as for `enqueue`.
+        start one id at the same time, also in one call, one succeeds. Told twice, the second time no id is free.
+        *connection* as for `enqueue`.
 
         Raises:
             InstanceAlreadyExists: If *must_be_new*, and an id is taken. Nothing at all is written then.
+
+            InvalidInput: If *connection* cannot share a transaction with this provider.
         """
         ...
 
@@ -233,22 +258,27 @@ class Provider(Protocol):
 
         Eligible is an instance with a visible message and without an unexpired lock, whose current
         execution was started by a release within *replayable* (None: any; an instance that does not
-        exist yet is always eligible). The instance with the oldest visible message comes first.
+        exist yet is always eligible). The instance with the oldest visible message comes first; of the same
+        millisecond, any may.
 
-        The lock gets a new token and expires after *lock_ms*. All messages visible now are in the batch,
-        and their attempt count grows by one. Messages that become visible later are not in it and survive
-        its commit. Instances that are not eligible stay untouched, whatever is in their rows.
+        The lock gets a new token and expires after *lock_ms*. All messages visible now are in the batch, in the order in
+        which they were enqueued, and their attempt count grows by one. Messages that become visible later are not in
+        it and survive its commit. Instances that are not eligible stay untouched, whatever is in their rows: nothing is
+        read of them, and nothing counted.
 
         Messages for an instance that does not exist, with no start among those visible, are removed with a warning:
         they are never returned, and count nothing towards *limit*. Fewer than *limit* may come although there are more;
         none come only if none are eligible, or somebody else is taking them.
         Two concurrent fetches never return the same instance.
+
+        A message that cannot be read is named in `unreadable_messages`; it keeps neither the others of its batch nor
+        other instances from being returned. History is not looked at.
         """
         ...
 
     def read_histories(self, requests: Sequence[HistoryRequest]) -> Sequence[Sequence[Event] | UnreadableHistory]:
         """
-        Return the events asked for, ascending, one answer for each request.
+        Return the events asked for, ascending, one answer for each request. All are of one moment.
 
         Unknown instances and executions have no events. A history that cannot be read is answered
         by an `UnreadableHistory`, not raised.
@@ -273,19 +303,28 @@ class Provider(Protocol):
         a start and with *last_event_id* 0 it is for an instance that does not exist, and only consumes messages. A text
         that cannot be stored (NUL, lone surrogates, in output and custom status) is stored as something readable.
         Never reads or changes events that are there already.
+
+        A commit that is repeated is refused: its lock is given back, its history has moved on. After a failure none of
+        the batch is written. Its instances stay locked, and its messages the batch of that lock, so that the caller may
+        try again, release it, or let it expire.
         """
         ...
 
     def release_orchestration_items(self, releases: Sequence[Release]) -> Sequence[bool]:
         """
-        Give instance locks back; return for each whether the lock was still held.
+        Give instance locks back; return for each whether the lock was still held. One that was not changes nothing.
 
-        *delay_ms* and *ignore_attempt* apply to the messages of the fetched batch only.
+        *delay_ms* and *ignore_attempt* apply to the messages of the fetched batch only: what has come since is visible,
+        and its attempts are counted by whoever fetches it.
         """
         ...
 
     def renew_instance_locks(self, locks: Sequence[InstanceLock], lock_ms: int) -> frozenset[InstanceLock]:
-        """Extend locks to now + *lock_ms*; return those that were still held (an expired one is not)."""
+        """
+        Extend locks to now + *lock_ms*; return those that were still held.
+
+        An expired one is not, even if nobody has taken the instance; it is not brought back.
+        """
         ...
 
     # The worker queue
@@ -298,8 +337,12 @@ class Provider(Protocol):
 
         Eligible is a visible, unlocked (or expired) row whose tag *tags* accepts and which has no session, or,
         with *session* given, one whose session is unclaimed, expired or already the owner's, as far as the owner
-        has room for sessions that it has no work of yet. Session claims are
-        taken or refreshed in the same transaction. The attempt count of a returned row grows by one.
+        has room for sessions that it has no work of yet. Whether its instance still runs does not matter: what is not
+        wanted any more was removed.
+
+        Each gets a new token, which expires after *lock_ms*. Session claims are taken or refreshed in the same
+        transaction; of a session whose activities are not returned, none is. The attempt count of a returned row grows
+        by one. Fewer than *limit* may come although there are more.
         Two concurrent fetches never return the same row.
         """
         ...
@@ -309,7 +352,8 @@ class Provider(Protocol):
         Lock up to *limit* activities whose time to live (`ActivityExecute.expires_at_ms`) is over, and return them.
 
         Eligible is a row that is not locked (nor locked and expired: somebody had begun it), whatever its tag and
-        session, also one that was given back and is not visible yet. Its attempt count grows by one. Costs next to nothing while there are none.
+        session, also one that was given back and is not visible yet. Its attempt count grows by one. No session is
+        claimed. Costs next to nothing while there are none.
         """
         ...
 
@@ -317,16 +361,26 @@ class Provider(Protocol):
         """
         Remove finished activities and enqueue their completions, each pair together.
 
-        Return for each whether its lock was still held; where not, nothing is enqueued.
+        Return for each whether its lock was still held; where not (expired, even if nobody has taken it over; cancelled;
+        acknowledged before), nothing is removed and nothing enqueued. Of a completion, neither id nor time is kept.
         """
         ...
 
     def release_activities(self, releases: Sequence[Release]) -> Sequence[bool]:
-        """Unlock activities; return for each whether its lock was still held."""
+        """
+        Unlock activities, visible after *delay_ms*; return for each whether its lock was still held.
+
+        One that was not changes nothing. With *ignore_attempt* this delivery does not count. Session claims stay.
+        """
         ...
 
     def renew_activity_locks(self, locks: Sequence[ActivityLock], lock_ms: int) -> frozenset[ActivityLock]:
-        """Extend locks; return those still held. One that is missing was cancelled, taken over or has expired."""
+        """
+        Extend locks to now + *lock_ms*; return those still held.
+
+        One that is missing was cancelled, taken over or has expired; it is not brought back. Renewing is activity in the
+        row's session.
+        """
         ...
 
     def held_activity_locks(self, locks: Sequence[ActivityLock]) -> frozenset[ActivityLock]:
@@ -338,12 +392,16 @@ class Provider(Protocol):
         Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many.
 
         Active is a session in which, while its lease lasts, an activity is fetched, inserted locked, renewed or
-        acknowledged.
+        acknowledged. An expired lease is not brought back. With *lease_ms* 0 they end at once.
         """
         ...
 
     def remove_orphaned_sessions(self) -> int:
-        """Remove expired sessions that no row of the worker queue names; return how many."""
+        """
+        Remove expired sessions that no row of the worker queue names; return how many.
+
+        The next activity of such a session makes it anew, whoever fetches it.
+        """
         ...
 
     def next_due_ms(self, after_ms: int | None = None) -> int | None:
@@ -357,21 +415,25 @@ class Provider(Protocol):
     # Questions
 
     def get_instance_info(self, instance_id: str) -> InstanceInfo | None:
-        """Return how an instance stands, or None if there is no such instance."""
+        """
+        Return how an instance stands, or None if there is no such instance.
+
+        One whose start message waits is none yet.
+        """
         ...
 
     def get_kv_value(self, instance_id: str, key: str) -> KvEntry | None:
-        """Return one live value, or None."""
+        """Return one live value, or None: no such key, or no such instance."""
         ...
 
     def get_kv_all_values(self, instance_id: str) -> Mapping[str, KvEntry]:
-        """Return all live values; empty for an unknown instance."""
+        """Return all live values, of one moment; empty for an unknown instance."""
         ...
 
     def audit(self) -> Sequence[Violation]:
         """
         Return everything in which the database breaks the conservation law; nothing, as long as no work was lost.
 
-        Sees the database at one moment, and disturbs nobody.
+        Sees the database at one moment, and disturbs nobody. Reads everything that is stored.
         """
         ...

@@ -193,6 +193,13 @@ def _ids(ids: Collection[str] | None) -> frozenset[str] | None:
     return None if ids is None else frozenset(ids)
 
 
+def _names(names: Collection[str] | None) -> frozenset[str] | None:
+    if isinstance(names, str):
+        msg = f"except_names is {names!r}: use a collection of names of orchestrations, e.g. [{names!r}]."
+        raise InvalidInput(msg)
+    return None if names is None else frozenset(names)
+
+
 def _statuses(statuses: Collection[str] | None) -> frozenset[ExecutionStatus] | None:
     if statuses is None:
         return None
@@ -222,6 +229,8 @@ class InstanceFilter:
     #: Of the current execution.
     statuses: frozenset[ExecutionStatus] | None = field(default=None, converter=_statuses)
     orchestration_name: str | None = field(default=None, validator=_storable)
+    #: All but those of these orchestrations.
+    except_names: frozenset[str] | None = field(default=None, converter=_names, validator=_storable)
     #: What the instance id begins with.
     id_prefix: str | None = field(default=None, validator=_storable)
     created_before: Time | None = field(default=None, validator=_is_time)

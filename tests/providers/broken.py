@@ -9,11 +9,14 @@ from attrs import evolve
 
 from duroxide._core.codec import START_KIND
 from duroxide._core.commit import ActivityLock, CommitResult, InstanceLock, Outgoing, TurnCommit
+from duroxide._core.events import Event
 from duroxide._core.messages import Deliver, StartOrchestration
 from duroxide._core.versions import VersionRange
+from duroxide.errors import UnreadableHistory
 from duroxide.providers.contract import (
     ActivityAck,
     ActivityItem,
+    HistoryRequest,
     OrchestrationItem,
     Release,
     SessionClaim,
@@ -315,6 +318,31 @@ class StartsTakenIds(Broken):
         return [True] * len(messages)
 
 
+class PinStuck(BrokenCommit):
+    """An instance stays with the release of its first execution."""
+
+    def changed(self, commit: TurnCommit) -> TurnCommit:
+        if commit.started is None or commit.execution_id == 1:
+            return commit
+        return evolve(commit, started=evolve(commit.started, duroxide_version="1.2.3"))
+
+
+class NothingIsDue(Broken):
+    """Who has nothing to do is not told when an activity's lock expires."""
+
+    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+        if self.sql("SELECT 1 FROM duroxide_worker_queue WHERE lock_token IS NOT NULL"):
+            return None
+        return super().next_due_ms(after_ms)
+
+
+class HistoryFromTheStart(Broken):
+    """Whoever has most of a history gets all of it once more."""
+
+    def read_histories(self, requests: Sequence[HistoryRequest]) -> Sequence[Sequence[Event] | UnreadableHistory]:
+        return super().read_histories([evolve(request, after_event_id=0) for request in requests])
+
+
 # Activities
 
 
@@ -377,6 +405,21 @@ class BegunExpires(Broken):
     def fetch_expired_activities(self, limit: int, lock_ms: int) -> Sequence[ActivityItem]:
         self.sql("UPDATE duroxide_worker_queue SET lock_token = NULL")
         return super().fetch_expired_activities(limit, lock_ms)
+
+
+class LookingRenews(Broken):
+    """Asking for a lock extends it."""
+
+    def held_activity_locks(self, locks: Sequence[ActivityLock]) -> frozenset[ActivityLock]:
+        self.renew_activity_locks(locks, 60_000)
+        return super().held_activity_locks(locks)
+
+
+class SessionsForever(Broken):
+    """Sessions that nobody needs any more are never removed."""
+
+    def remove_orphaned_sessions(self) -> int:
+        return 0
 
 
 # Wake-ups

@@ -7,7 +7,8 @@ answers, the model answers too, and the test compares.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 
 from attrs import define, evolve, field
 
@@ -25,6 +26,11 @@ from duroxide._core.events import Event, KvEntry
 from duroxide._core.messages import ActivityExecute, ActivityKey, Deliver, Message, StartOrchestration
 from duroxide._core.versions import Version, VersionRange
 from duroxide.providers.contract import ActivityAck, InstanceInfo, Release, SessionClaim, TagFilter
+from duroxide.providers.management import DeleteResult, PruneResult, QueueDepths, SystemMetrics
+
+
+#: Messages that are looked at for each instance that is asked for.
+LOOK_AHEAD = 4
 
 
 @define
@@ -102,11 +108,15 @@ class Model:
         """Add start messages for ids that are free."""
         answers = []
         for message in messages:
-            starts = [queued.message.instance_id for queued in self.queue if _starts(queued)]
-            answers.append(message.instance_id not in self.infos and message.instance_id not in starts)
+            answers.append(not self.is_taken(message.instance_id))
             if answers[-1]:
                 self.enqueue([Outgoing(message)])
         return answers
+
+    def is_taken(self, instance_id: str) -> bool:
+        """Whether there is an instance of this id, or a start message for one."""
+        starts = [queued.message.instance_id for queued in self.queue if _starts(queued)]
+        return instance_id in self.infos or instance_id in starts
 
     def visible(self, instance_id: str) -> list[Queued]:
         """Return the messages of an instance that could be fetched now."""
@@ -114,24 +124,42 @@ class Model:
 
     def fetch(self, limit: int, replayable: VersionRange | None) -> list[str]:
         """Return which instances are to be locked, in order; messages for nobody in their way are dropped."""
-        oldest: dict[str, tuple[int, int]] = {}
-        for position, queued in enumerate(self.queue):
-            if queued.visible_at_ms <= self.now_ms:
-                age = (queued.visible_at_ms, position)
-                oldest[queued.message.instance_id] = min(age, oldest.get(queued.message.instance_id, age))
         found: list[str] = []
-        for instance_id in sorted(oldest, key=oldest.__getitem__):
-            if len(found) == limit:
-                break
-            if self.holder(instance_id) is not None or not self._is_for(instance_id, replayable):
-                continue
-            batch = self.visible(instance_id)
-            if instance_id in self.infos or any(_starts(queued) for queued in batch):
-                found.append(instance_id)
-            else:
+        while len(found) < limit:
+            oldest = self._oldest(limit - len(found), found, replayable)
+            orphans = [each for each in oldest if not self._is_somebody(each)]
+            found += [each for each in oldest if each not in orphans]
+            for instance_id in orphans:
+                batch = self.visible(instance_id)
                 self.queue = [queued for queued in self.queue if not any(queued is other for other in batch)]
                 self.locks.pop(instance_id, None)
+            if not orphans:
+                break
         return found
+
+    def _oldest(self, wanted: int, found: Collection[str], replayable: VersionRange | None) -> list[str]:
+        """
+        Return up to *wanted* instances that are not locked, by the time since when they have a message.
+
+        Of the same millisecond, the one comes first that has the oldest of the messages that are looked at.
+        """
+        ready = [
+            (queued.visible_at_ms, position, queued.message.instance_id)
+            for position, queued in enumerate(self.queue)
+            if queued.visible_at_ms <= self.now_ms
+            and self.holder(queued.message.instance_id) is None
+            and queued.message.instance_id not in found
+            and self._is_for(queued.message.instance_id, replayable)
+        ]
+        ages: dict[str, tuple[int, int]] = {}
+        for visible_at_ms, position, instance_id in sorted(ready)[: wanted * LOOK_AHEAD]:
+            since_ms, first = ages.get(instance_id, (visible_at_ms, position))
+            ages[instance_id] = (since_ms, min(first, position))
+        return sorted(ages, key=ages.__getitem__)[:wanted]
+
+    def _is_somebody(self, instance_id: str) -> bool:
+        """Whether the visible messages of *instance_id* are for an instance that exists, or start one."""
+        return instance_id in self.infos or any(_starts(queued) for queued in self.visible(instance_id))
 
     def lock(self, lock: InstanceLock, lock_ms: int, ids: Sequence[int]) -> list[tuple[Message, int]]:
         """Lock an instance as the provider did; return its messages, and how often each has been fetched."""
@@ -202,6 +230,11 @@ class Model:
             return is_first or (commit.started is None and commit.last_event_id == 0 and not commit.events)
         if commit.started is not None:
             return (incarnation, info.execution_id + 1) == (commit.incarnation, commit.execution_id)
+        known = self.histories.get((commit.instance_id, commit.execution_id), [])
+        if {event.event_id for event in commit.events} & {event.event_id for event in known}:
+            return False
+        if any(work.key in self.work for work in commit.activities):
+            return False
         expected = (incarnation, info.execution_id, info.last_event_id)
         return expected == (commit.incarnation, commit.execution_id, commit.last_event_id)
 
@@ -248,7 +281,7 @@ class Model:
             output=None,
             custom_status=None,
             custom_status_version=0,
-            parent_instance_id=None,
+            parent_instance_id=None if started is None or started.parent is None else started.parent.instance_id,
             created_at_ms=self.now_ms,
             updated_at_ms=self.now_ms,
         )
@@ -295,6 +328,7 @@ class Model:
         ]
         # The sort is stable: of the same time, the one that was scheduled first.
         found = sorted(ready, key=lambda row: row.visible_at_ms)[:limit]
+        found = [row for row in found if row.work.session_id not in _too_many(found, claim)]
         for row in found:
             if claim is not None and row.work.session_id is not None:
                 until_ms = self.now_ms + claim.lease_ms
@@ -323,7 +357,9 @@ class Model:
         self._touch(self.work.pop(ack.lock.key).work.session_id)
         if ack.event is not None:
             key = ack.lock.key
-            self.enqueue([Outgoing(Deliver(key.instance_id, key.execution_id, ack.event))])
+            # A message has neither an id nor a time of its own.
+            event = evolve(ack.event, event_id=0, timestamp_ms=0)
+            self.enqueue([Outgoing(Deliver(key.instance_id, key.execution_id, event))])
         return True
 
     def release_activity(self, release: Release) -> bool:
@@ -351,6 +387,8 @@ class Model:
     def _may_take(self, session_id: str | None, claim: SessionClaim | None) -> bool:
         if session_id is None:
             return True
+        if claim is not None and claim.room == 0 and session_id not in claim.in_flight:
+            return False
         session = self.sessions.get(session_id)
         is_free = session is None or session.until_ms <= self.now_ms
         return claim is not None and (is_free or (session is not None and session.owner == claim.owner))
@@ -383,12 +421,13 @@ class Model:
 
     # Questions and management
 
-    def next_due_ms(self) -> int | None:
-        """Return when the next thing becomes visible."""
+    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+        """Return when the next thing becomes visible that was not at *after_ms* (None: is not now)."""
+        after_ms = self.now_ms if after_ms is None else after_ms
         times = [queued.visible_at_ms for queued in self.queue]
         times += [row.visible_at_ms for row in self.work.values()]
         times += [until_ms for _, until_ms in self.locks.values()]
-        return min((time for time in times if time > self.now_ms), default=None)
+        return min((time for time in times if time > after_ms), default=None)
 
     def runs(self, instance_id: str) -> bool:
         """Whether an instance has not ended, or is locked."""
@@ -396,25 +435,73 @@ class Model:
         has_ended = status in {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED}
         return not has_ended or self.holder(instance_id) is not None
 
-    def delete(self, instance_id: str) -> None:
-        """Remove everything of an instance."""
+    def delete(self, instance_id: str) -> DeleteResult:
+        """Remove everything of an instance, and say how much that was."""
+        executions = [events for key, events in self.histories.items() if key[0] == instance_id]
+        waiting = sum(queued.message.instance_id == instance_id for queued in self.queue)
+        waiting += sum(key.instance_id == instance_id for key in self.work)
         for table in (self.infos, self.incarnations, self.releases, self.kv, self.locks):
             table.pop(instance_id, None)  # type: ignore[attr-defined]
         self.histories = {key: events for key, events in self.histories.items() if key[0] != instance_id}
         self.queue = [queued for queued in self.queue if queued.message.instance_id != instance_id]
         self.work = {key: row for key, row in self.work.items() if key.instance_id != instance_id}
+        return DeleteResult(1, len(executions), sum(map(len, executions)), waiting)
 
-    def prune(self, instance_id: str) -> int:
-        """Remove all executions but the current one; return how many."""
+    def delete_bulk(self, statuses: Collection[ExecutionStatus], limit: int) -> DeleteResult:
+        """Remove instances of *statuses* that have ended, the oldest first."""
+        result = DeleteResult()
+        matching = [info.instance_id for info in self.listed()[::-1] if info.status in statuses]
+        for instance_id in [each for each in matching if not self.runs(each)][:limit]:
+            result += self.delete(instance_id)
+        return result
+
+    def prune(self, instance_id: str, keep: int = 1) -> PruneResult:
+        """Remove all executions but the newest."""
         current = self.infos[instance_id].execution_id
-        old = [key for key in self.histories if key[0] == instance_id and key[1] != current]
-        for key in old:
-            del self.histories[key]
-        return len(old)
+        old = [key for key in self.histories if key[0] == instance_id and key[1] <= current - keep]
+        events = sum(len(self.histories.pop(key)) for key in old)
+        return PruneResult(int(bool(old)), len(old), events)
+
+    def listed(self) -> list[InstanceInfo]:
+        """Return all instances, the newest first."""
+        return sorted(self.infos.values(), key=lambda info: (info.created_at_ms, info.instance_id), reverse=True)
+
+    def metrics(self) -> SystemMetrics:
+        """Return how much there is."""
+        counts = Counter(info.status for info in self.infos.values())
+        completed, failed = counts[ExecutionStatus.COMPLETED], counts[ExecutionStatus.FAILED]
+        return SystemMetrics(
+            total_instances=len(self.infos),
+            total_executions=len(self.histories),
+            running_instances=len(self.infos) - completed - failed,
+            completed_instances=completed,
+            failed_instances=failed,
+            total_events=sum(map(len, self.histories.values())),
+        )
+
+    def depths(self) -> QueueDepths:
+        """Return how much waits."""
+        now = [queued for queued in self.queue if queued.visible_at_ms <= self.now_ms]
+        locked = sum(row.visible_at_ms > self.now_ms for row in self.work.values())
+        return QueueDepths(
+            orchestrator_queue=sum(self.holder(queued.message.instance_id) is None for queued in now),
+            worker_queue=len(self.work) - locked,
+            timer_queue=len(self.queue) - len(now),
+            locked_instances=sum(until_ms > self.now_ms for _, until_ms in self.locks.values()),
+            locked_activities=locked,
+        )
 
 
 def _starts(queued: Queued) -> bool:
     return isinstance(queued.message, StartOrchestration)
+
+
+def _too_many(found: Iterable[Work], claim: SessionClaim | None) -> list[str]:
+    """Return the sessions of *found* that the claimer has no room for, oldest work first."""
+    if claim is None or claim.room is None:
+        return []
+    sessions = dict.fromkeys(row.work.session_id for row in found if row.work.session_id is not None)
+    return [session_id for session_id in sessions if session_id not in claim.in_flight][claim.room :]
 
 
 def _with_custom_status(info: InstanceInfo, change: CustomStatusChange | None) -> InstanceInfo:

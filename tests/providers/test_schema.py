@@ -9,42 +9,19 @@ import sys
 import threading
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import text
 
 from duroxide.errors import ProviderError
 from duroxide.providers.sql import SqlProvider, migrate
 from duroxide.providers.sql.schema import VERSION_TABLE, metadata
 from duroxide.testing.conformance.vocabulary import fetch_one, start
 
-from .stores import Store
-
-
-def described(provider: SqlProvider, schema: str | None) -> dict[str, Any]:
-    """Return tables, columns, keys and indexes as the database describes them."""
-    inspector = inspect(provider._engine)
-    found = {}
-    for table in sorted(inspector.get_table_names(schema=schema)):
-        columns = [
-            {**column, "type": str(column["type"]), "default": (column["default"] or "").replace(f"{schema}.", "")}
-            for column in inspector.get_columns(table, schema=schema)
-        ]
-        key = inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]
-        indexes = {
-            str(index["name"]): (
-                index["column_names"],
-                {name: str(value) for name, value in index.get("dialect_options", {}).items()},
-            )
-            for index in inspector.get_indexes(table, schema=schema)
-        }
-        options = inspector.get_table_options(table, schema=schema)
-        found[table] = (columns, key, indexes, options)
-    return found
+from .stores import Store, described
 
 
 def set_revision(store: Store, provider: SqlProvider, revision: str) -> None:

@@ -1,5 +1,6 @@
 """
-The command ``python -m duroxide schema``: the SQL that creates everything, for roles that may not do it themselves.
+The command ``python -m duroxide schema``: the SQL that creates or upgrades the tables, for roles that may not do it
+themselves.
 
 It only prints, and connects to nothing.
 """
@@ -12,11 +13,11 @@ import sys
 from collections.abc import Iterator
 
 from ...errors import InvalidInput
-from .migrate import definitions, grants
+from .migrate import REVISIONS, definitions, grants, upgrade_script
 from .provider import SqlProvider
 
 
-SUMMARY = "print the SQL that creates the tables, for a role that may run it"
+SUMMARY = "print the SQL that creates or upgrades the tables, for a role that may run it"
 
 WRONG_USAGE = 2
 
@@ -25,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--url", required=True, help="the database: sqlite:///path.db or postgresql://host/database")
     parser.add_argument("--schema", help="the schema that is to hold the tables (Postgres); created if it is missing")
+    parser.add_argument(
+        "--from",
+        dest="found",
+        metavar="REVISION",
+        help=f"print what upgrades a database that is there, at this revision, instead: {', '.join(REVISIONS[:-1])}",
+    )
     parser.add_argument("--grant-to", metavar="ROLE", help="a role that is to work with the tables (Postgres)")
 
 
@@ -32,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the statements, and return the exit code."""
     try:
         provider = SqlProvider(arguments.url, schema=arguments.schema)
-        statements = list(script(provider, arguments.schema, arguments.grant_to))
+        statements = list(script(provider, arguments.schema, found=arguments.found, role=arguments.grant_to))
     except InvalidInput as error:
         print(f"duroxide schema: {error}", file=sys.stderr)  # noqa: T201  # a command prints
         return WRONG_USAGE
@@ -41,21 +48,34 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def script(provider: SqlProvider, schema: str | None, role: str | None) -> Iterator[str]:
+def script(
+    provider: SqlProvider, schema: str | None, *, found: str | None = None, role: str | None = None
+) -> Iterator[str]:
     """
-    Yield all statements, in one transaction.
+    Yield all statements, in one transaction: what creates the tables, or what upgrades them from revision *found*.
 
     Raises:
-        InvalidInput: If a role is given for a database without roles.
+        InvalidInput: If a role is given for a database without roles, or *found* is no revision to upgrade from.
     """
     compiler, dialect = provider.dialects
     if role is not None and dialect.single_writer:
         msg = f"--grant-to {role}: SQLite has no roles. Leave it out."
         raise InvalidInput(msg)
     yield "BEGIN"
-    if schema is not None:
-        yield f'CREATE SCHEMA IF NOT EXISTS "{schema.replace(chr(34), chr(34) * 2)}"'
-    yield from definitions(compiler, dialect, schema)
+    if found is not None:
+        yield from _statements(upgrade_script(compiler.name, schema, found))
+    else:
+        if schema is not None:
+            yield f'CREATE SCHEMA IF NOT EXISTS "{schema.replace(chr(34), chr(34) * 2)}"'
+        yield from definitions(compiler, dialect, schema)
     if role is not None:
         yield from grants(schema, role)
     yield "COMMIT"
+
+
+def _statements(printed: str) -> Iterator[str]:
+    """Yield the statements of a script of Alembic, without its comments."""
+    lines = [line for line in printed.splitlines() if not line.startswith("--")]
+    for statement in "\n".join(lines).split(";\n"):
+        if stripped := statement.strip():
+            yield stripped.removesuffix(";")

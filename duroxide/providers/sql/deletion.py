@@ -28,6 +28,7 @@ from ..._core.messages import StartOrchestration
 from ...errors import CannotDeleteSubOrchestration, InstanceError, InstanceNotFound, InstanceStillRunning
 from ..management import DeleteResult, InstanceFilter
 from .database import Database, Transaction
+from .dialect import Use
 from .listing import ENDED, IS_ENDED, Where
 from .pauses import Turns
 from .statements import AnyRow, Bulk, Query, Values
@@ -130,6 +131,7 @@ class _Trees:
     @classmethod
     def hold(cls, transaction: Transaction, root_ids: Sequence[str]) -> _Trees:
         """Lock the trees of *root_ids*; a root that does not exist has none."""
+        transaction.dialect.find_one_by_one(transaction.connection)
         roots = [(root_id,) for root_id in sorted(root_ids)]
         found = transaction.query(_MEMBERS, roots)
         while True:
@@ -282,10 +284,11 @@ def _candidates(
 
     def look(transaction: Transaction) -> tuple[Sequence[AnyRow], Mapping[str, AnyRow]]:
         rows = transaction.query(query, where.keys, wanted=wanted, **where.parameters, **position)
+        transaction.dialect.find_one_by_one(transaction.connection)
         sizes = transaction.query(_SIZES, [(row.instance_id,) for row in rows])
         return rows, {row.root_id: row for row in sizes}
 
-    rows, sizes = database.read("delete_instance_bulk", look)
+    rows, sizes = database.read("delete_instance_bulk", look, use=Use.SNAPSHOT)
     if not rows:
         return (), None
     found = [(row, sizes[row.instance_id]) for row in rows if row.instance_id in sizes]

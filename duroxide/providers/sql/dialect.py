@@ -111,6 +111,10 @@ class Dialect(Protocol):
         """Return what keeps others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
         ...
 
+    def find_one_by_one(self, connection: Connection) -> None:
+        """For the rest of the transaction, find rows by their keys, one after the other, as far as that can be told."""
+        ...
+
     def completion(self) -> Sequence[str]:
         """Return the statements that add what `schema.metadata` leaves to text."""
         ...

@@ -2,7 +2,8 @@
 Lists, one page at a time, and counts.
 
 Rule: a page of instances is a stretch of an index that is in the order of the answer. The statuses that are rare among
-many instances have an index of their own; every other condition is checked along the way.
+many instances have an index of their own, and so have the instances of each orchestration; every other condition is
+checked along the way.
 """
 
 from __future__ import annotations
@@ -115,6 +116,9 @@ _COMPARISONS = {
     "parent": ("i.parent_instance_id = :parent",),
 }
 
+# Keeps the planners from the index of names, of which there may be a million that have completed.
+_NAMED_AMONG_FEW = ("i.orchestration_name || '' = :orchestration_name",)
+
 
 @frozen
 class Where:
@@ -122,13 +126,13 @@ class Where:
 
     conditions: tuple[str, ...]
     parameters: dict[str, str | int]
-    #: Ids, for ``{keys}``.
+    #: Ids, and names of orchestrations, for ``{keys}``.
     keys: list[Values] | None = None
 
     @property
     def columns(self) -> str:
         """How *keys* are declared."""
-        return "" if self.keys is None else "instance_id text"
+        return "" if self.keys is None else "instance_id text, name text"
 
     @classmethod
     def of(cls, which: InstanceFilter) -> Where:
@@ -138,16 +142,25 @@ class Where:
         for name, comparisons in _COMPARISONS.items():
             value = getattr(which, name)
             if value is not None:
-                conditions += comparisons
+                conditions += _NAMED_AMONG_FEW if name == "orchestration_name" and _are_few(which) else comparisons
                 parameters[name] = value if isinstance(value, str) else time_ms(name, value)
         if which.roots_only:
             conditions.append("i.parent_instance_id IS NULL")
         if which.statuses is not None:
             conditions += _status_conditions(sorted(which.statuses))
-        if which.ids is None:
-            return cls(tuple(conditions), parameters)
-        conditions.append("i.instance_id IN (SELECT k.p_instance_id FROM {keys})")
-        return cls(tuple(conditions), parameters, [(instance_id,) for instance_id in sorted(which.ids)])
+        keys: list[Values] = []
+        if which.ids is not None:
+            conditions.append("i.instance_id IN (SELECT k.p_instance_id FROM {keys})")
+            keys += [(instance_id, None) for instance_id in sorted(which.ids)]
+        if which.except_names:
+            conditions.append("NOT EXISTS (SELECT 1 FROM {keys} WHERE k.p_name = i.orchestration_name)")
+            keys += [(None, name) for name in sorted(which.except_names)]
+        return cls(tuple(conditions), parameters, None if which.ids is None and not keys else keys)
+
+
+def _are_few(which: InstanceFilter) -> bool:
+    """Whether the index of statuses that are rare leads to them."""
+    return which.statuses is not None and len(which.statuses) == 1 and ExecutionStatus.COMPLETED not in which.statuses
 
 
 def _status_conditions(statuses: Sequence[ExecutionStatus]) -> list[str]:

@@ -11,6 +11,7 @@ underscore. Within it, a migration only adds what older releases can ignore.
 
 from __future__ import annotations
 
+import io
 import logging
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from sqlalchemy import Dialect as SqlAlchemyDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ...errors import ProviderError
+from ...errors import InvalidInput, ProviderError
 from .database import Database, Transaction
 from .dialect import Dialect, driver_error
 from .schema import VERSION_TABLE, metadata
@@ -31,7 +32,7 @@ from .schema import VERSION_TABLE, metadata
 _log = logging.getLogger("duroxide.provider")
 
 #: All revisions, oldest first; the last is what this release works with.
-REVISIONS = ("1_0001",)
+REVISIONS = ("1_0001", "1_0002")
 HEAD = REVISIONS[-1]
 
 
@@ -97,6 +98,7 @@ def _is_usable(found: str, schema: str | None) -> bool:
 
 def _migrate(transaction: Transaction, schema: str | None) -> None:
     connection = transaction.connection
+    found = None
     try:
         transaction.dialect.guard_schema(connection)
         if inspect(connection).has_table(VERSION_TABLE, schema=schema):
@@ -108,17 +110,19 @@ def _migrate(transaction: Transaction, schema: str | None) -> None:
     except DBAPIError as error:
         if not transaction.dialect.is_forbidden(error):
             raise
-        raise ProviderError("initialize", _forbidden(connection, schema, error), retryable=False) from error
+        raise ProviderError("initialize", _forbidden(connection, schema, found, error), retryable=False) from error
 
 
-def _forbidden(connection: Connection, schema: str | None, error: DBAPIError) -> str:
-    """Return what a role without rights is told."""
+def _forbidden(connection: Connection, schema: str | None, found: str | None, error: DBAPIError) -> str:
+    """Return what a role without rights is told, with the command that prints what is to be run from *found* on."""
     url = connection.engine.url
-    option = "" if schema is None else f" --schema {schema}"
+    options = "" if schema is None else f" --schema {schema}"
+    options += "" if found is None else f" --from {found}"
     return (
-        f"the role {url.username!r} may not create or use the tables ({' '.join(str(driver_error(error)).split())})."
+        f"the role {url.username!r} may not create, change or use the tables"
+        f" ({' '.join(str(driver_error(error)).split())})."
         " Let a role that may run what this command prints, and try again:"
-        f" python -m duroxide schema --url {url.render_as_string()}{option} --grant-to {url.username}"
+        f" python -m duroxide schema --url {url.render_as_string()}{options} --grant-to {url.username}"
     )
 
 
@@ -155,9 +159,35 @@ def grants(schema: str | None, role: str) -> Iterator[str]:
 
 def upgrade(connection: Connection, schema: str | None, revision: str = "head") -> None:
     """Run the migrations up to *revision*, in the transaction that *connection* is in."""
-    command: Any = import_module("alembic.command")
+    config = _alembic(schema)
+    config.attributes["connection"] = connection
+    _command().upgrade(config, revision)
+
+
+def upgrade_script(dialect_name: str, schema: str | None, found: str) -> str:
+    """
+    Return the statements that upgrade a database from revision *found* to that of this release.
+
+    Raises:
+        InvalidInput: If this release knows no such revision, or it is the newest one.
+    """
+    if found not in REVISIONS[:-1]:
+        msg = f"there is nothing to upgrade from revision {found!r}: use one of {', '.join(REVISIONS[:-1])}."
+        raise InvalidInput(msg)
+    printed = io.StringIO()
+    config = _alembic(schema)
+    config.attributes["dialect_name"] = dialect_name
+    config.output_buffer = printed
+    _command().upgrade(config, f"{found}:head", sql=True)
+    return printed.getvalue()
+
+
+def _command() -> Any:
+    return import_module("alembic.command")
+
+
+def _alembic(schema: str | None) -> Any:
     config = import_module("alembic.config").Config()
     config.set_main_option("script_location", "duroxide.providers.sql:migrations")
-    config.attributes["connection"] = connection
     config.attributes["schema"] = schema
-    command.upgrade(config, revision)
+    return config

@@ -106,10 +106,12 @@ _PUT_BACK = Query(
     """,
     "instance_id text, token text, visible_at_ms bigint, uncounted bigint",
 )
+# Not EXISTS for the queue: for many ids at once, Postgres would read all of it, whatever sleeps there.
 _IS_TAKEN = f"""
-    (EXISTS (SELECT 1 FROM {{instances}} AS i WHERE i.instance_id = k.p_instance_id) OR EXISTS (
-        SELECT 1 FROM {{orchestrator_queue}} AS q WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}'
-    ))
+    (EXISTS (SELECT 1 FROM {{instances}} AS i WHERE i.instance_id = k.p_instance_id) OR (
+        SELECT q.id FROM {{orchestrator_queue}} AS q
+        WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}' LIMIT 1
+    ) IS NOT NULL)
 """  # noqa: S608  # a constant
 _TAKEN = Query(
     f"SELECT k.p_instance_id AS instance_id FROM {{keys}} WHERE {_IS_TAKEN} LIMIT 1",  # noqa: S608  # constants

@@ -212,6 +212,10 @@ class PostgresDialect:
         """Take a lock for each id; other numbers than those of `nobody_else_claims`, which is for another purpose."""
         return [Ask(_CLAIM_IDS, [(instance_id,) for instance_id in instance_ids], {"seed": ~self._guard})]
 
+    def find_one_by_one(self, connection: Connection) -> None:
+        """Leave the planner no other way: it takes the few rows of a recursion for thousands, and reads whole indexes."""
+        self._run(Session.of(connection), [_IN_ORDER])
+
     def completion(self) -> Sequence[str]:
         """Return what adds the partial indexes, and says how tables are stored."""
         storage = []

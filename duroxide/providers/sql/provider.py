@@ -7,8 +7,10 @@ What the operations do is in the module of their topic; here is how a provider i
 from __future__ import annotations
 
 import os
+import re
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from itertools import count
 from typing import Any, Self, TypeVar
 
@@ -54,6 +56,9 @@ BUSY_TIMEOUT_MS = 60_000
 #: What ``PRAGMA synchronous`` may be: FULL survives a power cut, NORMAL may lose the last commits in one.
 SYNCHRONOUS = ("FULL", "NORMAL")
 
+#: Schemas whose name can be part of a channel's: with "duroxide_", 63 characters at most.
+_PLAIN_NAME = re.compile(r"[a-zA-Z0-9_]{1,54}")
+
 _members = count(1)
 
 
@@ -91,7 +96,7 @@ class SqlProvider(SqlManagement):
         _check(self._engine, schema, in_memory=in_memory)
         identity = _identity(self._engine.url, schema)
         self._shared = SharedDatabase(in_memory=True) if in_memory else shared_database(identity)
-        self._channel = f"duroxide_{schema or 'public'}"[:63]
+        self._channel = _channel(schema)
         self._database = Database(
             self._engine,
             _dialect(
@@ -375,6 +380,15 @@ def _dialect(engine: Engine, schema: str | None, channel: str, *, owns_engine: b
     if engine.dialect.name == "sqlite":
         return SqliteDialect(relaxes=relaxes)
     return PostgresDialect(schema, channel, owns_engine=owns_engine)
+
+
+def _channel(schema: str | None) -> str:
+    """Return the channel on which Postgres tells of changes in *schema*, and in no other."""
+    name = "public" if schema is None else schema
+    if not _PLAIN_NAME.fullmatch(name):
+        # Too long for a channel, or with characters that would have to be quoted.
+        name = sha256(name.encode()).hexdigest()[:32]
+    return f"duroxide_{name}"
 
 
 def _names_no_file(url: URL) -> bool:

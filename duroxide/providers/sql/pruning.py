@@ -17,6 +17,7 @@ from ...errors import InstanceNotFound
 from ..management import InstanceFilter, PruneOptions, PruneResult, time_ms
 from .database import Database, Transaction
 from .deletion import MAX_EVENTS, MAX_INSTANCES
+from .dialect import Use
 from .listing import Where
 from .pauses import Turns
 from .statements import Bulk, Query
@@ -83,17 +84,19 @@ def _old_query(*, by_age: bool) -> Query:
 
 
 @cache
-def _candidate_query(conditions: tuple[str, ...], columns: str, *, by_age: bool) -> Query:
+def _candidate_query(conditions: tuple[str, ...], columns: str, *, by_age: bool, by_ids: bool) -> Query:
     """
     Return the query for instances that have something old, by id.
 
-    They have come to a second execution at least, and those have an index of their own.
+    They have come to a second execution at least, and those have an index of their own. CROSS makes SQLite begin
+    there, whatever else it has an index for; with ids to look for, it may begin with those.
     """
+    join = "," if by_ids else "CROSS JOIN"
     return Query(
         f"""
-        SELECT l.instance_id FROM {{executions}} AS l
-        JOIN {{instances}} AS i ON i.instance_id = l.instance_id AND i.execution_id = l.execution_id
-        WHERE l.execution_id > 1 AND l.instance_id > :after AND {" AND ".join(conditions)}
+        SELECT l.instance_id FROM {{executions}} AS l {join} {{instances}} AS i
+        WHERE i.instance_id = l.instance_id AND i.execution_id = l.execution_id
+            AND l.execution_id > 1 AND l.instance_id > :after AND {" AND ".join(conditions)}
             AND EXISTS (
                 SELECT 1 FROM {{executions}} AS e
                 WHERE e.instance_id = i.instance_id AND {_IS_OLD}{_HAS_ENDED if by_age else ""}
@@ -125,17 +128,19 @@ def prune(database: Database, instance_id: str, options: PruneOptions) -> PruneR
 def prune_bulk(database: Database, which: InstanceFilter, options: PruneOptions, limit: int) -> PruneResult:
     """Prune up to *limit* instances that match and have something to remove."""
     where = Where.of(which)
-    query = _candidate_query(where.conditions, where.columns, by_age=options.completed_before is not None)
+    by_age, by_ids = options.completed_before is not None, which.ids is not None
+    query = _candidate_query(where.conditions, where.columns, by_age=by_age, by_ids=by_ids)
     parameters: dict[str, Any] = {**where.parameters, **_parameters(options), "after": ""}
 
     def look(transaction: Transaction) -> Sequence[str]:
+        transaction.dialect.find_one_by_one(transaction.connection)
         wanted = min(limit - result.instances, MAX_INSTANCES)
         rows = transaction.query(query, where.keys, wanted=wanted, **parameters)
         return [row.instance_id for row in rows]
 
     result, turns = PruneResult(), Turns()
     while result.instances < limit:
-        ids = database.read("prune_executions_bulk", look)
+        ids = database.read("prune_executions_bulk", look, use=Use.SNAPSHOT)
         if not ids:
             break
         result += _prune(database, "prune_executions_bulk", ids, options, turns)

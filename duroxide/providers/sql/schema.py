@@ -134,6 +134,8 @@ Index(PREFIX + "worker_queue_visible", worker_queue.c.visible_at_ms, worker_queu
 
 # Lists are in this order.
 Index(PREFIX + "instances_created", instances.c.created_at_ms, instances.c.instance_id)
+# Of one orchestration, in the same order. Written when an instance starts (on Postgres, also when it ends), not with each turn.
+Index(PREFIX + "instances_named", instances.c.orchestration_name, instances.c.created_at_ms, instances.c.instance_id)
 
 sessions = Table(
     PREFIX + "sessions",

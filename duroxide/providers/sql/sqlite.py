@@ -122,6 +122,9 @@ class SqliteDialect:
         """Do nothing: the write lock keeps everybody else out."""
         return ()
 
+    def find_one_by_one(self, connection: Connection) -> None:
+        """Do nothing: SQLite does so anyway."""
+
     def completion(self) -> Sequence[str]:
         """Return what adds the partial indexes."""
         return partial_indexes(self._words)

@@ -224,6 +224,20 @@ class RenewingActivities(Checks):
 
         assert frozenset() == self.provider.renew_activity_locks([item.lock], LOCK_MS)
 
+    def test_renew_activity_looking_changes_nothing(self) -> None:
+        """Asking which locks are held extends none; one that has expired is held until somebody takes it over."""
+        must_commit(self.provider, first_turn("a", activity()))
+        (item,) = fetch_work(self.provider)
+        self.clock.advance(LOCK_MS - 1)
+        before = self.provider.held_activity_locks([item.lock])
+        self.clock.advance(1)
+        expired = self.provider.held_activity_locks([item.lock])
+        taken_over = [other.lock for other in fetch_work(self.provider)]
+
+        assert before == expired == {item.lock}
+        assert 1 == len(taken_over)
+        assert set(taken_over) == self.provider.held_activity_locks([item.lock, *taken_over])
+
     def test_renew_activity_cancelled(self) -> None:
         """A cancelled activity's lock is not held any more: that is how its worker learns of it."""
         turn = first_turn("a", activity())

@@ -204,12 +204,13 @@ class CustomStatus(Checks):
         seen = []
         turn = first_turn()
         must_commit(self.provider, turn)
-        for change in (CustomStatusChange("one"), None, CustomStatusChange(None)):
+        changes = (CustomStatusChange("one"), None, CustomStatusChange(None), CustomStatusChange("one"))
+        for change in (*changes, CustomStatusChange("two")):
             turn = next_turn(turn, scheduled(turn.events[-1].event_id + 1))
             must_commit(self.provider, evolve(turn, custom_status=change))
             seen.append((info_of(self.provider).custom_status, info_of(self.provider).custom_status_version))
 
-        assert [("one", 1), ("one", 1), (None, 2)] == seen
+        assert [("one", 1), ("one", 1), (None, 2), ("one", 3), ("two", 4)] == seen
 
     def test_custom_status_in_the_first_turn(self) -> None:
         """The first turn may set it as well."""

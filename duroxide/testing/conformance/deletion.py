@@ -54,7 +54,7 @@ class Deletion(Checks):
             assert {} == stock(self.client)
 
     def test_delete_everything(self) -> None:
-        """[549] With force, all is gone: history, executions, key-values, both queues, locks."""
+        """[545] [549] With force, all is gone: history, executions, key-values, both queues, locks."""
         turn = continued(self.provider, "a", 3)
         works = [activity("a", 2, execution_id=3), activity("a", 3, execution_id=3, session_id="s")]
         busy = evolve(

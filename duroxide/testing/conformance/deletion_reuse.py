@@ -171,7 +171,8 @@ class DeletingAtOnce(Checks):
         assert {} == stock(self.client)
 
     def another_management(self) -> Management:
-        """Return management of the same store."""
+        """Return management of the same store; without any, the check is skipped."""
+        assert isinstance(self.management, Management)
         another = self.make_another()
         assert isinstance(another, Management)
         return another

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from ..._core.commit import ExecutionStatus
 from ...providers.contract import (
     HistoryRequest,
 )
 from .checks import Checks
+from .populations import end
 from .vocabulary import (
     LOCK_MS,
+    NEW,
     activity,
+    events_of,
     fetch,
     fetch_work,
     first_turn,
@@ -83,3 +87,24 @@ class Histories(Checks):
     def test_read_histories_nothing(self) -> None:
         """No request, no answer."""
         assert [] == list(self.provider.read_histories([]))
+
+    def test_read_histories_current(self) -> None:
+        """Without an execution, the current one is meant; an execution that is not there has no events."""
+        turn = first_turn()
+        must_commit(self.provider, turn)
+        end(self.provider, turn, ExecutionStatus.CONTINUED_AS_NEW)
+        second = evolve(turn, execution_id=2, started=NEW, events=(started("a", 2),))
+        must_commit(self.provider, second)
+        answers = self.provider.read_histories([HistoryRequest("a"), HistoryRequest("a", 3), HistoryRequest("a", 1, 1)])
+
+        assert [1, 0, 1] == [len(answer) for answer in answers if not isinstance(answer, Exception)]
+        assert [started("a", 2)] == events_of(self.provider)
+
+    def test_questions_about_nobody(self) -> None:
+        """[485] [602] What is unknown is answered with nothing, never with an error."""
+        must_commit(self.provider, first_turn("a"))
+
+        assert self.provider.get_instance_info("nobody") is None
+        assert self.provider.get_kv_value("nobody", "key") is None
+        assert {} == dict(self.provider.get_kv_all_values("nobody"))
+        assert [] == events_of(self.provider, "nobody")

@@ -26,8 +26,9 @@ class Failure:
     error: BaseException = field(eq=False)
 
     def __str__(self) -> str:
-        lines = "".join(traceback.format_exception(self.error))
-        return f"{self.check}: {self.promise}\n{lines}"
+        # With the values, which a bare assert does not tell.
+        lines = traceback.TracebackException.from_exception(self.error, capture_locals=True).format()
+        return f"{self.check}: {self.promise}\n{''.join(lines)}"
 
 
 @frozen
@@ -70,7 +71,8 @@ def run_conformance(
     if not __debug__:
         message = "the checks are asserts, which python -O removes: run them without -O."
         raise RuntimeError(message)
-    made = suite if isinstance(suite, type) else _suite_of(suite)
+    is_suite = isinstance(suite, type) and issubclass(suite, Checks)
+    made: type[Checks] = suite if is_suite else _suite_of(suite)  # type: ignore[assignment, arg-type]  # as was asked
     names = [name for group in groups for name in names_of(group)]
     if checks is not None:
         unknown = sorted(set(checks) - set(names))

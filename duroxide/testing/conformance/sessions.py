@@ -152,3 +152,16 @@ class Sessions(Checks):
 
         assert [("t", 4), (None, 5)] == [found for found in fetch_as(self.provider, ALICE) if found[0] != "s"]
         assert [("s", 2)] == fetch_as(self.provider, BOB)
+
+    def test_session_after_the_orphan(self) -> None:
+        """[582] [590] A session that lapsed, or was removed, is the next one's who asks, and whole again."""
+        self.three_sessions()
+        items = self.provider.fetch_activities(2, LOCK_MS, tags=ANY_TAG, session=ALICE)
+        self.provider.ack_activities([ActivityAck(item.lock, None) for item in items])
+        self.clock.advance(LEASE_MS)
+        removed = self.provider.remove_orphaned_sessions()
+        must_commit(self.provider, first_turn("b", activity("b", 2, session_id="s")))
+
+        assert 1 == removed
+        assert [("t", 4), (None, 5), ("s", 2)] == fetch_as(self.provider, BOB)
+        assert 2 == self.provider.renew_sessions("bob", LEASE_MS, LEASE_MS)

@@ -1,5 +1,6 @@
 """
-Alembic's entry point: run the migrations on the connection that `duroxide.providers.sql.migrate` passes in.
+Alembic's entry point: run the migrations on the connection that `duroxide.providers.sql.migrate` passes in, or, with no
+connection, only write down what they would do.
 
 The caller owns the transaction, and the lock that keeps others out.
 """
@@ -15,7 +16,8 @@ def run() -> None:
     """Run the migrations that are due."""
     attributes = context.config.attributes
     context.configure(
-        connection=attributes["connection"],
+        connection=attributes.get("connection"),
+        dialect_name=attributes.get("dialect_name"),
         target_metadata=metadata,
         version_table=VERSION_TABLE,
         version_table_schema=attributes["schema"],

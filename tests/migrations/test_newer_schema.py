@@ -1,0 +1,42 @@
+"""What a later release of the same generation may do to a database, while this one goes on working with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from duroxide import Client, InstanceFilter, Runtime, SqlProvider
+from duroxide.providers.sql.schema import VERSION_TABLE, metadata
+
+from ..conftest import with_psycopg
+from ..faults.programs import OPTIONS, check, registry, start_one_of_each
+
+
+def upgrade_to_the_future(url: str) -> None:
+    """Add to every table a column that nobody here knows, an index on it, and a table of another kind."""
+    engine = create_engine(url if url.startswith("sqlite") else with_psycopg(url), poolclass=NullPool)
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN future TEXT DEFAULT 'x' NOT NULL"))
+            connection.execute(text(f"CREATE INDEX {table.name}_future ON {table.name} (future)"))
+        connection.execute(text("CREATE TABLE duroxide_future (instance_id TEXT PRIMARY KEY)"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '1_9999'"))  # noqa: S608  # ours
+
+
+def test_additions_are_ignored(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Columns with defaults, indexes and tables that this release does not know are no concern of its work, old or new."""
+    with SqlProvider(store_url) as before, Runtime(before, registry, OPTIONS):
+        client = Client(before)
+        client.start_orchestration("old", "told", 1)
+        upgrade_to_the_future(store_url)
+        with SqlProvider(store_url) as after, Runtime(after, registry, OPTIONS):
+            check(after, start_one_of_each(Client(after), 1))
+        assert [1, 2] == client.wait_for_result("old", 30)
+
+    assert "newer_schema" in [getattr(record, "action", "") for record in caplog.records]
+    with SqlProvider(store_url) as provider:
+        assert [] == provider.audit()
+        assert Client(provider).delete_instance_bulk(InstanceFilter()).instances
+        assert 0 == Client(provider).get_system_metrics(count_events=True).total_events

@@ -1,0 +1,175 @@
+"""Runtimes with a retention policy, while work goes on."""
+
+from __future__ import annotations
+
+import logging
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from duroxide import (
+    ActivityContext,
+    InstanceFilter,
+    Orchestration,
+    OrchestrationContext,
+    Registry,
+    RetentionPolicy,
+    RetentionRule,
+    Runtime,
+    RuntimeOptions,
+    SqlProvider,
+)
+from duroxide.errors import InvalidInput
+from duroxide.providers.management import ManagementNotAvailable
+
+from .faulty import BEFORE, FaultyProvider
+from .stage import Stage, eventually
+
+
+#: Often enough that a test need not wait, and short enough that everything which has ended goes in the next pass.
+EAGER = RetentionPolicy(
+    completed_after=0, failed_after=0, keep_executions=1, interval=timedelta(milliseconds=20), batch_size=5
+)
+
+#: A runtime that does nothing else.
+KEEPER: dict[str, Any] = {"retention": EAGER, "orchestration_concurrency": 0, "worker_concurrency": 0}
+
+
+def add(registry: Registry) -> None:
+    """Register what the tests of this file run."""
+
+    @registry.activity
+    def double(ctx: ActivityContext, number: int) -> int:
+        return number * 2
+
+    @registry.orchestration
+    def leaf(ctx: OrchestrationContext, number: int) -> Orchestration[int]:
+        return (yield from ctx.schedule_activity(double, number))
+
+    @registry.orchestration
+    def family(ctx: OrchestrationContext, size: int) -> Orchestration[list[int]]:
+        """Children that end one after the other: the first has long ended when the last one starts."""
+        found = []
+        for number in range(size):
+            child = f"{ctx.instance_id}-{number}"
+            found.append((yield from ctx.schedule_sub_orchestration(leaf, number, instance_id=child)))
+        yield from ctx.schedule_wait("go")
+        return found
+
+    @registry.orchestration
+    def counts(ctx: OrchestrationContext, left: int) -> Orchestration[int]:
+        ctx.set_kv_value("left", left)
+        yield from ctx.schedule_activity(double, left)
+        if left:
+            return (yield from ctx.continue_as_new(left - 1))
+        yield from ctx.schedule_wait("go")
+        return left
+
+
+def ids(stage: Stage) -> set[str]:
+    """The ids of all instances."""
+    return {info.instance_id for info in stage.client.list_instances(InstanceFilter(), limit=1000)}
+
+
+def pruned(stage: Stage, runtime: Runtime) -> bool:
+    """Whether the runtime has come to the last execution of all that continue as new, and left no other."""
+    infos = [info for info in stage.client.list_all_instances() if info.orchestration_name == "counts"]
+    return len(infos) == 3 and all(
+        info.execution_id == 11 and len(stage.client.list_executions(info.instance_id)) == 1 for info in infos
+    )
+
+
+def test_while_work_goes_on(stage: Stage, registry: Registry) -> None:
+    """Two runtimes delete whatever has ended, the moment it has; nothing that runs is touched, and all ends well."""
+    add(registry)
+    kept = RetentionRule()
+    policy = RetentionPolicy(
+        completed_after=0,
+        keep_executions=1,
+        interval=EAGER.interval,
+        batch_size=5,
+        overrides={"family": kept},
+    )
+    runtimes = [stage.start(retention=policy), stage.start(on=stage.open(), retention=policy)]
+    for number in range(5):
+        stage.client.start_orchestration(f"family-{number}", "family", 4)
+        if number < 3:
+            stage.client.start_orchestration(f"counts-{number}", "counts", 10)
+        for each in range(6):
+            stage.client.start_orchestration(f"leaf-{number}-{each}", "leaf", each)
+
+    eventually(lambda: pruned(stage, runtimes[0]))
+    eventually(lambda: not any(each.startswith("leaf") for each in ids(stage)))
+    for number in range(5):
+        stage.client.raise_event(f"family-{number}", "go")
+        assert [0, 2, 4, 6] == stage.result(f"family-{number}")
+    deleted = sum(runtime.metrics_snapshot().retention_deleted_instances for runtime in runtimes)
+    assert 30 == deleted
+    assert 25 + 3 == len(ids(stage))
+    assert {str(0)} == {str(stage.client.get_kv_value(f"counts-{number}", "left")) for number in range(3)}
+
+
+def test_counted_and_logged(stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """A pass that removed something says so, once; one that found nothing says nothing."""
+    add(registry)
+    worker = stage.start()
+    stage.run("a", "leaf", 1)
+    with caplog.at_level(logging.INFO, "duroxide.runtime"):
+        keeper = stage.start(**KEEPER)
+        eventually(lambda: not ids(stage))
+        eventually(lambda: keeper.metrics_snapshot().retention_deleted_instances == 1)
+        stage.client.start_orchestration("b", "leaf", 1)
+        eventually(lambda: keeper.metrics_snapshot().retention_deleted_instances == 2)
+        keeper.shutdown()
+
+    said = [record.getMessage() for record in caplog.records if getattr(record, "action", "") == "retention"]
+    assert 2 == len(said)
+    assert all("retention deleted 1 instances with" in each for each in said)
+    assert 0 == worker.metrics_snapshot().retention_deleted_instances
+
+
+def test_failures_pass(stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """A database that does not answer is asked again at the next pass."""
+    add(registry)
+    stage.start()
+    stage.run("a", "leaf", 1)
+    faulty = _FailsOnce(stage.provider)
+    stage.start(on=faulty, **KEEPER)
+
+    eventually(lambda: not ids(stage))
+    assert faulty.has_failed.is_set()
+    assert any("retention failed, and will be tried again" in record.getMessage() for record in caplog.records)
+
+
+class _FailsOnce(FaultyProvider):
+    """Fails the first deletion."""
+
+    def __init__(self, provider: SqlProvider) -> None:
+        super().__init__(provider)
+        self.plan("delete_instance_bulk", BEFORE)
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._provider, name)
+        return self._faulty(name, attribute) if name == "delete_instance_bulk" else super().__getattr__(name)
+
+
+def test_mistakes(sqlite_url: str) -> None:
+    """A policy that is none, and a provider that cannot delete, are refused when the runtime is made."""
+    with pytest.raises(InvalidInput, match="RetentionPolicy"):
+        Runtime(sqlite_url, Registry(), RuntimeOptions(retention=RetentionRule()))  # type: ignore[arg-type]
+    with pytest.raises(ManagementNotAvailable), SqlProvider(sqlite_url) as provider:
+        Runtime(_OnlyStores(provider), Registry(), RuntimeOptions(retention=RetentionPolicy()))
+
+
+class _OnlyStores:
+    """A provider without management."""
+
+    def __init__(self, provider: SqlProvider) -> None:
+        self._provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"list_instances", "delete_instance_bulk"}:
+            raise AttributeError(name)
+        return getattr(self._provider, name)
