@@ -7,6 +7,7 @@ counts everything that a driver is told.
 
 from __future__ import annotations
 
+import re
 import threading
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from .._clock import monotonic
 from ..providers.sql import SqlProvider
 from ..providers.sql.dialect import Dialect, Use
+from ..providers.sql.schema import TABLES
 from ..providers.sql.statements import Bulk, Query, Step, Values
 from .places import Place
 
@@ -50,13 +52,27 @@ class Counts:
         return Counts(**{name: value + more[name] for name, value in asdict(self).items()})
 
 
+@frozen
+class Asked:
+    """One thing that a database was asked: a statement, several sent together, or the end of a transaction."""
+
+    #: Such as ``INSERT history``; of several together, joined by a semicolon.
+    what: str
+    rows: int
+    seconds: float
+
+
 @define
 class Call:
     """One call of a provider's method, and what it asked of the database."""
 
     operation: str
     counts: Counts = field(factory=Counts)
+    #: When it began, in seconds of `monotonic`, and in which thread.
+    begun: float = 0.0
     seconds: float = 0.0
+    thread: str = ""
+    asked: list[Asked] = field(factory=list)
 
 
 #: The call that this thread is in the middle of.
@@ -116,13 +132,12 @@ class _Watched:
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             self._before(name, arguments)
-            made = Call(name)
+            made = Call(name, begun=monotonic(), thread=threading.current_thread().name)
             token = _current.set(made)
-            begun = monotonic()
             try:
                 return found(*arguments, **keywords)
             finally:
-                made.seconds = monotonic() - begun
+                made.seconds = monotonic() - made.begun
                 _current.reset(token)
                 self._calls.add(made)
 
@@ -157,55 +172,83 @@ class _CountingDialect:
 
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Count one statement, and the rows that it touched."""
+        begun = monotonic()
         touched = self._inner.many(connection, bulk, rows)
-        _add(statements=1, rows_written=touched)
+        _add(_name(bulk), touched, begun, statements=1, rows_written=touched)
         return touched
 
     def query(
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
     ) -> Any:
         """Count one statement, and the rows of its answer."""
+        begun = monotonic()
         rows = self._inner.query(connection, query, keys, parameters)
         if not query.text.lstrip().upper().startswith(("SELECT", "WITH")):
-            _add(statements=1, rows_written=len(rows))
+            more = {"rows_written": len(rows)}
         else:
-            _add(statements=1, rows_read=len(rows), history_rows_read=len(rows) if "{history}" in query.text else 0)
+            more = {"rows_read": len(rows), "history_rows_read": len(rows) if "{history}" in query.text else 0}
+        _add(_name(query), len(rows), begun, statements=1, **more)
         return rows
 
     def steps(self, connection: Connection, steps: Sequence[Step]) -> bool:
         """Count a statement for each step, and its rows."""
+        # Where each is a statement by itself, its time is its own; a pipeline is one wait for all of them.
+        parts = [[step] for step in steps] if self.single_writer else [list(steps)]
+        return all(self._counted(connection, part) for part in parts if part)
+
+    def _counted(self, connection: Connection, steps: Sequence[Step]) -> bool:
+        begun = monotonic()
         held = self._inner.steps(connection, steps)
-        _add(statements=len(steps), rows_written=sum(len(step.rows) for step in steps) if held else 0)
+        rows = sum(len(step.rows) for step in steps)
+        name = "; ".join(_name(step.bulk) for step in steps)
+        _add(name, rows, begun, statements=len(steps), rows_written=rows if held else 0)
         return held
 
     def notify(self, connection: Connection, payload: str) -> None:
         """Count one notification, where the database has any."""
+        begun = monotonic()
         self._inner.notify(connection, payload)
         if not self.single_writer:
-            _add(notifications=1)
+            _add("NOTIFY", 0, begun, notifications=1)
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Take down what the transaction is for."""
+        begun = monotonic()
         self._inner.begin(connection, use)
         self._use[id(connection)] = use
+        _add("BEGIN", 0, begun)
 
     def commit(self, connection: Connection) -> None:
         """Count a transaction that wrote."""
+        begun = monotonic()
         self._inner.commit(connection)
-        _add(commits=1)
+        _add("COMMIT", 0, begun, commits=1)
 
     def rollback(self, connection: Connection) -> None:
         """Count a transaction that only asked, or that failed."""
+        begun = monotonic()
         self._inner.rollback(connection)
-        if self._use.get(id(connection)) is Use.WRITE:
-            _add(rollbacks=1)
-        else:
-            _add(reads=1)
+        kind = "rollbacks" if self._use.get(id(connection)) is Use.WRITE else "reads"
+        _add("ROLLBACK", 0, begun, **{kind: 1})
 
 
-def _add(**more: int) -> None:
+#: The verb of a statement, and the first table that it names.
+_VERB = re.compile(r"\b(INSERT|UPDATE|DELETE|SELECT)\b")
+_TABLE = re.compile(r"\{([a-z_]+)\}")
+
+
+def _name(statement: Bulk | Query) -> str:
+    """Return what *statement* does, in two words."""
+    verbs = _VERB.findall(statement.text)
+    tables = [name for name in _TABLE.findall(statement.text) if name in TABLES]
+    verb = next((each for each in verbs if each != "SELECT"), "SELECT")
+    return f"{verb} {tables[0] if tables else ''}".strip()
+
+
+def _add(what: str, rows: int, begun: float, **more: int) -> None:
     call = _current.get()
     if call is not None:
+        call.asked.append(Asked(what, rows, monotonic() - begun))
         call.counts = call.counts.plus(Counts(**more))
 
 
