@@ -152,7 +152,9 @@ def layers_table(costs: list[Cost]) -> Iterator[str]:
         for cost in costs:
             times, wall, cpu = cost.layers.found.get(layer, (0, 0.0, 0.0))
             per = 1e6 / cost.load.activities
-            columns.append(f"{times / cost.load.activities:.2f} | {wall * per:.0f} | {cpu * per:.0f}" if times else "| |")
+            columns.append(
+                f"{times / cost.load.activities:.2f} | {wall * per:.0f} | {cpu * per:.0f}" if times else "| |"
+            )
         if any(each != "| |" for each in columns):
             yield f"| {layer} | {' | '.join(columns)} |"
 
@@ -185,7 +187,9 @@ def places(asked: argparse.Namespace, made: Databases) -> Iterator[tuple[str, st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--database", action="append", choices=("sqlite", "postgres"), help="default: both, made for it")
+    parser.add_argument(
+        "--database", action="append", choices=("sqlite", "postgres"), help="default: both, made for it"
+    )
     parser.add_argument("--url", help="beside this database instead")
     parser.add_argument("--steps", type=int, default=1000, help="of the single chain")
     parser.add_argument("--in-flight", type=int, default=200, help="chains of 20 that run together")

@@ -55,7 +55,12 @@ class Result:
     @property
     def label(self) -> str:
         """The scenario and its sizes."""
-        return f"{self.scenario} {' '.join(f'{name}={value}' for name, value in self.sizes.items())}"
+        return label(self.scenario, self.sizes)
+
+
+def label(scenario: str, sizes: Sizes) -> str:
+    """Return how a scenario of these sizes is called."""
+    return f"{scenario} {' '.join(f'{name}={value}' for name, value in sizes.items())}"
 
 
 def as_json(results: Iterable[Result], settings: Mapping[str, Any]) -> str:

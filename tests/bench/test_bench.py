@@ -45,7 +45,7 @@ def test_json(tmp_path: Path) -> None:
     code = main(
         [
             *("--url", f"sqlite:///{tmp_path / 'bench.db'}", "--json", str(file)),
-            *("--scenario", "chain", "--tiny", "--repeat", "2", "--size", "steps=3", "--option", "batch_size=16"),
+            *("--only", "chain", "--tiny", "--runs", "2", "--size", "steps=3", "--option", "batch_size=16"),
         ]
     )
 
@@ -62,7 +62,7 @@ def test_json(tmp_path: Path) -> None:
 
 def test_leaves_nothing(tmp_path: Path) -> None:
     """The databases that scenarios made are gone afterwards, and the one that was named was not touched."""
-    main(["--url", f"sqlite:///{tmp_path / 'bench.db'}", "--scenario", "no_activities", "--tiny"])
+    main(["--url", f"sqlite:///{tmp_path / 'bench.db'}", "--only", "no_activities", "--tiny"])
 
     assert [] == list(tmp_path.iterdir())
 
@@ -79,3 +79,28 @@ def test_percentile() -> None:
     values = [5.0, 1.0, 4.0, 2.0, 3.0]
 
     assert [3.0, 5.0, 1.0] == [percentile(values, percent) for percent in (50, 99, 0)]
+
+
+def test_failing_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A scenario that fails says so and why, the others are measured all the same, and the exit code is 1."""
+    url, file = f"sqlite:///{tmp_path / 'bench.db'}", tmp_path / "found.json"
+
+    # Without workers no activity ever runs: the warm-up's cannot end.
+    code = main(
+        [
+            *("--url", url, "--json", str(file), "--tiny", "--timeout", "3", "--option", "worker_concurrency=0"),
+            *("--only", "chain", "--only", "start_up"),
+        ]
+    )
+
+    out, err = capsys.readouterr()
+    assert 1 == code
+    assert "chain steps=4: failed" in out
+    assert "not done within 3 s" in err
+    assert ["start_up"] == [each["scenario"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
+
+
+def test_quick() -> None:
+    """--quick takes each scenario once, with sizes that it has."""
+    for scenario in SCENARIOS:
+        assert scenario.quick is None or set(scenario.quick) == set(scenario.variants[0])
