@@ -11,11 +11,11 @@ import pytest
 from attrs import asdict
 
 from duroxide.bench.__main__ import main
-from duroxide.bench.children import run_here
+from duroxide.bench.children import ScenarioFailed, run_here, run_in_child
 from duroxide.bench.measuring import percentile
 from duroxide.bench.places import fresh_place
 from duroxide.bench.scenario import Scenario
-from duroxide.bench.scenarios import SCENARIOS
+from duroxide.bench.scenarios import BY_NAME, SCENARIOS
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -85,10 +85,10 @@ def test_failing_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     """A scenario that fails says so and why, the others are measured all the same, and the exit code is 1."""
     url, file = f"sqlite:///{tmp_path / 'bench.db'}", tmp_path / "found.json"
 
-    # Without workers no activity ever runs: the warm-up's cannot end.
+    # An option that only the first of the two takes, and does not like.
     code = main(
         [
-            *("--url", url, "--json", str(file), "--tiny", "--timeout", "3", "--option", "worker_concurrency=0"),
+            *("--url", url, "--json", str(file), "--tiny", "--option", "batch_size=0"),
             *("--only", "chain", "--only", "start_up"),
         ]
     )
@@ -96,8 +96,16 @@ def test_failing_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     out, err = capsys.readouterr()
     assert 1 == code
     assert "chain steps=4: failed" in out
-    assert "not done within 3 s" in err
+    assert "batch_size is 0" in err
     assert ["start_up"] == [each["scenario"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
+
+
+def test_timeout(sqlite_url: str) -> None:
+    """A run that is not done in time is given up."""
+    chain = BY_NAME["chain"]
+
+    with fresh_place(sqlite_url) as place, pytest.raises(ScenarioFailed, match="not done within"):
+        run_in_child(chain, place, chain.tiny, {}, timeout=0.001)
 
 
 def test_quick() -> None:
