@@ -1,9 +1,10 @@
 """
 Compares this library with the PyPI packages `duroxide` (the Rust engine) and `dbos`, side by side, in one run.
 
-    python benchmarks/compare.py [--database sqlite] [--only chain] [--rounds 3] [--quick] [--json FILE] [--markdown FILE]
+    python benchmarks/compare.py [--database sqlite] [--only chain] [--rounds 3] [--minutes 15] [--quick]
+                                 [--json FILE] [--readme]
 
-Needs Python 3.11, attrs and a package registry: each engine gets a virtual environment of its own under
+Needs Python 3.11 and a package registry, nothing else: each engine gets a virtual environment of its own under
 benchmarks/.venvs, and Postgres comes from PyPI. The engines take turns (A B C A B C …), each time in a fresh
 process on a fresh database, so that a ratio within one round compares the same minute of the same machine.
 `--tune` looks for each peer's best settings instead, and prints what belongs into settings.py.
@@ -12,37 +13,37 @@ process on a fresh database, so that a ratio within one round compares the same 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
 import sys
 import time
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from databases import Databases, databases
-from engines import PACKAGES, alone, drive, floor, venv_python, version_of
+from engines import HERE, PACKAGES, alone, drive, floor, venv_python, version_of
 from plan import ALONE, DATABASES, FLOOR, OURS, SCENARIOS, Record
 from settings import CANDIDATES, settings_for
-from table import as_records, markdown, rows
+from table import as_records, markdown, put_between, rows
 
 
-def compare(asked: argparse.Namespace, made: Databases) -> list[Record]:
-    """Run every scenario on every engine, taking turns; return one record for each run."""
-    records: list[Record] = []
-    for kind in asked.database:
-        for round_number in range(asked.rounds):
-            for name in asked.only:
-                engines = (OURS,) if name == ALONE else SCENARIOS[name].engines(kind)
-                for engine in engines:
-                    if asked.engine is None or engine in asked.engine:
-                        records.append(_one(made, kind, name, engine, quick=asked.quick))
-                        records[-1]["round"] = round_number
-                        figures = records[-1]["figures"]
-                        _say(f"{kind} {name} round {round_number + 1} {engine}: {figures}")
-    return records
+def compare(asked: argparse.Namespace, made: Databases) -> Iterator[Record]:
+    """Run every scenario on every engine, taking turns; yield one record for each run."""
+    begun = time.monotonic()
+    for round_number, kind, name in itertools.product(range(asked.rounds), asked.database, asked.only):
+        if asked.minutes is not None and round_number and time.monotonic() - begun > asked.minutes * 60:
+            _say(f"round {round_number + 1} {kind} {name}: left out, the {asked.minutes:g} minutes are over")
+            continue
+        for engine in (OURS,) if name == ALONE else SCENARIOS[name].engines(kind):
+            if asked.engine is None or engine in asked.engine:
+                record = _one(made, kind, name, engine, quick=asked.quick)
+                _say(f"round {round_number + 1} {kind} {name} {engine}: {record['figures']}")
+                yield {**record, "round": round_number}
 
 
 def _one(made: Databases, kind: str, name: str, engine: str, *, quick: bool) -> Record:
@@ -132,8 +133,11 @@ def report(asked: argparse.Namespace, records: list[Record], settings: dict[str,
     if asked.json is not None:
         found = {"settings": settings, "table": as_records(lines), "runs": records}
         asked.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    if asked.markdown is not None:
-        asked.markdown.write_text(f"{table}\n\n{passed}\n\nSettings:\n\n{text}\n", encoding="utf-8")
+    if asked.readme:
+        readme = HERE / "README.md"
+        told = ", ".join(f"{name} {value}" for name, value in settings.items())
+        content = f"{told}.\n\n{table}\n\n{passed}\n\nThe peers' settings, and ours where they are not the defaults:\n\n{text}"
+        readme.write_text(put_between(readme.read_text(encoding="utf-8"), "latest table", content), encoding="utf-8")
 
 
 def _say(text: str) -> None:
@@ -146,10 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=[*SCENARIOS, ALONE], help="may be repeated")
     parser.add_argument("--engine", action="append", choices=(FLOOR, OURS, "wheel", "dbos", "dbos-full"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, help="begin nothing after so long, but finish the first round")
     parser.add_argument("--quick", action="store_true", help="small sizes, for a quick look")
     parser.add_argument("--tune", action="store_true", help="look for the peers' best settings")
     parser.add_argument("--json", type=Path, help="write every run, and the table, into this file")
-    parser.add_argument("--markdown", type=Path, help="write the table and the settings into this file")
+    parser.add_argument("--readme", action="store_true", help="put the table and the settings into README.md")
     return parser
 
 
@@ -162,8 +167,12 @@ def main() -> None:
             tune(asked, made)
             return
         begun = time.monotonic()
-        records = compare(asked, made)
-        report(asked, records, surroundings(asked, made, time.monotonic() - begun))
+        records: list[Record] = []
+        try:
+            records.extend(compare(asked, made))
+        finally:
+            # Whoever interrupts it has what there is.
+            report(asked, records, surroundings(asked, made, time.monotonic() - begun))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
-
-from attrs import frozen
 
 
 DATABASES = ("sqlite", "postgres")
@@ -14,7 +13,7 @@ OURS = "ours"
 ALONE = "alone"
 
 
-@frozen
+@dataclass(frozen=True)  # the interpreter that compares has no attrs
 class Scenario:
     """One thing to compare."""
 
@@ -67,7 +66,7 @@ SCENARIOS = {
 }
 
 
-@frozen
+@dataclass(frozen=True)  # the interpreter that compares has no attrs
 class Own:
     """A figure of `python -m duroxide.bench`, with its own limit."""
 

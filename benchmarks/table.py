@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from attrs import asdict, frozen
 from plan import ABSOLUTE, ALONE, FLOOR, OURS, OWN, RATIOS, SCENARIOS, Record, Scenario, reached
 
 
-@frozen
+@dataclass(frozen=True)  # the interpreter that compares has no attrs
 class Row:
     """One line of the table."""
 
@@ -140,6 +140,17 @@ def _line(row: Row) -> str:
         str(row.failures or ""),
     )
     return f"| {' | '.join(columns)} |"
+
+
+def put_between(text: str, name: str, content: str) -> str:
+    """Return the Markdown *text* with *content* in its place called *name*, in stead of what was there."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        msg = f"there is no place between {begin!r} and {end!r} to put the table in"
+        raise ValueError(msg)
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
 def as_records(lines: list[Row]) -> list[dict[str, Any]]:
