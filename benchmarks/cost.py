@@ -2,36 +2,41 @@
 Where the time goes: of one sequential activity, and of the way from start to result on an idle runtime.
 
     python benchmarks/cost.py [--database sqlite] [--database postgres] [--url URL] [--steps 1000] [--in-flight 200]
+                              [--save FILE] [--before FILE] [--readme]
 
-Prints Markdown, as it stands in README.md. For each database: one chain by itself, many chains in flight, and the
-idle way. Counts come from a run of their own and times from others, since clocks cost a few microseconds each.
+Prints Markdown: for each database, one chain by itself, many chains in flight, and the idle way. With --before, what
+was saved then stands beside it. Counts come from a run of their own and times from others, since clocks cost a few
+microseconds each.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import time
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from cost_tables import Cost, Costs, Load, load, put_into_readme, save, tables
 from databases import Databases, databases
 from idle_way import idle_way
 from layers import LAYERS, Layers, watch_layers
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
-from duroxide.bench.counting import Call, Counts, total, watch
+from duroxide.bench.counting import Call, total, watch
 from duroxide.bench.places import fresh_place
 from duroxide.providers.sql import SqlProvider
 
 
 registry = Registry()
 
-#: Fewer than this per activity are once for the run, not for an activity.
-_SELDOM = 0.0005
+#: Runs with nobody watching; the middle one counts.
+_PLAIN_RUNS = 3
 
 
 @registry.activity
@@ -48,7 +53,7 @@ def chain(ctx: OrchestrationContext, steps: int) -> Orchestration[int]:
 
 
 @frozen
-class Load:
+class Work:
     """What is run: chains of the same length, in flight together."""
 
     instances: int
@@ -65,29 +70,51 @@ class Load:
         return f"one chain of {self.steps}" if self.instances == 1 else f"{self.instances} chains of {self.steps}"
 
 
-@frozen
-class Cost:
-    """What was found about a load."""
-
-    load: Load
-    #: Microseconds of an activity, with nobody watching.
-    plain_us: float
-    calls: dict[str, list[Call]]
-    layers: Layers
-
-
-def measure(url: str, load: Load) -> Cost:
-    """Run *load* three times: unwatched, counted and timed."""
-    with provider_at(url) as provider:
-        plain = run(provider, load)
+def measure(url: str, work: Work) -> Load:
+    """Run *work* unwatched, counted and timed."""
+    plain = []
+    for _ in range(_PLAIN_RUNS):
+        with provider_at(url) as provider:
+            plain.append(run(provider, work))
     with provider_at(url) as provider:
         watched, calls = watch(provider)
-        run(watched, load, warmed=calls.clear)
+        run(watched, work, warmed=calls.clear)
         counted = {name: calls.of(name) for name in calls.operations()}
     layers = Layers()
     with provider_at(url) as provider, watch_layers(layers):
-        run(provider, load, warmed=layers.found.clear)
-    return Cost(load, plain / load.activities * 1e6, counted, layers)
+        run(provider, work, warmed=layers.found.clear)
+    return Load(
+        work.title,
+        statistics.median(plain) / work.activities * 1e6,
+        {name: _per_activity(work, *layers.found[name]) for _, _, name in LAYERS if name in layers.found},
+        {name: _per_activity(work, *_counts(made)) for name, made in counted.items()},
+        {name: _per_activity(work, *found) for name, found in _statements(counted).items()},
+    )
+
+
+def _per_activity(work: Work, *values: float) -> tuple[float, ...]:
+    return tuple(value / work.activities for value in values)
+
+
+def _counts(made: Iterable[Call]) -> tuple[float, ...]:
+    """Return calls, transactions, statements, rows written, rows read and rows of history read."""
+    calls = list(made)
+    count = total(calls)
+    transactions = count.commits + count.reads + count.rollbacks
+    return len(calls), transactions, count.statements, count.rows_written, count.rows_read, count.history_rows_read
+
+
+def _statements(counted: Mapping[str, list[Call]]) -> dict[str, list[float]]:
+    """Return how often each statement ran, with how many rows, and for how many seconds."""
+    found: dict[str, list[float]] = {}
+    for name, calls in counted.items():
+        for call in calls:
+            for asked in call.asked:
+                entry = found.setdefault(f"{asked.what} | `{name}`", [0, 0, 0.0])
+                entry[0] += 1
+                entry[1] += asked.rows
+                entry[2] += asked.seconds
+    return dict(sorted(found.items(), key=lambda item: -item[1][2]))
 
 
 @contextmanager
@@ -97,7 +124,7 @@ def provider_at(url: str) -> Iterator[SqlProvider]:
         yield provider
 
 
-def run(provider: Any, load: Load, *, warmed: Any = lambda: None) -> float:
+def run(provider: Any, work: Work, *, warmed: Callable[[], None] = lambda: None) -> float:
     """Run chains that are started in one call; return the seconds they took."""
     with Runtime(provider, registry, RuntimeOptions(poll_interval=3600)) as runtime:
         client = runtime.client
@@ -105,84 +132,29 @@ def run(provider: Any, load: Load, *, warmed: Any = lambda: None) -> float:
         client.wait_for_result("warm-up")
         warmed()
         begun = time.perf_counter()
-        ids = [f"chain-{number}" for number in range(load.instances)]
-        client.start_orchestrations(chain, dict.fromkeys(ids, load.steps))
+        ids = [f"chain-{number}" for number in range(work.instances)]
+        client.start_orchestrations(chain, dict.fromkeys(ids, work.steps))
         for instance_id in ids:
             client.wait_for_result(instance_id, 600)
         return time.perf_counter() - begun
 
 
-def calls_table(cost: Cost) -> Iterator[str]:
-    """Yield what each call of the provider asks, for an activity."""
-    yield "| call of the provider | calls | transactions | statements | rows written | rows read | of history |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
-    for name, calls in cost.calls.items():
-        count: Counts = total(calls)
-        transactions = count.commits + count.reads + count.rollbacks
-        values = (len(calls), transactions, count.statements, count.rows_written, count.rows_read)
-        per = [value / cost.load.activities for value in (*values, count.history_rows_read)]
-        if max(per) >= _SELDOM:
-            yield f"| `{name}` | " + " | ".join(f"{value:.3f}" for value in per) + " |"
-
-
-def statements_table(cost: Cost) -> Iterator[str]:
-    """Yield how often each statement is run, how many rows it has, and how long it takes, for an activity."""
-    yield "| statement | in | times | rows | µs |"
-    yield "| --- | --- | ---: | ---: | ---: |"
-    found: dict[tuple[str, str], list[float]] = {}
-    for name, calls in cost.calls.items():
-        for call in calls:
-            for asked in call.asked:
-                entry = found.setdefault((asked.what, name), [0, 0, 0.0])
-                entry[0] += 1
-                entry[1] += asked.rows
-                entry[2] += asked.seconds * 1e6
-    for (what, name), entry in sorted(found.items(), key=lambda item: -item[1][2]):
-        times, rows, microseconds = (value / cost.load.activities for value in entry)
-        if microseconds >= 1:
-            yield f"| {what} | `{name}` | {times:.3f} | {rows:.2f} | {microseconds:.0f} |"
-
-
-def layers_table(costs: list[Cost]) -> Iterator[str]:
-    """Yield how long each layer takes for an activity, for all loads beside each other."""
-    yield "| layer | " + " | ".join(f"times ({each.load.title}) | µs | µs of CPU" for each in costs) + " |"
-    yield "| --- |" + " ---: | ---: | ---: |" * len(costs)
-    for _, _, layer in LAYERS:
-        columns = []
-        for cost in costs:
-            times, wall, cpu = cost.layers.found.get(layer, (0, 0.0, 0.0))
-            per = 1e6 / cost.load.activities
-            columns.append(
-                f"{times / cost.load.activities:.2f} | {wall * per:.0f} | {cpu * per:.0f}" if times else "| |"
-            )
-        if any(each != "| |" for each in columns):
-            yield f"| {layer} | {' | '.join(columns)} |"
-
-
-def report(title: str, url: str, loads: list[Load]) -> Iterator[str]:
-    """Yield all about the database at *url*."""
-    costs = [measure(url, load) for load in loads]
-    yield f"\n## {title}\n"
-    yield "; ".join(f"{each.load.title}: {each.plain_us:.0f} µs for an activity" for each in costs) + ".\n"
-    yield from layers_table(costs)
-    for cost in costs:
-        yield f"\nFor an activity, {cost.load.title}:\n"
-        yield from calls_table(cost)
-        yield ""
-        yield from statements_table(cost)
-    yield "\nFrom start to result on an idle runtime, one activity; the middle one of many:\n"
+def cost_of(url: str, works: list[Work]) -> Cost:
+    """Return all about the database at *url*."""
+    loads = [measure(url, work) for work in works]
     with provider_at(url) as provider:
-        yield from idle_way(provider, registry, chain)
+        return Cost(loads, idle_way(provider, registry, chain))
 
 
 def places(asked: argparse.Namespace, made: Databases) -> Iterator[tuple[str, str]]:
     """Yield a title and a URL for each database asked for."""
+    titles = {"sqlite": "SQLite", "postgres": "Postgres", "postgresql": "Postgres"}
     if asked.url is not None:
-        yield asked.url.partition(":")[0], asked.url
+        yield titles[asked.url.partition(":")[0].partition("+")[0]], asked.url
         return
     for kind in asked.database or ("sqlite", "postgres"):
         with made.fresh(kind) as url:
-            yield {"sqlite": "SQLite", "postgres": "Postgres"}[kind], url
+            yield titles[kind], url
 
 
 def main() -> None:
@@ -193,12 +165,19 @@ def main() -> None:
     parser.add_argument("--url", help="beside this database instead")
     parser.add_argument("--steps", type=int, default=1000, help="of the single chain")
     parser.add_argument("--in-flight", type=int, default=200, help="chains of 20 that run together")
+    parser.add_argument("--save", type=Path, help="keep what is found in this file, to stand beside what comes later")
+    parser.add_argument("--before", type=Path, help="what was saved before")
+    parser.add_argument("--readme", action="store_true", help="put the tables into README.md")
     asked = parser.parse_args()
+    works = [Work(1, asked.steps), Work(asked.in_flight, 20)]
     with databases() as made:
-        for title, url in places(asked, made):
-            for line in report(title, url, [Load(1, asked.steps), Load(asked.in_flight, 20)]):
-                sys.stdout.write(f"{line}\n")
-                sys.stdout.flush()
+        costs: Costs = {title: cost_of(url, works) for title, url in places(asked, made)}
+    if asked.save is not None:
+        save(asked.save, costs)
+    text = "\n".join(tables(costs, {} if asked.before is None else load(asked.before)))
+    sys.stdout.write(f"{text}\n")
+    if asked.readme:
+        put_into_readme(text)
 
 
 if __name__ == "__main__":

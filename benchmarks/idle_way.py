@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
+from cost_tables import IdleWay
 
 from duroxide import Registry, Runtime, RuntimeOptions
 from duroxide.bench.counting import Call, watch
@@ -27,8 +28,8 @@ class Way:
     calls: list[Call]
 
 
-def idle_way(provider: Any, registry: Registry, chain: Any) -> Iterator[str]:
-    """Yield the calls of the middle one of many ways, in order of time, as a table."""
+def idle_way(provider: Any, registry: Registry, chain: Any) -> IdleWay:
+    """Go the way many times, and return what the middle one asked."""
     watched, calls = watch(provider)
     ways: list[Way] = []
     with Runtime(watched, registry, RuntimeOptions(poll_interval=3600)) as runtime:
@@ -42,8 +43,7 @@ def idle_way(provider: Any, registry: Registry, chain: Any) -> Iterator[str]:
             ways.append(Way(begun, seconds, list(calls.all)))
     ways.sort(key=lambda way: way.seconds)
     middle = ways[len(ways) // 2]
-    yield f"p50 {middle.seconds * 1000:.2f} ms, p95 {ways[len(ways) * 95 // 100].seconds * 1000:.2f} ms.\n"
-    yield from _table(middle)
+    return IdleWay(middle.seconds * 1000, ways[len(ways) * 95 // 100].seconds * 1000, list(_table(middle)))
 
 
 def _table(way: Way) -> Iterator[str]:
