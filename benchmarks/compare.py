@@ -17,6 +17,7 @@ import itertools
 import json
 import os
 import platform
+import statistics
 import sys
 import time
 
@@ -27,7 +28,7 @@ from typing import Any
 
 from databases import Databases, databases
 from engines import HERE, PACKAGES, alone, drive, floor, venv_python, version_of
-from plan import ALONE, DATABASES, FLOOR, OURS, SCENARIOS, Record
+from plan import ALONE, DATABASES, FLOOR, OURS, SCENARIOS, Record, Scenario
 from settings import CANDIDATES, settings_for
 from table import as_records, markdown, put_between, rows
 
@@ -71,33 +72,28 @@ def _one(made: Databases, kind: str, name: str, engine: str, *, quick: bool) -> 
 
 
 def tune(asked: argparse.Namespace, made: Databases) -> None:
-    """Try all candidates for each peer, twice, and print the best as they stand in settings.py."""
+    """Try all candidates for each peer, taking turns as the engines do, and print the best as they stand in settings.py."""
     for (engine, kind), candidates in CANDIDATES.items():
         if kind not in asked.database or (asked.engine is not None and engine not in asked.engine):
             continue
         for name in asked.only:
-            if name == ALONE:
-                continue
-            found = [
-                (value, settings) for settings in candidates for value in _tried(made, engine, kind, name, settings)
-            ]
-            if found:
-                best = (min if SCENARIOS[name].less_is_better else max)(found, key=lambda each: each[0])
-                print(f"    # {best[0]:.4g}\n    {(engine, kind, name)}: {best[1]},", flush=True)
+            if name != ALONE and (found := _tried(made, engine, kind, SCENARIOS[name], asked.rounds)):
+                best, position = (min if SCENARIOS[name].less_is_better else max)(found)
+                print(f"    # {best:.4g}\n    {(engine, kind, name)}: {candidates[position]},", flush=True)
 
 
-def _tried(made: Databases, engine: str, kind: str, name: str, settings: dict[str, Any]) -> list[float]:
-    """Return what *settings* come to: the worse of two runs, since the better one may be luck; nothing if one failed."""
-    scenario = SCENARIOS[name]
-    found: list[float] = []
-    for _ in range(2):
+def _tried(made: Databases, engine: str, kind: str, scenario: Scenario, rounds: int) -> list[tuple[float, int]]:
+    """Return the median figure and the position of each candidate that never failed."""
+    candidates = CANDIDATES[engine, kind]
+    found: dict[int, list[float]] = {position: [] for position in range(len(candidates))}
+    for _, (position, settings) in itertools.product(range(rounds), enumerate(candidates)):
         with made.fresh(kind) as url:
-            figures = drive(engine, url, name, scenario.small, settings)
-        if figures is None:
-            return []
-        found.append(figures[scenario.figure])
-    _say(f"{engine} {kind} {name} {settings}: {found}")
-    return [max(found) if scenario.less_is_better else min(found)]
+            figures = drive(engine, url, scenario.name, scenario.small, settings)
+        if figures is not None:
+            found[position].append(figures[scenario.figure])
+    for position, values in found.items():
+        _say(f"{engine} {kind} {scenario.name} {candidates[position]}: {values}")
+    return [(statistics.median(values), position) for position, values in found.items() if len(values) == rounds]
 
 
 def surroundings(asked: argparse.Namespace, made: Databases, seconds: float) -> dict[str, Any]:
