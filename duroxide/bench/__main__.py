@@ -15,7 +15,7 @@ from ..providers.sql.provider import SYNCHRONOUS
 from .children import ScenarioFailed, run_in_child
 from .measuring import machine
 from .places import fresh_place
-from .report import Result, label, result_lines, settings_lines, write_json
+from .report import Result, label, result_lines, settings_lines, summary_table, write_json
 from .scenario import Scenario, Sizes
 from .scenarios import BY_NAME, SCENARIOS
 
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{error}\n")
         else:
             _say(result_lines(results[-1]))
+    _say(f"\n{summary_table(results)}")
     if asked.json is not None:
         write_json(asked.json, results, settings)
     return int(failed)

@@ -96,6 +96,26 @@ def result_lines(result: Result) -> str:
     return "\n".join(lines)
 
 
+#: Columns of the summary, and how the names of the figures end that stand there.
+_COLUMNS = {"p50 ms": "p50_ms", "p95 ms": "p95_ms", "p99 ms": "p99_ms", "CPU s": "cpu_s", "peak MB": "peak_mb"}
+
+
+def summary_table(results: Iterable[Result]) -> str:
+    """Return one line for each of *results*, as Markdown: its most important figure, latencies, CPU and memory; medians."""
+    heads = ["scenario", "figure", "median", "min", "max", *_COLUMNS]
+    lines = [f"| {' | '.join(heads)} |", f"| --- | --- |{' ---: |' * (len(heads) - 2)}"]
+    for result in results:
+        spreads = result.spreads
+        name, main = next(iter(spreads.items()))
+        others = [
+            next((found for each, found in spreads.items() if each.endswith(end)), None) for end in _COLUMNS.values()
+        ]
+        cells = [number(value) for value in (main.median, main.min, main.max)]
+        cells += ["" if found is None else number(found.median) for found in others]
+        lines.append(f"| {' | '.join([result.label, name, *cells])} |")
+    return "\n".join(lines)
+
+
 def number(value: float) -> str:
     """Return *value* with the three digits that say something."""
     if value == 0 or abs(value) >= _WHOLE:

@@ -112,3 +112,12 @@ def test_quick() -> None:
     """--quick takes each scenario once, with sizes that it has."""
     for scenario in SCENARIOS:
         assert scenario.quick is None or set(scenario.quick) == set(scenario.variants[0])
+
+
+def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At the end there is a table with a line for each scenario: figures, latencies, CPU and memory."""
+    main(["--url", f"sqlite:///{tmp_path / 'bench.db'}", "--tiny", "--only", "chain", "--only", "idle_latency"])
+
+    head, _, *lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert "| scenario | figure | median | min | max | p50 ms | p95 ms | p99 ms | CPU s | peak MB |" == head
+    assert ["chain steps=4", "idle_latency times=2 gap_ms=1"] == [line.split("|")[1].strip() for line in lines]
