@@ -19,7 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
 WORK_SECONDS = 0.010
+
+#: ``ru_maxrss`` counts kilobytes, but on macOS bytes.
+_RSS_PER_MB = 1_000_000 if sys.platform == "darwin" else 1000
 
 
 class Engine(Protocol):
@@ -178,6 +186,8 @@ def main(make_engine: Callable[[str, Mapping[str, Any]], Engine]) -> None:
         before = time.process_time()
         figures = SCENARIOS[scenario](engine, json.loads(sizes))
         figures["cpu_s"] = time.process_time() - before
+        if resource is not None:
+            figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_PER_MB
     finally:
         threading.Thread(target=engine.close, daemon=True).start()
     print(json.dumps(figures), flush=True)

@@ -28,6 +28,8 @@ class Row:
     #: What is aimed at: a ratio, or for ours the figure itself.
     target: float | None
     at_most: bool
+    #: Medians of what else is known: p95_ms, p99_ms, cpu_s, peak_mb.
+    also: dict[str, float]
     runs: int
     failures: int
 
@@ -70,6 +72,7 @@ def _compared(database: str, scenario: Scenario, records: list[Record]) -> Itera
         target = ABSOLUTE.get((scenario.name, database)) if is_ours else RATIOS.get((scenario.name, engine, database))
         yield _row(
             found,
+            [each["figures"] for each in records if each["engine"] == engine and each["figures"] is not None],
             database=database,
             scenario=scenario.name,
             engine=engine,
@@ -91,6 +94,7 @@ def _alone(database: str, records: list[Record]) -> Iterator[Row]:
             continue
         yield _row(
             figures,
+            [],
             database=database,
             scenario=own.label,
             engine=OURS,
@@ -102,11 +106,20 @@ def _alone(database: str, records: list[Record]) -> Iterator[Row]:
         )
 
 
-def _row(found: dict[int, float], **rest: Any) -> Row:
+#: Columns of the table, and the figures that stand there.
+_ALSO = {"p95 ms": "p95_ms", "p99 ms": "p99_ms", "CPU s": "cpu_s", "peak MB": "peak_mb"}
+
+
+def _row(found: dict[int, float], runs: list[dict[str, float]], **rest: Any) -> Row:
+    also = {
+        name: statistics.median(run[name] for run in runs)
+        for name in _ALSO.values()
+        if runs and all(name in run for run in runs)
+    }
     known = list(found.values())
     if not known:
-        return Row(median=None, min=None, max=None, runs=0, **rest)
-    return Row(median=statistics.median(known), min=min(known), max=max(known), runs=len(found), **rest)
+        return Row(median=None, min=None, max=None, also=also, runs=0, **rest)
+    return Row(median=statistics.median(known), min=min(known), max=max(known), also=also, runs=len(found), **rest)
 
 
 def _ratio(ours: dict[int, float], theirs: dict[int, float], *, less_is_better: bool) -> float | None:
@@ -116,10 +129,19 @@ def _ratio(ours: dict[int, float], theirs: dict[int, float], *, less_is_better: 
     return statistics.median(ratios) if ratios else None
 
 
-_HEAD = (
-    "| database | scenario | engine | median | min | max | ours is … times as good | target | reached | failed |\n"
-    "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |"
-)
+_HEADS = [
+    "database",
+    "scenario",
+    "engine",
+    "median",
+    "min",
+    "max",
+    *_ALSO,
+    "ours is … times as good",
+    "target",
+    "reached",
+]
+_HEAD = f"| {' | '.join([*_HEADS, 'failed'])} |\n| --- | --- | --- |{' ---: |' * (len(_HEADS) - 3)} ---: |"
 
 
 def markdown(lines: list[Row]) -> str:
@@ -134,6 +156,7 @@ def _line(row: Row) -> str:
         f"{row.scenario} ({row.figure})",
         row.engine,
         *("" if value is None else f"{value:.4g}" for value in (row.median, row.min, row.max)),
+        *(f"{row.also[name]:.3g}" if name in row.also else "" for name in _ALSO.values()),
         "" if row.ratio is None else f"{row.ratio:.2f}",
         "" if row.target is None else f"{sign} {row.target:g}",
         {None: "", True: "yes", False: "**no**"}[row.is_reached],

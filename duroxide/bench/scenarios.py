@@ -67,7 +67,7 @@ SCENARIOS = (
         standing.idle_cost,
         ({"sleepers": 100_000, "milliseconds": 6000, "settle_ms": 4000},),
         {"sleepers": 5, "milliseconds": 20, "settle_ms": 1},
-        quick={"sleepers": 10_000, "milliseconds": 3000, "settle_ms": 2000},
+        quick={"sleepers": 10_000, "milliseconds": 3000, "settle_ms": 4000},
     ),
     Scenario("memory", standing.memory, ({"instances": 2000},), {"instances": 10}, {"instances": 500}),
 )
