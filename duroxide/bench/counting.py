@@ -204,6 +204,13 @@ class _CountingDialect:
         _add(name, rows, begun, statements=len(steps), rows_written=rows if held else 0)
         return held
 
+    def claim_ids(self, connection: Connection, instance_ids: Sequence[str]) -> None:
+        """Count one statement, where the database needs it."""
+        begun = monotonic()
+        self._inner.claim_ids(connection, instance_ids)
+        if not self.single_writer:
+            _add("SELECT", 0, begun, statements=1)
+
     def notify(self, connection: Connection, payload: str) -> None:
         """Count one notification, where the database has any."""
         begun = monotonic()
