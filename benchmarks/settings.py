@@ -78,9 +78,10 @@ CANDIDATES["dbos", "postgres"] = [
 
 OURS: dict[str, Any] = {}
 
-#: (engine, database, scenario) → the best of them, and what it did with `SMALL` sizes (2026-11-23, a shared 2-core machine).
+#: (engine, database, scenario) → the best of them, and what it did with small sizes on a 2-core machine with other work
+#: (2026-11-23; those for sequential and no_activities 2026-11-26, when there was much other work).
 BEST: dict[tuple[str, str, str], dict[str, Any]] = {
-    # 41.3 orchestrations/s
+    # 46, 34 orchestrations/s
     ("wheel", "sqlite", "sequential"): {},
     # 113 steps/s
     ("wheel", "sqlite", "chain"): {
@@ -106,14 +107,15 @@ BEST: dict[tuple[str, str, str], dict[str, Any]] = {
         "orchestration_concurrency": 4,
         "worker_concurrency": 32,
     },
-    # 502 orchestrations/s
-    ("wheel", "sqlite", "no_activities"): {
-        "dispatcher_poll_interval_ms": 20,
-        "orchestration_concurrency": 8,
-        "worker_concurrency": 16,
+    # 783, 433 orchestrations/s
+    ("wheel", "sqlite", "no_activities"): {},
+    # 21, 22 orchestrations/s
+    ("wheel", "postgres", "sequential"): {
+        "dispatcher_poll_interval_ms": 1,
+        "orchestration_concurrency": 2,
+        "worker_concurrency": 2,
+        "start_threads": 4,
     },
-    # 42.2 orchestrations/s
-    ("wheel", "postgres", "sequential"): {},
     # 76.5 steps/s
     ("wheel", "postgres", "chain"): {
         "dispatcher_poll_interval_ms": 1,
@@ -138,17 +140,19 @@ BEST: dict[tuple[str, str, str], dict[str, Any]] = {
         "orchestration_concurrency": 4,
         "worker_concurrency": 8,
     },
-    # 252 orchestrations/s
+    # 103, 93 orchestrations/s
     ("wheel", "postgres", "no_activities"): {
         "dispatcher_poll_interval_ms": 1,
         "orchestration_concurrency": 2,
         "worker_concurrency": 2,
+        "start_threads": 4,
     },
-    # 101 orchestrations/s
+    # 74 orchestrations/s
     ("dbos", "sqlite", "sequential"): {
         "pragmas": WAL_NORMAL,
         "max_executor_threads": 2,
         "notification_listener_polling_interval_sec": 0.001,
+        "start_threads": 2,
         "fan_out": "fan_out",
     },
     # 541 steps/s
@@ -179,18 +183,20 @@ BEST: dict[tuple[str, str, str], dict[str, Any]] = {
         "notification_listener_polling_interval_sec": 0.001,
         "fan_out": "fan_out",
     },
-    # 407 orchestrations/s
+    # 287 orchestrations/s
     ("dbos", "sqlite", "no_activities"): {
         "pragmas": WAL_NORMAL,
         "max_executor_threads": 2,
         "notification_listener_polling_interval_sec": 0.001,
+        "start_threads": 2,
         "fan_out": "fan_out",
     },
-    # 60.4 orchestrations/s
+    # 49, 37 orchestrations/s
     ("dbos", "postgres", "sequential"): {
         "max_executor_threads": 128,
         "sys_db_pool_size": 100,
         "notification_coalesce_sec": 0.001,
+        "start_threads": 4,
         "fan_out": "fan_out_children",
         "db_engine_kwargs": {"pool_pre_ping": False},
     },
@@ -226,11 +232,12 @@ BEST: dict[tuple[str, str, str], dict[str, Any]] = {
         "fan_out": "fan_out",
         "db_engine_kwargs": {"pool_pre_ping": False},
     },
-    # 246 orchestrations/s
+    # 245, 266 orchestrations/s
     ("dbos", "postgres", "no_activities"): {
-        "max_executor_threads": 2,
+        "max_executor_threads": 16,
         "sys_db_pool_size": 20,
         "notification_coalesce_sec": 0.001,
+        "start_threads": 4,
         "fan_out": "fan_out",
         "db_engine_kwargs": {"pool_pre_ping": False},
     },
