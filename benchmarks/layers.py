@@ -27,6 +27,7 @@ LAYERS = [
     ("duroxide.providers.sql.database", "Database.write", "· · writing transactions (starts and fetches too)"),
     ("duroxide.providers.sql.provider", "SqliteDialect.steps", "· · · statements of commits"),
     ("duroxide.providers.sql.provider", "PostgresDialect.steps", "· · · statements of commits, in a pipeline"),
+    ("duroxide.providers.sql.provider", "PostgresDialect.transact", "· · · a whole commit in one message"),
     ("duroxide.providers.sql.database", "Database._commit", "· · · COMMIT"),
     ("duroxide._runtime.activities", "ActivityWorker._begin", "· · handing activities to threads"),
     ("duroxide._runtime.activities", "ActivityWorker._run", "activity thread: one activity"),
