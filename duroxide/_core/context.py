@@ -19,7 +19,7 @@ from . import limits, payloads
 from .actions import Action, Value, Winner
 from .attempts import attempts
 from .durations import Duration, duration_ms
-from .functions import inspect_activity, inspect_orchestration, registered_name
+from .functions import activity_result_type, inspect_orchestration, registered_name
 from .logs import OrchestrationLogger
 from .replay import Replay
 from .requests import (
@@ -408,8 +408,7 @@ def _activity(activity: Callable[..., Any] | str) -> tuple[str, object]:
     if isinstance(activity, str):
         limits.check_name("activity name", activity)
         return activity, None
-    name = registered_name(activity)
-    return name, inspect_activity(activity, name=name).result_type
+    return registered_name(activity), activity_result_type(activity)
 
 
 def _check_version(version: str | None) -> None:

@@ -72,6 +72,16 @@ def inspect_activity(
     Raises:
         RegistrationError: If it cannot work as an activity.
     """
+    shape = _activity_shape(fn, caller_locals)
+    return _info(fn, name, shape, shape.result_type)
+
+
+def activity_result_type(fn: Function) -> object:
+    """Return the `FunctionInfo.result_type` of an activity function, and nothing else: it is asked for at each call."""
+    return _activity_shape(fn, None).result_type
+
+
+def _activity_shape(fn: Function, caller_locals: Mapping[str, Any] | None) -> _Shape:
     shape = _cached(_shapes, fn, caller_locals)
     if shape.is_generator:
         msg = (
@@ -79,7 +89,7 @@ def inspect_activity(
             " it as an orchestration."
         )
         raise RegistrationError(msg)
-    return _info(fn, name, shape, shape.result_type)
+    return shape
 
 
 def inspect_orchestration(

@@ -120,10 +120,19 @@ def _write(tree: object) -> str:
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return _loads(text)
+        return _load(text)
     except (ValueError, RecursionError) as error:
         msg = f"{where} is not JSON: {error}. The text begins {text[:80]!r}. Write it with duroxide, or as JSON text."
         raise PayloadError(msg) from error
+
+
+def _load(text: str) -> Any:
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return _decode(text)
+    # decode() looks for white space around the text, with regular expressions; what we wrote has none.
+    return value if end == len(text) else _decode(text)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -131,7 +140,10 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(msg)
 
 
-_loads = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+_decode = _decoder.decode
+_scan: Callable[[str, int], tuple[Any, int]]
+_scan = _decoder.scan_once  # type: ignore[attr-defined]  # undocumented: what raw_decode() calls
 
 
 # The long way: everything else, by way of cattrs.

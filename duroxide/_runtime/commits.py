@@ -22,6 +22,7 @@ from .cache import ExecutionCache
 from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
 from .returns import Returns
+from .timers import Timers
 from .turns import UNREADABLE_DELAY_MS, Turned
 
 
@@ -47,6 +48,7 @@ class Commits:
         options: RuntimeOptions,
         cache: ExecutionCache,
         returns: Returns,
+        timers: Timers,
         *,
         metrics: Metrics,
         again: Callable[[Iterable[Finished]], None],
@@ -57,6 +59,7 @@ class Commits:
         self._metrics = metrics
         self._cache = cache
         self._returns = returns
+        self._timers = timers
         self._again = again
         self._look = look
 
@@ -121,6 +124,8 @@ class Commits:
         if commit.status is ExecutionStatus.RUNNING:
             execution.confirm(commit)
             self._cache.keep(execution)
+            if commit.messages:
+                self._timers.add(commit)
         else:
             execution.close()
 

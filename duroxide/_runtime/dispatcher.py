@@ -31,6 +31,7 @@ from .commits import PAUSE_AFTER_FAILURE, Commits
 from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
 from .returns import Returns
+from .timers import DueTimer, Timers
 from .turns import Round, Turns
 
 
@@ -59,12 +60,16 @@ class Dispatcher:
         self._cache = ExecutionCache(options.cache_size)
         self._inbox: deque[Finished] = deque()
         self._returns = Returns(provider)
+        self._timers = Timers()
+        #: Whether the last round fired timers instead of fetching.
+        self._is_timers_turn = False
         self._turns = Turns(provider, registry, options, self._cache, self._returns)
         self._commits = Commits(
             provider,
             options,
             self._cache,
             self._returns,
+            self._timers,
             metrics=metrics,
             again=self._inbox.extend,
             look=lambda: self.notice_messages(None),
@@ -190,7 +195,8 @@ class Dispatcher:
 
     def _round(self) -> None:
         self._returns.settle()
-        round_ = Round(self._fetch(), self._drain())
+        timers = self._due_timers()
+        round_ = Round(() if timers else self._fetch(), self._drain(), timers)
         self._held = tuple(round_.items)
         try:
             self._turns.run(round_, self.worker.claim)
@@ -206,6 +212,15 @@ class Dispatcher:
             raise
         finally:
             self._held = ()
+
+    def _due_timers(self) -> list[DueTimer]:
+        """Return timers to fire the short way. Not in each round: what is in memory must not keep messages waiting."""
+        self._is_timers_turn = not self._is_timers_turn
+        if not self._is_timers_turn or self._is_stopping:
+            return []
+        timers = self._timers.take_due(self._provider.now_ms(), self._options.batch_size)
+        self._is_timers_turn = bool(timers)
+        return timers
 
     def _fetch(self) -> Sequence[OrchestrationItem]:
         if not self._has_messages or self._is_stopping:

@@ -94,7 +94,7 @@ class RuntimeOptions:
     #: The slow poll behind all notifications: finds what a dead runtime has left.
     poll_interval: timedelta = field(default=timedelta(seconds=5), converter=_duration, validator=_positive)
     #: Turns that one transaction may commit.
-    batch_size: int = field(default=256, validator=_at_least(1))
+    batch_size: int = field(default=512, validator=_at_least(1))
     #: Executions kept in memory between turns; others are replayed when they are needed.
     cache_size: int = field(default=4096, validator=_at_least(0))
     #: On payloads, on the length of histories, and on queue messages that are carried over.

@@ -30,6 +30,7 @@ from .cache import ExecutionCache
 from .intake import Batch, consume, poison, sort_messages
 from .options import RuntimeOptions
 from .returns import Returns
+from .timers import DueTimer
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -57,6 +58,8 @@ class Round:
 
     items: Sequence[OrchestrationItem]
     finished: list[Finished]
+    #: Timers that have become due, and go the short way.
+    timers: list[DueTimer]
     turns: list[Turned] = field(factory=list)
     #: Outcomes that go the general way: into the queue, for whoever takes the instance next.
     general: list[Finished] = field(factory=list)
@@ -73,6 +76,7 @@ class Turns:
         self._options = options
         self._cache = cache
         self._returns = returns
+        self._now_ms = 0
 
     def run(self, round_: Round, claim: Claim) -> None:
         """
@@ -81,30 +85,48 @@ class Turns:
         Args:
             claim: Decides which new activities this runtime runs itself at once.
         """
+        # One time for all: when the round began, so that a crowd of timers is not late by its own length.
+        self._now_ms = self._provider.now_ms()
         outcomes: dict[str, list[Finished]] = {}
         for each in round_.finished:
             outcomes.setdefault(each.lock.key.instance_id, []).append(each)
+        due: dict[str, list[DueTimer]] = {}
+        for timer in round_.timers:
+            due.setdefault(timer.instance_id, []).append(timer)
         live = self._bring_up_to_date(round_.items)
         for item in round_.items:
             turned = self._guarded_turn(item, live.pop(item.lock.instance_id, None), outcomes, claim)
             if turned is not None:
                 round_.turns.append(turned)
-        for instance_id, own in outcomes.items():
+        for instance_id in outcomes | due:
+            own = outcomes.get(instance_id, [])
             execution = self._cache.take(instance_id) if self._options.short_way_round else None
             if execution is None:
                 round_.general.extend(own)
             else:
-                self._short_turn(execution, own, round_, claim)
+                self._short_turn(execution, own, due.get(instance_id, ()), round_, claim)
 
-    def _short_turn(self, execution: Execution, outcomes: list[Finished], round_: Round, claim: Claim) -> None:
-        """The short way round: outcomes go straight into the next turn of a live execution."""
+    def _short_turn(
+        self,
+        execution: Execution,
+        outcomes: list[Finished],
+        timers: Sequence[DueTimer],
+        round_: Round,
+        claim: Claim,
+    ) -> None:
+        """The short way round: outcomes and due timers go straight into the next turn of a live execution."""
         own, others = _split(outcomes, execution)
         round_.general.extend(others)
-        if not own:
+        open_timers = [
+            each
+            for each in timers
+            if each.execution_id == execution.started.execution_id and each.event_id in execution.executor.ledger.open
+        ]
+        if not (own or open_timers):
             self._cache.keep(execution)
             return
         try:
-            round_.turns.append(self._advance(execution, (), own, None, None, claim))
+            round_.turns.append(self._advance(execution, (), own, None, None, claim, open_timers))
         except Exception:  # noqa: BLE001  # as below: the general way will try it again, and count
             _log.exception("the turn of instance %r failed", execution.started.instance_id)
             execution.close()
@@ -136,14 +158,20 @@ class Turns:
         item: OrchestrationItem | None,
         batch: Batch | None,
         claim: Claim,
+        timers: Sequence[DueTimer] = (),
     ) -> Turned:
         instance_id, execution_id = execution.started.instance_id, execution.started.execution_id
         commit, staged = execution.advance(
-            (*deliveries, *(Deliver(instance_id, execution_id, each.outcome) for each in own)),
-            now_ms=self._provider.now_ms(),
+            (
+                *deliveries,
+                *(each.message for each in timers),
+                *(Deliver(instance_id, execution_id, each.outcome) for each in own),
+            ),
+            now_ms=self._now_ms,
             lock=None if item is None else item.lock,
             consumed_messages=() if batch is None else batch.message_ids,
             finished_activities=tuple(each.lock for each in own),
+            fired_timers=tuple(each.event_id for each in timers),
             claim=claim,
         )
         if batch is not None and batch.refusals:
@@ -187,7 +215,7 @@ class Turns:
             self._not_registered(item, f"{message.name!r}{version}")
             return None
         version, info = resolved
-        started = begin(message, version, timestamp_ms=self._provider.now_ms(), duroxide_version=__version__)
+        started = begin(message, version, timestamp_ms=self._now_ms, duroxide_version=__version__)
         incarnation = item.incarnation or new_incarnation()
         return Execution(self._executor(info.fn, started), incarnation=incarnation, is_new=True)
 
@@ -277,7 +305,7 @@ class Turns:
             batch,
             history,
             max_attempts=self._options.max_attempts,
-            now_ms=self._provider.now_ms(),
+            now_ms=self._now_ms,
             duroxide_version=__version__,
             incarnation=item.incarnation or new_incarnation(),
         )
