@@ -93,6 +93,11 @@ class Calls:
                 each for each in self.all if each.operation == operation and (each.counts.rows_written or not writing)
             ]
 
+    def so_far(self) -> list[Call]:
+        """Return all calls that have ended, in that order."""
+        with self._lock:
+            return list(self.all)
+
     def operations(self) -> list[str]:
         """Return the names of the methods called, in alphabetical order."""
         with self._lock:

@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
 from duroxide._clock import monotonic
-from duroxide._core.events import Event, ExternalSubscribed, TimerCreated
+from duroxide._core.events import Event, ExternalSubscribed
 from duroxide.bench.counting import Call, Calls, watch
 from duroxide.errors import UnreadableHistory
 from duroxide.providers.contract import HistoryRequest
@@ -195,6 +195,16 @@ class Counted:
         assert not isinstance(history, UnreadableHistory)
         return sum(isinstance(event, kind) for event in history)
 
+    def until_idle(self, commits: int) -> None:
+        """Wait until the dispatcher has committed so often, and has then asked when there will be more to do."""
+        own = {"commit_turns", "fetch_orchestration_items", "next_due_ms"}
+
+        def is_idle() -> bool:
+            calls = [call.operation for call in self.calls.so_far() if call.operation in own]
+            return calls.count("commit_turns") == commits and calls[-1] == "next_due_ms"
+
+        eventually(is_idle)
+
     def an_hour_later(self) -> None:
         """Let an hour pass, and tell the runtime, whose clock stands still otherwise."""
         self.clock.advance(HOUR_MS)
@@ -278,7 +288,7 @@ def test_timers(counted: Counted) -> None:
     """A timer costs a transaction to fetch it and one to go on."""
     counted.runtime.client.start_orchestration("counted", timers, STEPS)
     for number in range(STEPS):
-        counted.until_stored(TimerCreated, number + 1)
+        counted.until_idle(commits=number + 1)
         counted.an_hour_later()
     counted.finish()
 
