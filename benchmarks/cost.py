@@ -1,31 +1,42 @@
 """
-Where the time of one sequential activity goes, as the table in README.md.
+Where the time goes: of one sequential activity, and of the way from start to result on an idle runtime.
 
-    python benchmarks/cost.py [sqlite:///cost.db | postgresql://…] [--steps 1000] [--instances 1]
+    python benchmarks/cost.py [--database sqlite] [--database postgres] [--url URL] [--steps 1000] [--in-flight 200]
+                              [--save FILE] [--before FILE] [--readme]
 
-One run counts what each call of the provider asks of the database; the same run takes the time of calls of the
-provider, of the core, of the activity function's side and of waiting. Instances are in flight together, so with more
-than one of them a round serves several activities. The clocks of the measuring itself cost a few microseconds.
+Prints Markdown: for each database, one chain by itself, many chains in flight, and the idle way. With --before, what
+was saved then stands beside it. Counts come from a run of their own and times from others, since clocks cost a few
+microseconds each.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
+import statistics
 import sys
-import threading
 import time
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from attrs import frozen
+from cost_tables import Cost, Costs, Load, load, put_into_readme, save, tables
+from databases import Databases, databases
+from idle_way import idle_way
+from layers import LAYERS, Layers, watch_layers
+
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
-from duroxide.bench.counting import total, watch
+from duroxide.bench.counting import Call, total, watch
 from duroxide.bench.places import fresh_place
+from duroxide.providers.sql import SqlProvider
 
 
 registry = Registry()
+
+#: Runs with nobody watching; the middle one counts.
+_PLAIN_RUNS = 3
 
 
 @registry.activity
@@ -41,120 +52,132 @@ def chain(ctx: OrchestrationContext, steps: int) -> Orchestration[int]:
     return number
 
 
-class Layers:
-    """Adds up how often, and how long, functions ran; those inside a layer are part of it."""
+@frozen
+class Work:
+    """What is run: chains of the same length, in flight together."""
 
-    def __init__(self) -> None:
-        self.found: dict[str, list[float]] = {}
-        self._lock = threading.Lock()
+    instances: int
+    steps: int
 
-    def watch(self, owner: Any, name: str, layer: str) -> None:
-        """Add up the calls of *owner*'s *name* as *layer*."""
-        inner: Callable[..., Any] = getattr(owner, name)
-        is_class_method = isinstance(owner.__dict__.get(name), classmethod)
+    @property
+    def activities(self) -> int:
+        """All of them."""
+        return self.instances * self.steps
 
-        def timed(*arguments: Any, **keywords: Any) -> Any:
-            begun, cpu = time.perf_counter(), time.thread_time()
-            try:
-                return inner(*arguments, **keywords)
-            finally:
-                took, used = time.perf_counter() - begun, time.thread_time() - cpu
-                with self._lock:
-                    entry = self.found.setdefault(layer, [0, 0.0, 0.0])
-                    entry[0] += 1
-                    entry[1] += took
-                    entry[2] += used
-
-        setattr(owner, name, staticmethod(timed) if is_class_method else timed)
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"one chain of {self.steps}" if self.instances == 1 else f"{self.instances} chains of {self.steps}"
 
 
-#: Module, owner and attribute, and how the row of the table is called; indented rows are part of the one above.
-LAYERS = [
-    ("duroxide._runtime.dispatcher", "Dispatcher._wait", "dispatcher: waiting for something to do"),
-    ("duroxide._runtime.dispatcher", "Dispatcher._round", "dispatcher: a round"),
-    ("duroxide._runtime.turns", "Turns.run", "· turns"),
-    ("duroxide._core.execution", "Execution.advance", "· · a turn in the core"),
-    ("duroxide._core.executor", "Executor.feed", "· · · user code, replay rule"),
-    ("duroxide._runtime.commits", "Commits.write", "· committing, and handing out what it scheduled"),
-    ("duroxide.providers.sql.turn_rows", "TurnRows.of", "· · rows from commits"),
-    ("duroxide.providers.sql.turn_rows", "encode_event", "· · · events to JSON"),
-    ("duroxide.providers.sql.database", "Database.write", "· · writing transaction"),
-    ("duroxide.providers.sql.sqlite", "SqliteDialect.steps", "· · · statements"),
-    ("duroxide.providers.sql.postgres", "PostgresDialect.steps", "· · · statements "),
-    ("duroxide.providers.sql.database", "Database._commit", "· · · COMMIT"),
-    ("duroxide._runtime.activities", "ActivityWorker._begin", "· · handing activities to threads"),
-    ("duroxide._runtime.activities", "ActivityWorker._run", "activity thread: one activity"),
-    ("duroxide._runtime.activities", "invoke", "· decode, call, encode"),
-    ("duroxide._runtime.activities", "ActivityWorker._end", "· handing the outcome over"),
-]
+def measure(url: str, work: Work) -> Load:
+    """Run *work* unwatched, counted and timed."""
+    plain = []
+    for _ in range(_PLAIN_RUNS):
+        with provider_at(url) as provider:
+            plain.append(run(provider, work))
+    with provider_at(url) as provider:
+        watched, calls = watch(provider)
+        run(watched, work, warmed=calls.clear)
+        counted = {name: calls.of(name) for name in calls.operations()}
+    layers = Layers()
+    with provider_at(url) as provider, watch_layers(layers):
+        run(provider, work, warmed=layers.found.clear)
+    return Load(
+        work.title,
+        statistics.median(plain) / work.activities * 1e6,
+        {name: _per_activity(work, *layers.found[name]) for _, _, name in LAYERS if name in layers.found},
+        {name: _per_activity(work, *_counts(made)) for name, made in counted.items()},
+        {name: _per_activity(work, *found) for name, found in _statements(counted).items()},
+    )
 
 
-def watch_layers(layers: Layers) -> None:
-    """Watch what is in LAYERS; what has moved is said, and left out."""
-    for module, path, layer in LAYERS:
-        *owners, name = path.split(".")
-        owner: Any = importlib.import_module(module)
-        try:
-            for each in owners:
-                owner = getattr(owner, each)
-            layers.watch(owner, name, layer)
-        except AttributeError:
-            print(f"{module}.{path} is not there any more: correct LAYERS", file=sys.stderr)
+def _per_activity(work: Work, *values: float) -> tuple[float, ...]:
+    return tuple(value / work.activities for value in values)
 
 
-def run(provider: Any, steps: int, instances: int) -> float:
-    """Run chains, and return the seconds they took."""
+def _counts(made: Iterable[Call]) -> tuple[float, ...]:
+    """Return calls, transactions, statements, rows written, rows read and rows of history read."""
+    calls = list(made)
+    count = total(calls)
+    transactions = count.commits + count.reads + count.rollbacks
+    return len(calls), transactions, count.statements, count.rows_written, count.rows_read, count.history_rows_read
+
+
+def _statements(counted: Mapping[str, list[Call]]) -> dict[str, list[float]]:
+    """Return how often each statement ran, with how many rows, and for how many seconds."""
+    found: dict[str, list[float]] = {}
+    for name, calls in counted.items():
+        for call in calls:
+            for asked in call.asked:
+                entry = found.setdefault(f"{asked.what} | `{name}`", [0, 0, 0.0])
+                entry[0] += 1
+                entry[1] += asked.rows
+                entry[2] += asked.seconds
+    return dict(sorted(found.items(), key=lambda item: -item[1][2]))
+
+
+@contextmanager
+def provider_at(url: str) -> Iterator[SqlProvider]:
+    """Give a provider for an empty database beside *url*."""
+    with fresh_place(url) as place, place.open() as provider:
+        yield provider
+
+
+def run(provider: Any, work: Work, *, warmed: Callable[[], None] = lambda: None) -> float:
+    """Run chains that are started in one call; return the seconds they took."""
     with Runtime(provider, registry, RuntimeOptions(poll_interval=3600)) as runtime:
         client = runtime.client
         client.start_orchestration("warm-up", chain, 20)
         client.wait_for_result("warm-up")
+        warmed()
         begun = time.perf_counter()
-        for number in range(instances):
-            client.start_orchestration(f"chain-{number}", chain, steps)
-        for number in range(instances):
-            client.wait_for_result(f"chain-{number}", 600)
+        ids = [f"chain-{number}" for number in range(work.instances)]
+        client.start_orchestrations(chain, dict.fromkeys(ids, work.steps))
+        for instance_id in ids:
+            client.wait_for_result(instance_id, 600)
         return time.perf_counter() - begun
+
+
+def cost_of(url: str, works: list[Work]) -> Cost:
+    """Return all about the database at *url*."""
+    loads = [measure(url, work) for work in works]
+    with provider_at(url) as provider:
+        return Cost(loads, idle_way(provider, registry, chain))
+
+
+def places(asked: argparse.Namespace, made: Databases) -> Iterator[tuple[str, str]]:
+    """Yield a title and a URL for each database asked for."""
+    titles = {"sqlite": "SQLite", "postgres": "Postgres", "postgresql": "Postgres"}
+    if asked.url is not None:
+        yield titles[asked.url.partition(":")[0].partition("+")[0]], asked.url
+        return
+    for kind in asked.database or ("sqlite", "postgres"):
+        with made.fresh(kind) as url:
+            yield titles[kind], url
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url", nargs="?", default="sqlite:///cost.db")
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--instances", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--database", action="append", choices=("sqlite", "postgres"), help="default: both, made for it"
+    )
+    parser.add_argument("--url", help="beside this database instead")
+    parser.add_argument("--steps", type=int, default=1000, help="of the single chain")
+    parser.add_argument("--in-flight", type=int, default=200, help="chains of 20 that run together")
+    parser.add_argument("--save", type=Path, help="keep what is found in this file, to stand beside what comes later")
+    parser.add_argument("--before", type=Path, help="what was saved before")
+    parser.add_argument("--readme", action="store_true", help="put the tables into README.md")
     asked = parser.parse_args()
-    activities = asked.steps * asked.instances
-    with fresh_place(asked.url) as place, place.open() as provider:
-        plain = run(provider, asked.steps, asked.instances)
-    with fresh_place(asked.url) as place, place.open() as provider:
-        watched, calls = watch(provider)
-        run(watched, asked.steps, asked.instances)
-        counts = {name: (len(calls.of(name)), total(calls.of(name))) for name in calls.operations()}
-    layers = Layers()
-    watch_layers(layers)
-    with fresh_place(asked.url) as place, place.open() as provider:
-        layers.found.clear()
-        timed = run(provider, asked.steps, asked.instances)
-    if asked.json:
-        print(json.dumps({"plain_us": plain / activities * 1e6, "layers": layers.found}))
-        return
-    print(f"\n{asked.instances} instance(s) of {asked.steps} activities on {asked.url.partition(':')[0]}:")
-    print(f"{plain / activities * 1e6:.0f} µs an activity; {timed / activities * 1e6:.0f} while being timed.\n")
-    print("| call of the provider | calls | transactions | statements | rows written | rows read | of history |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for name, (made, count) in counts.items():
-        transactions = count.commits + count.reads + count.rollbacks
-        values = (made, transactions, count.statements, count.rows_written, count.rows_read, count.history_rows_read)
-        print(f"| {name} | " + " | ".join(f"{value / activities:.3f}" for value in values) + " |")
-    print("\n(per activity)\n")
-    print("| layer | times | µs | µs of CPU |")
-    print("| --- | ---: | ---: | ---: |")
-    for _, _, layer in LAYERS:
-        times, wall, cpu = layers.found.get(layer, (0, 0.0, 0.0))
-        if not times:
-            continue
-        per = 1e6 / activities
-        print(f"| {layer} | {times / activities:.2f} | {wall * per:.0f} | {cpu * per:.0f} |")
+    works = [Work(1, asked.steps), Work(asked.in_flight, 20)]
+    with databases() as made:
+        costs: Costs = {title: cost_of(url, works) for title, url in places(asked, made)}
+    if asked.save is not None:
+        save(asked.save, costs)
+    text = "\n".join(tables(costs, {} if asked.before is None else load(asked.before)))
+    sys.stdout.write(f"{text}\n")
+    if asked.readme:
+        put_into_readme(text)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import sqlite3
 import threading
 import time
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID
-from harness import WORK_SECONDS, main
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, SetWorkflowID
+from harness import WORK_SECONDS, main, on_threads
 
 
 @DBOS.step()
@@ -68,6 +68,8 @@ def await_signal(_: int) -> Any:
     return DBOS.recv("go", timeout_seconds=60)
 
 
+QUEUE = "benchmark"
+
 PROGRAMS = {each.__name__: each for each in (nothing, chain, fan_out, fan_out_children, await_signal)}
 
 
@@ -78,6 +80,8 @@ class Dbos:
         given = dict(settings)
         pragmas = given.pop("pragmas", {})
         self.fan_out = given.pop("fan_out", "fan_out")
+        #: How many are started: from so many threads, or (0) through a queue.
+        self.start_threads = given.pop("start_threads", 1)
 
         @sa.event.listens_for(sa.Engine, "connect")
         def _(driver: Any, _: object) -> None:
@@ -88,6 +92,11 @@ class Dbos:
         config: DBOSConfig = {"name": "benchmark", "system_database_url": url, "log_level": "ERROR", **given}
         DBOS(config=config)
         DBOS.launch()
+        if self.use_queue:
+            DBOS.register_queue(QUEUE, polling_interval_sec=0.001)
+            driver = url.replace("postgresql://", "postgresql+psycopg://", 1)
+            self.client_engine = sa.create_engine(driver)
+            self.client = DBOSClient(system_database_url=url)
         self.handles: dict[str, Any] = {}
 
     def start(self, instance_id: str, program: str, argument: int) -> None:
@@ -98,6 +107,11 @@ class Dbos:
                 self.handles[instance_id] = asyncio.run_coroutine_threadsafe(self._async(function, argument), self.loop)
             else:
                 self.handles[instance_id] = DBOS.start_workflow(function, argument)
+
+    @property
+    def use_queue(self) -> bool:
+        """Whether many are started through a queue."""
+        return self.start_threads == 0
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -111,10 +125,21 @@ class Dbos:
     async def _async(function: Any, argument: int) -> Any:
         return await function(argument)
 
+    def start_all(self, ids: Sequence[str], program: str, argument: int) -> None:
+        """Enqueue them in one transaction, for a queue that is polled every millisecond; or start from threads."""
+        if not self.use_queue:
+            on_threads(self.start_threads, lambda instance_id: self.start(instance_id, program, argument), ids)
+            return
+        name = PROGRAMS[program].__qualname__
+        with self.client_engine.begin() as connection:
+            for instance_id in ids:
+                options: EnqueueOptions = {"workflow_name": name, "queue_name": QUEUE, "workflow_id": instance_id}
+                self.handles[instance_id] = self.client.enqueue_in_transaction(connection, options, argument)
+
     def wait(self, instance_id: str) -> None:
         """Wait until the instance has completed."""
         handle = self.handles.pop(instance_id)
-        handle.result() if hasattr(handle, "result") else handle.get_result()
+        handle.result() if hasattr(handle, "result") else handle.get_result(polling_interval_sec=0.005)
 
     def until_waiting(self, instance_id: str) -> None:
         """Wait until the instance waits for its event."""

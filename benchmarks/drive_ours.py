@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import WORK_SECONDS, main
@@ -74,6 +74,10 @@ class Ours:
     def start(self, instance_id: str, program: str, argument: int) -> None:
         """Start an instance of *program*."""
         self.client.start_orchestration(instance_id, program, argument)
+
+    def start_all(self, ids: Sequence[str], program: str, argument: int) -> None:
+        """Start all of them in one transaction."""
+        self.client.start_orchestrations(program, dict.fromkeys(ids, argument))
 
     def wait(self, instance_id: str) -> None:
         """Wait until the instance has completed."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness import WORK_SECONDS, main
+from harness import WORK_SECONDS, main, on_threads
 
 import duroxide
 
@@ -17,12 +17,14 @@ class Wheel:
     """The engine, for the harness."""
 
     def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
+        given = dict(settings)
+        self.start_threads = given.pop("start_threads", 1)
         if url.startswith("sqlite"):
             provider: Any = duroxide.SqliteProvider.open(url)
         else:
             provider = duroxide.PostgresProvider.connect(url)
         self.client = duroxide.Client(provider)
-        self.runtime = duroxide.Runtime(provider, duroxide.RuntimeOptions(log_level="error", **settings))
+        self.runtime = duroxide.Runtime(provider, duroxide.RuntimeOptions(log_level="error", **given))
         self.runtime.register_activity("step", lambda ctx, number: number + 1)
         self.runtime.register_activity("work", self.work)
         for program in (self.nothing, self.chain, self.fan_out, self.await_signal):
@@ -64,6 +66,10 @@ class Wheel:
     def start(self, instance_id: str, program: str, argument: int) -> None:
         """Start an instance of *program*."""
         self.client.start_orchestration(instance_id, program, argument)
+
+    def start_all(self, ids: Sequence[str], program: str, argument: int) -> None:
+        """Start them from several threads: it has no call for many."""
+        on_threads(self.start_threads, lambda instance_id: self.start(instance_id, program, argument), ids)
 
     def wait(self, instance_id: str) -> None:
         """Wait until the instance has completed."""

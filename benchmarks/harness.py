@@ -14,12 +14,20 @@ import sys
 import threading
 import time
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
 WORK_SECONDS = 0.010
+
+#: ``ru_maxrss`` counts kilobytes, but on macOS bytes.
+_RSS_PER_MB = 1_000_000 if sys.platform == "darwin" else 1000
 
 
 class Engine(Protocol):
@@ -32,6 +40,9 @@ class Engine(Protocol):
 
     def start(self, instance_id: str, program: str, argument: int) -> None:
         """Start an instance of *program*."""
+
+    def start_all(self, ids: Sequence[str], program: str, argument: int) -> None:
+        """Start instances the quickest way that the engine has for many: a bulk call, or several threads."""
 
     def wait(self, instance_id: str) -> None:
         """Return when the instance has completed; raise if it failed."""
@@ -46,28 +57,46 @@ class Engine(Protocol):
         """Stop."""
 
 
-def many(engine: Engine, program: str, argument: int, count: int) -> dict[str, float]:
-    """Start instances one by one from one thread, then wait for each."""
+def many(engine: Engine, program: str, argument: int, count: int, *, one_by_one: bool) -> dict[str, float]:
+    """Start instances, then wait for each."""
     ids = [f"{program}-{number}" for number in range(count)]
     begun = time.perf_counter()
-    for instance_id in ids:
-        engine.start(instance_id, program, argument)
+    if one_by_one:
+        for instance_id in ids:
+            engine.start(instance_id, program, argument)
+    else:
+        engine.start_all(ids, program, argument)
+    started = time.perf_counter() - begun
     for instance_id in ids:
         engine.wait(instance_id)
     seconds = time.perf_counter() - begun
-    return {"per_s": count / seconds, "activities_per_s": count * argument / seconds}
+    return {"per_s": count / seconds, "activities_per_s": count * argument / seconds, "starts_per_s": count / started}
 
 
 def no_activities(engine: Engine, sizes: Mapping[str, int]) -> dict[str, float]:
-    return many(engine, "nothing", 0, sizes["orchestrations"])
+    """Orchestrations that end at once, started the best way."""
+    return many(engine, "nothing", 0, sizes["orchestrations"], one_by_one=False)
+
+
+def no_activities_one_by_one(engine: Engine, sizes: Mapping[str, int]) -> dict[str, float]:
+    """Orchestrations that end at once, started one after the other from one thread."""
+    return many(engine, "nothing", 0, sizes["orchestrations"], one_by_one=True)
 
 
 def sequential(engine: Engine, sizes: Mapping[str, int]) -> dict[str, float]:
-    return many(engine, "chain", sizes["activities"], sizes["orchestrations"])
+    """Orchestrations of some sequential activities, all in flight, started the best way."""
+    return many(engine, "chain", sizes["activities"], sizes["orchestrations"], one_by_one=False)
+
+
+def sequential_one_by_one(engine: Engine, sizes: Mapping[str, int]) -> dict[str, float]:
+    """Orchestrations of some sequential activities, started one after the other from one thread."""
+    return many(engine, "chain", sizes["activities"], sizes["orchestrations"], one_by_one=True)
 
 
 def chain(engine: Engine, sizes: Mapping[str, int]) -> dict[str, float]:
-    return {"per_s": many(engine, "chain", sizes["steps"], 1)["activities_per_s"]}
+    """One instance of many sequential activities."""
+    found = many(engine, "chain", sizes["steps"], 1, one_by_one=True)
+    return {"per_s": found["activities_per_s"]}
 
 
 def idle_latency(engine: Engine, sizes: Mapping[str, int]) -> dict[str, float]:
@@ -125,7 +154,26 @@ def one_at_a_time(once: Callable[[int], float], times: int) -> dict[str, float]:
     return {f"p{percent}_ms": taken[max(math.ceil(times * percent / 100) - 1, 0)] * 1000 for percent in (50, 95, 99)}
 
 
-SCENARIOS = {each.__name__: each for each in (no_activities, sequential, chain, idle_latency, signal_latency, stress)}
+SCENARIOS = {
+    each.__name__: each
+    for each in (
+        sequential,
+        sequential_one_by_one,
+        chain,
+        idle_latency,
+        signal_latency,
+        stress,
+        no_activities,
+        no_activities_one_by_one,
+    )
+}
+
+
+def on_threads(count: int, start: Callable[[str], None], ids: Sequence[str]) -> None:
+    """Call *start* for all *ids*, from *count* threads."""
+    with ThreadPoolExecutor(count) as pool:
+        for _ in pool.map(start, ids):
+            pass
 
 
 def main(make_engine: Callable[[str, Mapping[str, Any]], Engine]) -> None:
@@ -138,6 +186,8 @@ def main(make_engine: Callable[[str, Mapping[str, Any]], Engine]) -> None:
         before = time.process_time()
         figures = SCENARIOS[scenario](engine, json.loads(sizes))
         figures["cpu_s"] = time.process_time() - before
+        if resource is not None:
+            figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_PER_MB
     finally:
         threading.Thread(target=engine.close, daemon=True).start()
     print(json.dumps(figures), flush=True)

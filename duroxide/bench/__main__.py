@@ -15,7 +15,7 @@ from ..providers.sql.provider import SYNCHRONOUS
 from .children import ScenarioFailed, run_in_child
 from .measuring import machine
 from .places import fresh_place
-from .report import Result, result_lines, settings_lines, write_json
+from .report import Result, label, result_lines, settings_lines, summary_table, write_json
 from .scenario import Scenario, Sizes
 from .scenarios import BY_NAME, SCENARIOS
 
@@ -37,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results.append(_measure(scenario, sizes, asked))
         except ScenarioFailed as error:
             failed = True
+            _say(f"{label(scenario.name, sizes)}: failed, see below")
             sys.stderr.write(f"{error}\n")
         else:
             _say(result_lines(results[-1]))
+    _say(f"\n{summary_table(results)}")
     if asked.json is not None:
         write_json(asked.json, results, settings)
     return int(failed)
@@ -47,33 +49,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(scenario: Scenario, sizes: Sizes, asked: argparse.Namespace) -> Result:
     runs = []
-    for _ in range(asked.repeat):
+    for _ in range(asked.runs):
         with fresh_place(asked.url, synchronous=asked.synchronous) as place:
-            runs.append(run_in_child(scenario, place, sizes, dict(asked.option)))
+            runs.append(run_in_child(scenario, place, sizes, dict(asked.option), timeout=asked.timeout))
     return Result(scenario.name, sizes, runs)
 
 
 def _variants(asked: argparse.Namespace) -> Iterator[tuple[Scenario, Sizes]]:
     """Yield what to measure; with sizes of the user's, each scenario once."""
     is_postgres = make_url(asked.url).get_backend_name() == "postgresql"
-    for name in asked.scenario or BY_NAME:
+    for name in asked.only or BY_NAME:
         scenario = BY_NAME[name]
         if scenario.needs_postgres is not None and not is_postgres:
             _say(f"{name}: not measured, needs Postgres ({scenario.needs_postgres})")
             continue
-        variants = (scenario.tiny,) if asked.tiny else scenario.variants
+        variants = _sizes(scenario, asked)
         given = {size: value for size, value in asked.size if size in variants[0]}
         for sizes in variants[:1] if given else variants:
             yield scenario, {**sizes, **given}
 
 
+def _sizes(scenario: Scenario, asked: argparse.Namespace) -> tuple[Sizes, ...]:
+    if asked.tiny:
+        return (scenario.tiny,)
+    return (scenario.quick or scenario.variants[0],) if asked.quick else scenario.variants
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m duroxide.bench", description="Measure duroxide on your database.")
     parser.add_argument("--url", default="sqlite:///bench.db", help="measure beside this database (%(default)s)")
-    parser.add_argument("--scenario", action="append", choices=BY_NAME, help="only this one; may be repeated")
+    parser.add_argument("--only", action="append", choices=BY_NAME, help="only this scenario; may be repeated")
     parser.add_argument("--list", action="store_true", help="say what scenarios there are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything into FILE")
-    parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="run each scenario N times")
+    parser.add_argument("--runs", type=_positive, default=1, metavar="N", help="run each scenario N times")
+    parser.add_argument(
+        "--timeout", type=_positive, default=300, metavar="S", help="give a run up after so many seconds (%(default)s)"
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller sizes: all scenarios in about a minute")
     parser.add_argument("--size", action="append", type=_pair, default=[], metavar="NAME=N", help="change a size")
     parser.add_argument("--tiny", action="store_true", help="sizes that only show whether it works")
     parser.add_argument("--synchronous", choices=SYNCHRONOUS, default="FULL", help="SQLite only (%(default)s)")

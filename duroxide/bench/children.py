@@ -31,16 +31,20 @@ class ScenarioFailed(Exception):
     """The process of a scenario ended without figures; what it said is in the message."""
 
 
-def run_in_child(scenario: Scenario, place: Place, sizes: Sizes, options: Options) -> Run:
+def run_in_child(scenario: Scenario, place: Place, sizes: Sizes, options: Options, *, timeout: float) -> Run:
     """
     Run *scenario* in a process of its own.
 
     Raises:
-        ScenarioFailed: If it has no figures to show.
+        ScenarioFailed: If it has no figures to show, or none within *timeout* seconds.
     """
     task = {"name": scenario.name, "place": asdict(place), "sizes": dict(sizes), "options": dict(options)}
     command = [sys.executable, "-m", "duroxide.bench.children", json.dumps(task)]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)  # noqa: S603  # our own
+    except subprocess.TimeoutExpired:
+        message = f"scenario {scenario.name!r} with {dict(sizes)} was not done within {timeout:g} s (--timeout)"
+        raise ScenarioFailed(message) from None
     if child.returncode:
         message = f"scenario {scenario.name!r} with {dict(sizes)} ended with {child.returncode}:\n{child.stderr}"
         raise ScenarioFailed(message)

@@ -7,6 +7,7 @@ counts everything that a driver is told.
 
 from __future__ import annotations
 
+import re
 import threading
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from .._clock import monotonic
 from ..providers.sql import SqlProvider
 from ..providers.sql.dialect import Dialect, Use
+from ..providers.sql.schema import TABLES
 from ..providers.sql.statements import Ask, Bulk, Query, Step, Values
 from .places import Place
 
@@ -50,13 +52,27 @@ class Counts:
         return Counts(**{name: value + more[name] for name, value in asdict(self).items()})
 
 
+@frozen
+class Asked:
+    """One thing that a database was asked: a statement, several sent together, or the end of a transaction."""
+
+    #: Such as ``INSERT history``; of several together, joined by a semicolon.
+    what: str
+    rows: int
+    seconds: float
+
+
 @define
 class Call:
     """One call of a provider's method, and what it asked of the database."""
 
     operation: str
     counts: Counts = field(factory=Counts)
+    #: When it began, in seconds of `monotonic`, and in which thread.
+    begun: float = 0.0
     seconds: float = 0.0
+    thread: str = ""
+    asked: list[Asked] = field(factory=list)
 
 
 #: The call that this thread is in the middle of.
@@ -76,6 +92,11 @@ class Calls:
             return [
                 each for each in self.all if each.operation == operation and (each.counts.rows_written or not writing)
             ]
+
+    def so_far(self) -> list[Call]:
+        """Return all calls that have ended, in that order."""
+        with self._lock:
+            return list(self.all)
 
     def operations(self) -> list[str]:
         """Return the names of the methods called, in alphabetical order."""
@@ -116,13 +137,12 @@ class _Watched:
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             self._before(name, arguments)
-            made = Call(name)
+            made = Call(name, begun=monotonic(), thread=threading.current_thread().name)
             token = _current.set(made)
-            begun = monotonic()
             try:
                 return found(*arguments, **keywords)
             finally:
-                made.seconds = monotonic() - begun
+                made.seconds = monotonic() - made.begun
                 _current.reset(token)
                 self._calls.add(made)
 
@@ -156,81 +176,117 @@ class _CountingDialect:
 
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Count one statement, and the rows that it touched."""
+        begun = monotonic()
         touched = self._inner.many(connection, bulk, rows)
-        _add(statements=1, rows_written=touched)
+        _add(_name(bulk), touched, begun, statements=1, rows_written=touched)
         return touched
 
     def query(
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
     ) -> Any:
         """Count one statement, and the rows of its answer."""
+        begun = monotonic()
         rows = self._inner.query(connection, query, keys, parameters)
-        _add_query(query, rows)
+        _add(_name(query), len(rows), begun, **_counts_of(query, rows))
         return rows
 
     def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Any]:
-        """Count each as a statement."""
+        """Count each as a statement; their time is one wait for all of them."""
+        if self.single_writer:
+            return [self.query(connection, ask.query, ask.keys, ask.parameters) for ask in asks]
+        begun = monotonic()
         answers = self._inner.queries(connection, asks)
+        counts = Counts()
         for ask, rows in zip(asks, answers, strict=True):
-            _add_query(ask.query, rows)
+            counts = counts.plus(Counts(**_counts_of(ask.query, rows)))
+        name = "; ".join(_name(ask.query) for ask in asks)
+        _add(name, sum(map(len, answers)), begun, **asdict(counts))
         return answers
 
     def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """Count a statement for each step, and its rows."""
-        answer = self._inner.steps(connection, steps, ask)
-        _add_steps(steps, ask)
-        return answer
+        if not self.single_writer:
+            begun = monotonic()
+            answer = self._inner.steps(connection, steps, ask)
+            _add_steps(steps, ask, begun)
+            return answer
+        # Where each is a statement by itself, its time is its own.
+        for step in steps:
+            begun = monotonic()
+            self._inner.steps(connection, [step])
+            _add_steps([step], None, begun)
+        return ask is not None and bool(self.query(connection, ask.query, ask.keys, ask.parameters))
 
     def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
         """Count a transaction of steps, the last of which may be a notification."""
+        begun = monotonic()
         answer = self._inner.transact(connection, steps, ask, tell=tell)
-        if steps[-1].bulk is self._inner.notification("").bulk:
-            steps = steps[:-1]
-            _add(notifications=1)
-        _add_steps(steps, ask)
-        _add(commits=1)
+        notifies = steps[-1].bulk is self._inner.notification("").bulk
+        _add_steps(steps[:-1] if notifies else steps, ask, begun, notifications=int(notifies), commits=1)
         return answer
 
     def notify(self, connection: Connection, payload: str) -> None:
         """Count one notification, where the database has any."""
+        begun = monotonic()
         self._inner.notify(connection, payload)
         if not self.single_writer:
-            _add(notifications=1)
+            _add("NOTIFY", 0, begun, notifications=1)
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Take down what the transaction is for."""
+        begun = monotonic()
         self._inner.begin(connection, use)
         self._use[id(connection)] = use
+        _add("BEGIN", 0, begun)
 
     def commit(self, connection: Connection, notification: str | None = None) -> None:
         """Count a transaction that wrote."""
+        begun = monotonic()
         self._inner.commit(connection, notification)
-        _add(commits=1, notifications=notification is not None and not self.single_writer)
+        notifies = notification is not None and not self.single_writer
+        _add("NOTIFY; COMMIT" if notifies else "COMMIT", 0, begun, commits=1, notifications=int(notifies))
 
     def rollback(self, connection: Connection) -> None:
         """Count a transaction that only asked, or that failed."""
+        begun = monotonic()
         self._inner.rollback(connection)
-        if self._use.get(id(connection)) in {Use.WRITE, Use.LEASE}:
-            _add(rollbacks=1)
-        else:
-            _add(reads=1)
+        kind = "rollbacks" if self._use.get(id(connection)) in {Use.WRITE, Use.LEASE} else "reads"
+        _add("ROLLBACK", 0, begun, **{kind: 1})
 
 
-def _add_query(query: Query, rows: Sequence[Any]) -> None:
+def _counts_of(query: Query, rows: Sequence[Any]) -> dict[str, int]:
+    """Return what *query*, answered by *rows*, counts as."""
     if not query.text.lstrip().upper().startswith(("SELECT", "WITH")):
-        _add(statements=1, rows_written=len(rows))
-    else:
-        _add(statements=1, rows_read=len(rows), history_rows_read=len(rows) if "{history}" in query.text else 0)
+        return {"statements": 1, "rows_written": len(rows)}
+    history = len(rows) if "{history}" in query.text else 0
+    return {"statements": 1, "rows_read": len(rows), "history_rows_read": history}
 
 
-def _add_steps(steps: Sequence[Step], ask: Ask | None) -> None:
-    statements = len(steps) + (ask is not None)
-    _add(statements=statements, rows_written=sum(len(step.rows) for step in steps))
+def _add_steps(steps: Sequence[Step], ask: Ask | None, begun: float, **more: int) -> None:
+    rows = sum(len(step.rows) for step in steps)
+    asked = () if ask is None else (_name(ask.query),)
+    ending = ("COMMIT",) if "commits" in more else ()
+    name = "; ".join([*(_name(step.bulk) for step in steps), *asked, *ending])
+    _add(name, rows, begun, statements=len(steps) + len(asked), rows_written=rows, **more)
 
 
-def _add(**more: int) -> None:
+#: The verb of a statement, and the first table that it names.
+_VERB = re.compile(r"\b(INSERT|UPDATE|DELETE|SELECT)\b")
+_TABLE = re.compile(r"\{([a-z_]+)\}")
+
+
+def _name(statement: Bulk | Query) -> str:
+    """Return what *statement* does, in two words."""
+    verbs = _VERB.findall(statement.text)
+    tables = [name for name in _TABLE.findall(statement.text) if name in TABLES]
+    verb = next((each for each in verbs if each != "SELECT"), "SELECT")
+    return f"{verb} {tables[0] if tables else ''}".strip()
+
+
+def _add(what: str, rows: int, begun: float, **more: int) -> None:
     call = _current.get()
     if call is not None:
+        call.asked.append(Asked(what, rows, monotonic() - begun))
         call.counts = call.counts.plus(Counts(**more))
 
 

@@ -55,7 +55,12 @@ class Result:
     @property
     def label(self) -> str:
         """The scenario and its sizes."""
-        return f"{self.scenario} {' '.join(f'{name}={value}' for name, value in self.sizes.items())}"
+        return label(self.scenario, self.sizes)
+
+
+def label(scenario: str, sizes: Sizes) -> str:
+    """Return how a scenario of these sizes is called."""
+    return f"{scenario} {' '.join(f'{name}={value}' for name, value in sizes.items())}"
 
 
 def as_json(results: Iterable[Result], settings: Mapping[str, Any]) -> str:
@@ -88,6 +93,26 @@ def result_lines(result: Result) -> str:
     for name, spread in result.spreads.items():
         between = "" if len(result.runs) == 1 else f"   ({number(spread.min)} to {number(spread.max)})"
         lines.append(f"  {name:<24}{number(spread.median):>12}{between}")
+    return "\n".join(lines)
+
+
+#: Columns of the summary, and how the names of the figures end that stand there.
+_COLUMNS = {"p50 ms": "p50_ms", "p95 ms": "p95_ms", "p99 ms": "p99_ms", "CPU s": "cpu_s", "peak MB": "peak_mb"}
+
+
+def summary_table(results: Iterable[Result]) -> str:
+    """Return one line for each of *results*, as Markdown: its most important figure, latencies, CPU and memory; medians."""
+    heads = ["scenario", "figure", "median", "min", "max", *_COLUMNS]
+    lines = [f"| {' | '.join(heads)} |", f"| --- | --- |{' ---: |' * (len(heads) - 2)}"]
+    for result in results:
+        spreads = result.spreads
+        name, main = next(iter(spreads.items()))
+        others = [
+            next((found for each, found in spreads.items() if each.endswith(end)), None) for end in _COLUMNS.values()
+        ]
+        cells = [number(value) for value in (main.median, main.min, main.max)]
+        cells += ["" if found is None else number(found.median) for found in others]
+        lines.append(f"| {' | '.join([result.label, name, *cells])} |")
     return "\n".join(lines)
 
 

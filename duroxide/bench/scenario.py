@@ -65,6 +65,8 @@ class Scenario:
     variants: tuple[Sizes, ...]
     #: Sizes that show in a moment whether it works at all.
     tiny: Sizes
+    #: Sizes of a quick look; None: the first of *variants* is quick enough.
+    quick: Sizes | None = None
     #: Why it cannot run on SQLite, if so.
     needs_postgres: str | None = None
 

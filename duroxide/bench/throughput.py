@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
+
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 from .._clock import monotonic
@@ -14,12 +17,12 @@ from .scenario import PATIENCE, Bench, run
 
 
 def no_activities(bench: Bench) -> Figures:
-    """Orchestrations that end at once, started one by one from one thread."""
+    """Orchestrations that end at once, started in one call (bulk=1) or one by one (0) from one thread."""
     return _many(bench, programs.nothing, lambda number: number, 0)
 
 
 def sequential(bench: Bench) -> Figures:
-    """Orchestrations of some sequential activities each, all in flight, started one by one from one thread."""
+    """Orchestrations of some sequential activities each, all in flight, started in one call (bulk=1) or one by one (0)."""
     steps = bench.size("activities")
     return _many(bench, programs.chain, lambda _: steps, steps)
 
@@ -31,8 +34,11 @@ def _many(
     with bench.runtime() as runtime:
         client = runtime.client
         watch = Stopwatch()
-        for number, instance_id in enumerate(ids):
-            client.start_orchestration(instance_id, orchestration, argument(number))
+        if bench.size("bulk"):
+            client.start_orchestrations(orchestration, {name: argument(number) for number, name in enumerate(ids)})
+        else:
+            for number, instance_id in enumerate(ids):
+                client.start_orchestration(instance_id, orchestration, argument(number))
         started = watch.seconds()
         for instance_id in ids:
             client.wait_for_result(instance_id, PATIENCE)
@@ -84,7 +90,7 @@ def fan_out(bench: Bench) -> Figures:
 
 
 def chain(bench: Bench) -> Figures:
-    """One orchestration of many sequential activities; the cost of a step at its beginning and at its end."""
+    """One orchestration of many sequential activities; the median cost of a step at its beginning and at its end."""
     steps = bench.size("steps")
     window = min(1000, max(steps // 2, 1))
     with bench.runtime() as runtime:
@@ -92,13 +98,13 @@ def chain(bench: Bench) -> Figures:
         watch = Stopwatch()
         run(runtime.client, "chain", programs.timed_chain, steps)
         seconds = watch.seconds()
-    times = programs.step_times
-    first, last = times[window - 1] - times[0], times[-1] - times[-window]
-    between = max(window - 1, 1)
+    took = [after - before for before, after in pairwise(programs.step_times)]
+    first, last = statistics.median(took[:window]), statistics.median(took[-window:])
     return {
         "steps_per_s": steps / seconds,
-        "first_steps_us": first / between * 1e6,
-        "last_steps_us": last / between * 1e6,
+        "first_steps_us": first * 1e6,
+        "last_steps_us": last * 1e6,
+        "last_to_first": last / first,
         "wall_s": seconds,
     }
 

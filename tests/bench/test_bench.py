@@ -11,11 +11,11 @@ import pytest
 from attrs import asdict
 
 from duroxide.bench.__main__ import main
-from duroxide.bench.children import run_here
+from duroxide.bench.children import ScenarioFailed, run_here, run_in_child
 from duroxide.bench.measuring import percentile
 from duroxide.bench.places import fresh_place
 from duroxide.bench.scenario import Scenario
-from duroxide.bench.scenarios import SCENARIOS
+from duroxide.bench.scenarios import BY_NAME, SCENARIOS
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -45,7 +45,7 @@ def test_json(tmp_path: Path) -> None:
     code = main(
         [
             *("--url", f"sqlite:///{tmp_path / 'bench.db'}", "--json", str(file)),
-            *("--scenario", "chain", "--tiny", "--repeat", "2", "--size", "steps=3", "--option", "batch_size=16"),
+            *("--only", "chain", "--tiny", "--runs", "2", "--size", "steps=3", "--option", "batch_size=16"),
         ]
     )
 
@@ -62,7 +62,7 @@ def test_json(tmp_path: Path) -> None:
 
 def test_leaves_nothing(tmp_path: Path) -> None:
     """The databases that scenarios made are gone afterwards, and the one that was named was not touched."""
-    main(["--url", f"sqlite:///{tmp_path / 'bench.db'}", "--scenario", "no_activities", "--tiny"])
+    main(["--url", f"sqlite:///{tmp_path / 'bench.db'}", "--only", "no_activities", "--tiny"])
 
     assert [] == list(tmp_path.iterdir())
 
@@ -79,3 +79,45 @@ def test_percentile() -> None:
     values = [5.0, 1.0, 4.0, 2.0, 3.0]
 
     assert [3.0, 5.0, 1.0] == [percentile(values, percent) for percent in (50, 99, 0)]
+
+
+def test_failing_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A scenario that fails says so and why, the others are measured all the same, and the exit code is 1."""
+    url, file = f"sqlite:///{tmp_path / 'bench.db'}", tmp_path / "found.json"
+
+    # An option that only the first of the two takes, and does not like.
+    code = main(
+        [
+            *("--url", url, "--json", str(file), "--tiny", "--option", "batch_size=0"),
+            *("--only", "chain", "--only", "start_up"),
+        ]
+    )
+
+    out, err = capsys.readouterr()
+    assert 1 == code
+    assert "chain steps=4: failed" in out
+    assert "batch_size is 0" in err
+    assert ["start_up"] == [each["scenario"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
+
+
+def test_timeout(sqlite_url: str) -> None:
+    """A run that is not done in time is given up."""
+    chain = BY_NAME["chain"]
+
+    with fresh_place(sqlite_url) as place, pytest.raises(ScenarioFailed, match="not done within"):
+        run_in_child(chain, place, chain.tiny, {}, timeout=0.001)
+
+
+def test_quick() -> None:
+    """--quick takes each scenario once, with sizes that it has."""
+    for scenario in SCENARIOS:
+        assert scenario.quick is None or set(scenario.quick) == set(scenario.variants[0])
+
+
+def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At the end there is a table with a line for each scenario: figures, latencies, CPU and memory."""
+    main(["--url", f"sqlite:///{tmp_path / 'bench.db'}", "--tiny", "--only", "chain", "--only", "idle_latency"])
+
+    head, _, *lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert "| scenario | figure | median | min | max | p50 ms | p95 ms | p99 ms | CPU s | peak MB |" == head
+    assert ["chain steps=4", "idle_latency times=2 gap_ms=1"] == [line.split("|")[1].strip() for line in lines]

@@ -1,40 +1,81 @@
 """
 What an activity, a timer and a signal cost: transactions, statements and rows, exactly. The guard against getting slower.
 
-These are not laws: when a number falls, or rises for a good reason, change it here, and say why in the commit.
+These are not laws: when a number falls, or rises for a good reason, change it in `COSTS`, and say why in the commit.
 Everything is counted at the provider's door (`duroxide.bench.counting`), the same on SQLite and Postgres.
+Nothing depends on timing: the clock stands still, one instance has one thing to do at a time, or one round is made to
+take all there is.
 """
 
 from __future__ import annotations
 
 import threading
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
 from duroxide._clock import monotonic
-from duroxide._core.events import ExternalSubscribed
-from duroxide.bench.counting import Calls, Counts, watch
+from duroxide._core.events import Event, ExternalSubscribed
+from duroxide.bench.counting import Call, Calls, watch
 from duroxide.errors import UnreadableHistory
 from duroxide.providers.contract import HistoryRequest
 from duroxide.providers.sql import SqlProvider
+from duroxide.providers.wakeups import Changes
+from duroxide.testing.conformance import HeldClock
 
 
 PATIENCE = 15.0
 STEPS = 10
+HOUR_MS = 3_600_000
 
-#: Transactions, statements and rows written of a first turn that schedules one thing.
-START = (1, 8, 8)
-#: Of an instance with one message: the lock and the message are written.
-FETCH_OF_START = Counts(commits=1, statements=4, rows_written=2, rows_read=1)
-#: … and of one that exists, whose row is read too.
-FETCH_OF_MESSAGE = Counts(commits=1, statements=4, rows_written=2, rows_read=2)
+
+@frozen
+class Cost:
+    """Of one call of the provider."""
+
+    transactions: int
+    statements: int
+    rows_written: int
+    history_rows_read: int = 0
+
+
+#: What is paid for. A width of a fan-out, or a number of events, is `STEPS`.
+COSTS = {
+    # A client's calls: insert the message.
+    "start": Cost(1, 1, 1),
+    "raise an event": Cost(1, 1, 1),
+    # Lock an instance that has messages, count the attempt, read where the instance stands.
+    "fetch": Cost(1, 3, 2),
+    # Unlock, consume, look for more messages, create the instance and its execution, append 2 events; insert what they schedule.
+    "first turn": Cost(1, 8, 8),
+    # Advance the instance, remove the activity's row; append its completion and the next schedule; insert its row.
+    "activity ended, next one": Cost(1, 4, 5),
+    # The end of the execution instead of another activity.
+    "activity ended, the last": Cost(1, 4, 5),
+    # For each more: an event and a row of the worker queue; then that row again, and another event.
+    "first turn of a fan-out": Cost(1, 8, 8 + 2 * (STEPS - 1)),
+    "fan-out ended": Cost(1, 4, 3 + 2 * STEPS),
+    # Advance, remove the timer's message; append; insert the next timer, or end the execution.
+    "timer fired, next one": Cost(1, 4, 5),
+    "timer fired, the last": Cost(1, 4, 5),
+    # Waiting for an event is an event of history, and no row elsewhere.
+    "event arrived, next one": Cost(1, 6, 6),
+    "event arrived, the last": Cost(1, 7, 7),
+    # Of an instance that this process has not in memory: its whole history, once.
+    "take over": Cost(0, 1, 0, history_rows_read=2),
+}
+
+#: What is not the same on Postgres.
+COSTS_ON_POSTGRES = {
+    # Keep others from starting the same id, and insert the message.
+    "start": Cost(1, 2, 1),
+}
 
 registry = Registry()
 
@@ -75,7 +116,7 @@ def fan_out(ctx: OrchestrationContext, width: int) -> Orchestration[int]:
 @registry.orchestration
 def timers(ctx: OrchestrationContext, count: int) -> Orchestration[None]:
     for _ in range(count):
-        yield from ctx.schedule_timer(0.001)
+        yield from ctx.schedule_timer(HOUR_MS / 1000)
 
 
 @registry.orchestration
@@ -92,9 +133,12 @@ def eventually(condition: Callable[[], object]) -> None:
         threading.Event().wait(0.005)
 
 
-def written(counts: Counts) -> tuple[int, int, int]:
-    """Return transactions, statements and rows; without what depends on the moment, such as who waits for what."""
-    return counts.commits, counts.statements, counts.rows_written
+def costs_of(calls: Iterable[Call]) -> list[Cost]:
+    """Return what each call cost; without what depends on the moment, such as who waits for what."""
+    return [
+        Cost(each.counts.commits, each.counts.statements, each.counts.rows_written, each.counts.history_rows_read)
+        for each in calls
+    ]
 
 
 @define
@@ -104,6 +148,8 @@ class Counted:
     runtime: Runtime
     calls: Calls
     unwatched: SqlProvider
+    clock: HeldClock
+    is_postgres: bool
     #: The commit of this instance waits for `resume`, and the whole dispatcher with it.
     paused_at: str | None = None
     paused: threading.Event = field(factory=threading.Event)
@@ -118,45 +164,76 @@ class Counted:
         self.runtime.client.wait_for_result("counted", PATIENCE)
         self.runtime.shutdown()
 
+    def cost(self, name: str) -> Cost:
+        """What *name* costs on this database."""
+        return COSTS_ON_POSTGRES.get(name, COSTS[name]) if self.is_postgres else COSTS[name]
+
     def before(self, operation: str, arguments: tuple[Any, ...]) -> None:
         if operation == "commit_turns" and self.paused_at in {commit.instance_id for commit in arguments[0]}:
             self.paused.set()
             assert self.resume.wait(PATIENCE)
 
-    def commits(self) -> list[Counts]:
-        """What each round committed."""
-        return [call.counts for call in self.calls.of("commit_turns")]
+    def commits(self) -> list[Cost]:
+        """What each round's commit cost."""
+        return costs_of(self.calls.of("commit_turns"))
 
-    def fetches(self) -> list[Counts]:
+    def fetches(self) -> list[Cost]:
         """What each fetch cost that found something."""
-        return [call.counts for call in self.calls.of("fetch_orchestration_items", writing=True)]
+        return costs_of(self.calls.of("fetch_orchestration_items", writing=True))
 
-    def subscriptions(self) -> int:
-        """How often the instance has asked for an event, as far as is stored."""
+    def histories(self) -> list[Cost]:
+        """What each reading of histories cost."""
+        return costs_of(self.calls.of("read_histories"))
+
+    def until_stored(self, kind: type[Event], count: int) -> None:
+        """Wait until the history of the instance has *count* events of *kind*."""
+        eventually(lambda: self.stored(kind) == count)
+
+    def stored(self, kind: type[Event]) -> int:
+        """How many events of *kind* are in the history of the instance."""
         (history,) = self.unwatched.read_histories([HistoryRequest("counted", None)])
         assert not isinstance(history, UnreadableHistory)
-        return sum(isinstance(event, ExternalSubscribed) for event in history)
+        return sum(isinstance(event, kind) for event in history)
+
+    def until_idle(self, commits: int) -> None:
+        """Wait until the dispatcher has committed so often, and has then asked when there will be more to do."""
+        own = {"commit_turns", "fetch_orchestration_items", "next_due_ms"}
+
+        def is_idle() -> bool:
+            calls = [call.operation for call in self.calls.so_far() if call.operation in own]
+            return calls.count("commit_turns") == commits and calls[-1] == "next_due_ms"
+
+        eventually(is_idle)
+
+    def an_hour_later(self) -> None:
+        """Let an hour pass, and tell the runtime, whose clock stands still otherwise."""
+        self.clock.advance(HOUR_MS)
+        self.unwatched.wakeups.publish(Changes(messages=True))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def counted(request: pytest.FixtureRequest) -> Iterator[Counted]:
-    """A runtime on an empty database, with all short cuts."""
-    schema = None
-    if request.param == "postgres":
-        schema = request.getfixturevalue("postgres_schema")
-    url = request.getfixturevalue("sqlite_url" if schema is None else "postgres_url")
+@contextmanager
+def counting(url: str) -> Iterator[Counted]:
+    """Give a running runtime on the database at *url*, with all short cuts."""
     gate.clear()
-    with SqlProvider(url, schema=schema) as provider, SqlProvider(url, schema=schema) as unwatched:
+    clock = HeldClock()
+    with SqlProvider(url, clock=clock) as provider, SqlProvider(url, clock=clock) as unwatched:
         found: list[Counted] = []
         watched, calls = watch(provider, before=lambda name, arguments: found and found[0].before(name, arguments))
         runtime = Runtime(watched, registry, RuntimeOptions(poll_interval=3600))
-        found.append(Counted(runtime, calls, unwatched))
+        found.append(Counted(runtime, calls, unwatched, clock, url.startswith("postgres")))
         with runtime:
             # The two first looks for work that somebody may have left.
             eventually(lambda: calls.of("fetch_activities"))
-            eventually(lambda: calls.of("next_due_ms"))
+            eventually(lambda: calls.of("fetch_orchestration_items"))
             calls.clear()
             yield found[0]
+
+
+@pytest.fixture
+def counted(store_url: str) -> Iterator[Counted]:
+    """A runtime on an empty database."""
+    with counting(store_url) as found:
+        yield found
 
 
 @contextmanager
@@ -172,18 +249,26 @@ def one_round(counted: Counted, outcomes: int) -> Iterator[None]:
 
 
 def test_chain(counted: Counted) -> None:
-    """A sequential activity costs one transaction of four statements and five rows, and reads nothing."""
+    """A sequential activity costs one transaction, and reads no history."""
     counted.run(chain, STEPS)
 
-    first, *between, last = counted.commits()
-    # Advance the instance, remove the activity's row; append its completion and the next schedule; insert its row.
-    assert [Counts(commits=1, statements=4, rows_written=5)] * (STEPS - 1) == between
-    # Unlock, consume, create the instance and its execution, append 2 events; insert the first activity's row.
-    assert START == written(first)
-    # The end of the execution instead of another activity.
-    assert (1, 4, 5) == written(last)
-    assert [FETCH_OF_START] == counted.fetches()
+    steps = [counted.cost("activity ended, next one")] * (STEPS - 1)
+    assert [counted.cost("first turn"), *steps, counted.cost("activity ended, the last")] == counted.commits()
+    assert [counted.cost("fetch")] == counted.fetches()
     assert [] == counted.calls.of("ack_activities") + counted.calls.of("read_histories")
+
+
+def test_idle_way(counted: Counted) -> None:
+    """From start to result, one activity on an idle runtime costs these writing transactions and no other."""
+    counted.run(chain, 1)
+
+    writing = [call for call in counted.calls.all if call.counts.commits and call.counts.rows_written]
+    assert [
+        counted.cost("start"),
+        counted.cost("fetch"),
+        counted.cost("first turn"),
+        counted.cost("activity ended, the last"),
+    ] == costs_of(sorted(writing, key=lambda call: call.begun))
 
 
 def test_fan_out(counted: Counted) -> None:
@@ -195,22 +280,22 @@ def test_fan_out(counted: Counted) -> None:
     counted.finish()
 
     scheduled, _, ended = counted.commits()
-    # For each: an event and a row of the worker queue; then that row again, and another event.
-    assert (1, START[1], START[2] + 2 * (STEPS - 1)) == written(scheduled)
-    assert (1, 4, 3 + 2 * STEPS) == written(ended)
+    assert [counted.cost("first turn of a fan-out"), counted.cost("fan-out ended")] == [scheduled, ended]
     assert [] == counted.calls.of("ack_activities") + counted.calls.of("read_histories")
 
 
 def test_timers(counted: Counted) -> None:
-    """A timer costs a transaction to fetch it and one to go on."""
-    counted.run(timers, STEPS)
+    """A timer of an execution in memory costs one transaction, and is not fetched."""
+    counted.runtime.client.start_orchestration("counted", timers, STEPS)
+    for number in range(STEPS):
+        counted.until_idle(commits=number + 1)
+        counted.an_hour_later()
+    counted.finish()
 
-    first, *between, last = counted.commits()
-    assert START == written(first)
-    assert [(1, 7, 7)] * (STEPS - 1) == [written(each) for each in between]
-    assert (1, 7, 7) == written(last)
-    assert [FETCH_OF_START, *[FETCH_OF_MESSAGE] * STEPS] == counted.fetches()
-    assert [] == counted.calls.of("read_histories")
+    fired = [counted.cost("timer fired, next one")] * (STEPS - 1)
+    assert [counted.cost("first turn"), *fired, counted.cost("timer fired, the last")] == counted.commits()
+    assert [counted.cost("fetch")] == counted.fetches()
+    assert [] == counted.histories()
 
 
 def test_signals(counted: Counted) -> None:
@@ -218,16 +303,34 @@ def test_signals(counted: Counted) -> None:
     client = counted.runtime.client
     client.start_orchestration("counted", signals, STEPS)
     for number in range(STEPS):
-        eventually(lambda n=number: counted.subscriptions() == n + 1)
+        counted.until_stored(ExternalSubscribed, number + 1)
         client.raise_event("counted", "go")
     counted.finish()
 
-    _, *between, last = counted.commits()
-    assert [Counts(commits=1, statements=6, rows_written=6)] * (STEPS - 1) == between
-    assert (1, 7, 7) == written(last)
-    assert [FETCH_OF_START, *[FETCH_OF_MESSAGE] * STEPS] == counted.fetches()
-    assert [(1, 1, 1)] * STEPS == [written(call.counts) for call in counted.calls.of("enqueue")]
-    assert [] == counted.calls.of("read_histories")
+    _, *arrived = counted.commits()
+    assert [
+        *[counted.cost("event arrived, next one")] * (STEPS - 1),
+        counted.cost("event arrived, the last"),
+    ] == arrived
+    assert [counted.cost("fetch")] * (1 + STEPS) == counted.fetches()
+    assert [counted.cost("raise an event")] * STEPS == costs_of(counted.calls.of("enqueue"))
+    assert [] == counted.histories()
+
+
+def test_taking_over(store_url: str) -> None:
+    """Of an instance that another runtime began, the history is read once, whole, and never again."""
+    with SqlProvider(store_url, clock=HeldClock()) as provider, Runtime(provider, registry) as runtime:
+        runtime.client.start_orchestration("counted", signals, 2)
+        eventually(
+            lambda: len(runtime.client.read_execution_history("counted")) == COSTS["take over"].history_rows_read
+        )
+    with counting(store_url) as counted:
+        for number in range(1, 3):
+            counted.until_stored(ExternalSubscribed, number)
+            counted.runtime.client.raise_event("counted", "go")
+        counted.finish()
+
+        assert [counted.cost("take over")] == counted.histories()
 
 
 def test_local_work_notifies_nobody(counted: Counted) -> None:
