@@ -11,8 +11,8 @@ import pytest
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, TagFilter
 from duroxide._core import events as e
+from duroxide.testing.faults import FaultPlan, FaultyProvider, LoseConnection, Rule
 
-from .faulty import FaultyProvider
 from .stage import PATIENCE, Stage
 
 
@@ -90,7 +90,7 @@ class TestTakeOver:
         first = stage.start(on=dying, worker_node_id="first", shutdown_timeout=0.2, **SHORT)
         stage.client.start_orchestration("orphan", work)
         assert began.wait(PATIENCE)
-        dying.die()
+        dying.break_down()
         stage.start(worker_node_id="second", **SHORT)
 
         assert again.wait(PATIENCE)
@@ -121,11 +121,11 @@ class TestTakeOver:
         stage.start(on=cut_off, worker_node_id="first", **SHORT)
         stage.client.start_orchestration("both", work)
         assert began.wait(PATIENCE)
-        cut_off.die()
+        cut_off.break_down()
         second = stage.start(worker_node_id="second", **SHORT)
         assert stage.until_status("both") == "one done"
         second.shutdown()
-        cut_off.is_dead = False
+        cut_off.repair()
         late.set()
         stage.client.raise_event("both", "go on")
 
@@ -203,12 +203,15 @@ class TestRenewal:
     @pytest.mark.parametrize("operation", ["renew_activity_locks", "held_activity_locks"])
     def test_trouble_is_no_cancellation(self, stage: Stage, registry: Registry, operation: str) -> None:
         """A database that does not answer a renewal does not cancel what runs; the next renewal does its job."""
-        faulty = FaultyProvider(stage.open())
-        faulty.plan(operation, "before", "after", "before")
+        losses = (
+            Rule(LoseConnection(), on=operation, nth=(1, 3)),
+            Rule(LoseConnection(after_commit=True), on=operation, nth=2),
+        )
+        faulty = FaultyProvider(stage.open(), FaultPlan(losses))
 
         @registry.activity
         def long(ctx: ActivityContext) -> bool:
-            assert faulty.has_failed.wait(PATIENCE)
+            assert faulty.wait_for_faults(1, PATIENCE)
             return ctx.wait_cancelled(0.5)
 
         @registry.orchestration

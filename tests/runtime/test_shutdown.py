@@ -12,8 +12,8 @@ import pytest
 from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry, Runtime, TagFilter
 from duroxide._clock import monotonic
 from duroxide._core import events as e
+from duroxide.testing.faults import FaultPlan, FaultyProvider, LoseConnection, Rule
 
-from .faulty import AFTER, BEFORE, FaultyProvider
 from .stage import PATIENCE, Stage
 
 
@@ -102,8 +102,14 @@ class TestGraceful:
         first = stage.start(on=faulty, worker_node_id="first")
         stage.client.start_orchestration("trouble", "gated")
         assert began.wait(PATIENCE)
-        faulty.plan("commit_turns", BEFORE, BEFORE)
-        faulty.plan("ack_activities", BEFORE, BEFORE, AFTER)
+        faulty.follow(
+            FaultPlan(
+                (
+                    Rule(LoseConnection(), on=("commit_turns", "ack_activities"), nth=(1, 2)),
+                    Rule(LoseConnection(after_commit=True), on="ack_activities", nth=3),
+                )
+            )
+        )
         shut_down_while(first, release)
         stage.start(worker_node_id="second")
 
