@@ -23,7 +23,8 @@ from sqlalchemy import URL, create_engine, make_url
 from duroxide import Client, ProviderError, Runtime, SqlProvider
 from duroxide._clock import monotonic
 
-from .programs import OPTIONS, check, registry, start_one_of_each
+from ..workload.outcomes import check, start_one_of_each
+from ..workload.programs import OPTIONS, registry
 
 
 PATIENCE = 15.0

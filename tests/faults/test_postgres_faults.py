@@ -17,7 +17,8 @@ from sqlalchemy.pool import NullPool
 from duroxide import Client, ProviderError, Runtime, SqlProvider
 
 from ..conftest import execute
-from .programs import OPTIONS, check, meter, registry, start_one_of_each
+from ..workload.outcomes import check, start_one_of_each
+from ..workload.programs import OPTIONS, meter, registry
 
 
 #: Instances of each kind.

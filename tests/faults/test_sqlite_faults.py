@@ -18,7 +18,8 @@ import pytest
 from duroxide import Client, ProviderError, Runtime, SqlProvider
 from duroxide.providers.sql import provider as providers
 
-from .programs import OPTIONS, check, meter, registry, start_one_of_each
+from ..workload.outcomes import check, start_one_of_each
+from ..workload.programs import OPTIONS, meter, registry
 
 
 ROUNDS = 4

@@ -23,7 +23,7 @@ from duroxide import (
 )
 from duroxide.testing.faults import Fail, FaultPlan, FaultyProvider, LoseConnection, Rule
 
-from .programs import OPTIONS
+from ..workload.programs import OPTIONS
 
 
 PATIENCE = 30.0
