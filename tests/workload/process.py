@@ -81,6 +81,12 @@ class Worker:
             self._changed.wait_for(lambda: self._has_ended or self._said[line] >= count, deadline - monotonic())
             assert self._said[line] >= count, f"it ended or hung: {self._said}\n{self.log()}"
 
+    def wait_for_end(self) -> int:
+        """Wait until it has ended by itself; return its exit status."""
+        status = self._process.wait(PATIENCE)
+        self._end()
+        return status
+
     def kill(self) -> None:
         """End it without a chance to do anything about it."""
         self._process.kill()
