@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import threading
 
 from programs import OPTIONS, meter, registry  # beside this file, which is a program
 
-from duroxide import Runtime, SqlProvider
+from duroxide import ProviderError, Runtime, SqlProvider
 from duroxide.testing.faults import (
     Call,
     Delay,
@@ -40,11 +41,13 @@ def main() -> None:
     say("loaded")
     sys.stdin.readline()
     meter.tell = lambda: say("begun")
-    with SqlProvider(arguments.url, schema=arguments.schema) as provider:
-        faulty = FaultyProvider(provider, plan(arguments), on_fault=report)
-        with Runtime(faulty, registry, OPTIONS):
-            say("ready")
-            sys.stdin.read()
+    provider = SqlProvider(arguments.url, schema=arguments.schema)
+    runtime = Runtime(FaultyProvider(provider, plan(arguments), on_fault=report), registry, OPTIONS)
+    start(runtime)
+    say("ready")
+    sys.stdin.read()
+    runtime.shutdown()
+    provider.close()
 
 
 def parse() -> argparse.Namespace:
@@ -56,6 +59,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--faults", type=float, default=0.0, help="the probability of a fault in a call")
     parser.add_argument("--kills", type=float, default=0.0, help="the probability of the end in a commit")
     return parser.parse_args()
+
+
+def start(runtime: Runtime) -> None:
+    """Start *runtime*; a database that is away is waited for, as by whoever supervises processes."""
+    while True:
+        try:
+            runtime.start()
+        except ProviderError as error:
+            if not error.retryable:
+                raise
+            logging.getLogger("worker").warning("cannot start yet: %s", error)
+            threading.Event().wait(0.2)
+        else:
+            return
 
 
 def plan(arguments: argparse.Namespace) -> FaultPlan:
