@@ -54,7 +54,7 @@ class Severity:
     kill_interval: float = 3.0
     server_interval: float = 12.0
     #: Probability of a fault in a call, and of the end of the process in a commit.
-    faults: float = 0.03
+    faults: float = 0.05
     kills: float = 0.02
     #: How long instances may take to end after the last kill.
     patience: float = 120.0
@@ -98,8 +98,7 @@ class Chaos:
             self._rage(client, began + seconds)
             self._settle(client)
             for worker in self._workers:
-                worker.stop()
-                self._count(worker)
+                self._ended(worker, worker.end())
             self._audit(client)
             self._look_for_rest(client)
         self.figures.seconds = monotonic() - began
@@ -127,7 +126,8 @@ class Chaos:
 
     def _replace_dead(self) -> None:
         for worker in [each for each in self._workers if each.exit_status is not None]:
-            self._bury(worker)
+            self._workers.remove(worker)
+            self._ended(worker, worker.wait_for_end())
         while len(self._workers) < self.severity.workers:
             self._workers.append(self._new_worker())
 
@@ -139,14 +139,13 @@ class Chaos:
         worker.go()
         return worker
 
-    def _bury(self, worker: Worker) -> None:
-        """Take note of a worker that has ended by itself."""
-        if worker.wait_for_end() == KILLED:
+    def _ended(self, worker: Worker, status: int) -> None:
+        """Take note of a worker that ended by itself, or because it was told to."""
+        if status == KILLED:
             self.figures.injected_kills += 1
-        else:
+        elif status != 0:
             self.figures.crashes += 1
-            self.figures.findings.append(f"a worker ended with status {worker.exit_status}: {worker.log()[-500:]}")
-        self._workers.remove(worker)
+            self.figures.findings.append(f"a worker ended with status {status}: {worker.log()[-500:]}")
         self._count(worker)
 
     def _kill_one(self) -> None:

@@ -92,10 +92,14 @@ class Worker:
         self._process.kill()
         self._end()
 
-    def stop(self) -> None:
-        """Let it end; it must do so soon, and without complaint."""
+    def end(self) -> int:
+        """Let it end, soon; return its exit status."""
         self._end()
-        assert self._process.returncode == 0, self.log()
+        return self._process.returncode
+
+    def stop(self) -> None:
+        """Let it end, as it should."""
+        assert self.end() == 0, self.log()
 
     def log(self) -> str:
         """Return what it logged."""
