@@ -148,6 +148,15 @@ class TestInTheWay:
             check(provider, ids)
         check_log(caplog, *OPERATIONS, "start_instances")
 
+    def test_serialisation_failures(self, server_url: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Where the database's default is SERIALIZABLE, transactions fail for real, are tried again, and cost nothing."""
+        caplog.set_level(logging.INFO, "duroxide")
+        name = make_url(server_url).database
+        execute(make_url(server_url), f"ALTER DATABASE \"{name}\" SET default_transaction_isolation TO 'serializable'")
+        with running(server_url) as provider:
+            check(provider, start(provider))
+        check_log(caplog, "could not serialize access")
+
     def test_deadlock(self, server_url: str, caplog: pytest.LogCaptureFixture) -> None:
         """A real deadlock, which the server resolves at our expense, costs a moment."""
         caplog.set_level(logging.INFO, "duroxide")
