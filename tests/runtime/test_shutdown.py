@@ -57,7 +57,7 @@ class TestGraceful:
         runtime.shutdown()
         runtime.shutdown()
 
-        assert monotonic() - before < 1.0
+        assert monotonic() - before < PATIENCE / 3
         with pytest.raises(RuntimeError, match="started once"):
             runtime.start()
 
@@ -78,7 +78,7 @@ class TestGraceful:
         before = monotonic()
         runtime.shutdown()
 
-        assert monotonic() - before < 1.0
+        assert monotonic() - before < PATIENCE / 3
 
     def test_in_flight(self, stage: Stage, gates: tuple[threading.Event, threading.Event]) -> None:
         """What runs when the shutdown begins ends, and its result is recorded; what follows is for others."""
@@ -154,9 +154,9 @@ class TestImpatient:
         began.clear()
         before = monotonic()
         first.shutdown(0.05)
-        assert monotonic() - before < 1.0
+        assert monotonic() - before < PATIENCE / 3
         stage.start(worker_node_id="second")
-        assert began.wait(2.0)  # much sooner than a lock expires
+        assert began.wait(PATIENCE)  # half the time of its lock
         release.set()
 
         assert stage.result("late") == ["second", "second"]
