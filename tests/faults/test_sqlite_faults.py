@@ -18,6 +18,7 @@ import pytest
 from duroxide import Client, ProviderError, Runtime, SqlProvider
 from duroxide.providers.sql import provider as providers
 
+from ..runtime.stage import eventually
 from ..workload.outcomes import check, start_one_of_each
 from ..workload.programs import OPTIONS, meter, registry
 
@@ -151,11 +152,7 @@ class TestFull:
 
 def run_out(caplog: pytest.LogCaptureFixture, text: str) -> None:
     """Wait until the runtime, too, has met the fault, and said so with *text*."""
-    for _ in range(1000):
-        if any(text in record.getMessage() for record in caplog.records):
-            return
-        threading.Event().wait(0.02)
-    pytest.fail(f"the log does not say {text!r}")
+    eventually(lambda: any(text in record.getMessage() for record in caplog.records))
 
 
 def start_big(provider: SqlProvider) -> None:

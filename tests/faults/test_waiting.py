@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from duroxide import (
 )
 from duroxide.testing.faults import Fail, FaultPlan, FaultyProvider, LoseConnection, Rule
 
+from ..runtime.stage import eventually
 from ..workload.programs import OPTIONS
 
 
@@ -65,7 +65,10 @@ class TestStopped:
             early = [pool.submit(wait, client) for wait in WAITS.values()]
             server.stop()
             late = pool.submit(client.wait_for_result, "a", PATIENCE)
-            until(lambda: lines(caplog).count("the database does not answer; waiting for instance 'a' goes on") == 4)
+            eventually(
+                lambda: lines(caplog).count("the database does not answer; waiting for instance 'a' goes on") == 4,
+                PATIENCE,
+            )
             server.start()
             with Runtime(server_url, registry, OPTIONS):
                 client.enqueue_event("a", "go")
@@ -132,12 +135,3 @@ class TestOnPurpose:
             Client(broken).wait_for_result("a", 1.0)
 
         assert broken.calls["get_instance_info"] <= 6
-
-
-def until(condition: Any) -> None:
-    """Wait for a line of a log, which sends no signal."""
-    for _ in range(1000):
-        if condition():
-            return
-        threading.Event().wait(0.02)
-    pytest.fail("what was waited for did not happen")
