@@ -29,7 +29,6 @@ from duroxide import (
     Failed,
     Orchestration,
     OrchestrationContext,
-    ProviderError,
     Registry,
     Running,
     Runtime,
@@ -233,17 +232,17 @@ def test_an_engine_of_the_callers(pooled_url: URL) -> None:
 
 
 def test_an_engine_that_prepares(pooled_url: URL) -> None:
-    """An Engine that prepares statements, as psycopg does by itself, meets an error that says what to do."""
+    """An Engine that would prepare statements by itself, as psycopg does, prepares none of ours."""
     engine = create_engine(pooled_url)
     try:
-        with SqlProvider(engine) as provider, pytest.raises(ProviderError, match="'prepare_threshold': None"):
-            provoke_prepared(provider)
+        with SqlProvider(engine) as provider:
+            ask_often(provider)
     finally:
         engine.dispose()
 
 
-def provoke_prepared(provider: SqlProvider) -> None:
-    """Let many threads do the same again and again, until it goes wrong."""
+def ask_often(provider: SqlProvider) -> None:
+    """Let many threads do the same again and again, by way of many sessions."""
     with ThreadPoolExecutor(8) as pool:
         for answer in [pool.submit(provider.get_instance_info, "x") for _ in range(2000)]:
             answer.result()
