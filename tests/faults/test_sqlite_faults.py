@@ -112,8 +112,10 @@ class TestLocked:
         """Another process that never ends its transaction is an error that says so, and can be tried again."""
         monkeypatch.setattr(providers, "BUSY_TIMEOUT_MS", 20)
         with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
-            with locked(path), pytest.raises(ProviderError, match="kept locked by another process") as caught:
-                Client(provider).start_orchestration("x", "sequence", 1)
+            with locked(path):
+                with pytest.raises(ProviderError, match="kept locked by another process") as caught:
+                    Client(provider).start_orchestration("x", "sequence", 1)
+                until_logged(caplog, "kept locked by another process")
             assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
             assert "database is locked" not in str(caught.value)
             check(provider, ids)
@@ -129,7 +131,7 @@ class TestFull:
             with pytest.raises(ProviderError, match="Make room on the disk") as caught:
                 start_big(provider)
             assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
-            run_out(caplog, "Make room on the disk")
+            until_logged(caplog, "Make room on the disk")
             limit_pages(provider, 1_000_000)
             check(provider, ids)
             assert [] == list(provider.audit())
@@ -143,14 +145,14 @@ class TestFull:
                 with pytest.raises(ProviderError, match=r"Make room on the disk|Check the disk") as caught:
                     start_big(provider)
                 assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
-                run_out(caplog, "Make room on the disk")
+                until_logged(caplog, "Make room on the disk")
                 (folder / "ballast").unlink()
                 check(provider, ids)
             assert provider.audit() == []
         check_log(caplog, "Make room on the disk")
 
 
-def run_out(caplog: pytest.LogCaptureFixture, text: str) -> None:
+def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
     """Wait until the runtime, too, has met the fault, and said so with *text*."""
     eventually(lambda: any(text in record.getMessage() for record in caplog.records))
 
@@ -205,7 +207,7 @@ class TestReadOnly:
             client.start_orchestration("sequence-1", "sequence", 1)
         assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
         with Runtime(provider, registry, OPTIONS):
-            run_out(caplog, "Let this user write")
+            until_logged(caplog, "Let this user write")
             for each in humble_path.parent.iterdir():
                 each.chmod(0o644)
             check(provider, start_one_of_each(client, 1))
