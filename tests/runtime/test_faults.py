@@ -67,8 +67,8 @@ def check(stage: Stage, count: int) -> None:
 
 @pytest.mark.parametrize("operation", sorted(RUNTIME_OPERATIONS))
 def test_one_operation(stage: Stage, work: Any, operation: str) -> None:
-    """Each operation may fail, before it has done anything or after it has done all, or happen twice."""
-    # The first call may find nothing to do.
+    """Each operation may fail, before it has done anything or after it has done all."""
+    # The first call may find nothing to do. An operation that is done twice is one whose first answer was lost.
     rules = (
         Rule(LoseConnection(), on=operation, nth=(2, 4)),
         Rule(LOST_ANSWER, on=operation, nth=(3, 6)),
