@@ -52,7 +52,7 @@ class Severity:
     families: int = 16
     #: The mean time between two kills from outside, and between two ends of the server.
     kill_interval: float = 3.0
-    server_interval: float = 12.0
+    server_interval: float = 8.0
     #: Probability of a fault in a call, and of the end of the process in a commit.
     faults: float = 0.05
     kills: float = 0.02
