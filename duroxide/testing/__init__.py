@@ -1,6 +1,3 @@
-"""
-What others test with: `duroxide.testing.conformance`, the promises of the storage contract as checks, and
-`duroxide.testing.faults`, a provider that breaks by plan.
-"""
+"""What others test with: `duroxide.testing.conformance`, the promises of the storage contract as checks."""
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from duroxide import Client, Runtime, SqlProvider
-from duroxide.testing.faults import KILLED, Delay, Fail, FaultPlan, FaultyProvider, LoseConnection, Repeat
+from duroxide.testing.faults import KILLED, CallTwice, Delay, Fail, FaultPlan, FaultyProvider, LoseConnection
 
 from ..workload.outcomes import RESULTS, check, start_one_of_each
 from ..workload.process import Worker
@@ -20,7 +20,7 @@ from ..workload.programs import OPTIONS, registry
 #: Instances of each kind.
 ROUNDS = 5
 
-FAULTS = (Fail(), Delay(0.02), Repeat(), LoseConnection(), LoseConnection(after_commit=True))
+FAULTS = (Fail(), Delay(0.02), CallTwice(), LoseConnection(), LoseConnection(after_commit=True))
 
 
 def test_every_kind(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -41,7 +41,7 @@ def test_every_kind(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
         check(provider, ids)
         assert len(ids) == ROUNDS * (len(RESULTS) + 2)
         for each in faulty:
-            assert set(each.faults) == {"Fail", "Delay", "Repeat", "LoseConnection"}
+            assert set(each.faults) == {"Fail", "Delay", "CallTwice", "LoseConnection"}
     records = [record for record in caplog.records if record.name in {"duroxide.runtime", "duroxide.provider"}]
     assert [] == [record.getMessage() for record in records if record.exc_info or record.levelno >= logging.ERROR]
 

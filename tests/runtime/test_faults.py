@@ -10,13 +10,13 @@ from duroxide import ActivityContext, ErrorCategory, Failed, Orchestration, Orch
 from duroxide._core import events as e
 from duroxide.testing.faults import (
     RUNTIME_OPERATIONS,
-    Call,
+    CallTwice,
     Fail,
     FaultPlan,
     FaultyProvider,
     LoseConnection,
+    ProviderCall,
     Refuse,
-    Repeat,
     Rule,
 )
 
@@ -72,7 +72,7 @@ def test_one_operation(stage: Stage, work: Any, operation: str) -> None:
     rules = (
         Rule(LoseConnection(), on=operation, nth=(2, 4)),
         Rule(LOST_ANSWER, on=operation, nth=(3, 6)),
-        Rule(Repeat(), on=operation, nth=(5, 8)),
+        Rule(CallTwice(), on=operation, nth=(5, 8)),
     )
     stage.start(on=FaultyProvider(stage.open(), FaultPlan(rules)), max_attempts=5, **SHORT)
     for number in range(3):
@@ -133,7 +133,7 @@ def test_trouble_counts_no_attempt(stage: Stage, work: Any) -> None:
 def test_what_cannot_be_written_harms_nobody_else(stage: Stage, work: Any) -> None:
     """A turn that the database refuses for good becomes poison; the turns beside it are committed."""
 
-    def is_unwritable(call: Call) -> bool:
+    def is_unwritable(call: ProviderCall) -> bool:
         return any(commit.instance_id == "unwritable" and commit.status != "Failed" for commit in call.arguments[0])
 
     refusal = Rule(Fail(retryable=False), on="commit_turns", only_if=is_unwritable)

@@ -18,7 +18,7 @@ from duroxide._clock import monotonic
 from duroxide.testing.faults import (
     KILLED,
     RUNTIME_OPERATIONS,
-    Call,
+    CallTwice,
     Delay,
     Fail,
     Fault,
@@ -26,8 +26,8 @@ from duroxide.testing.faults import (
     FaultyProvider,
     Kill,
     LoseConnection,
+    ProviderCall,
     Refuse,
-    Repeat,
     Rule,
 )
 
@@ -91,10 +91,10 @@ class TestFaults:
 
     def test_repeat(self, provider: SqlProvider) -> None:
         """The call is made twice, and the second answer is the one that is heard."""
-        assert not start(faulty(provider, Repeat(), "start_instances"))
+        assert not start(faulty(provider, CallTwice(), "start_instances"))
         assert waiting(provider) == 1
 
-        Client(faulty(provider, Repeat(), "enqueue")).raise_event("a", "x")
+        Client(faulty(provider, CallTwice(), "enqueue")).raise_event("a", "x")
         assert waiting(provider) == 3
 
     def test_refuse(self, provider: SqlProvider) -> None:
@@ -168,7 +168,7 @@ class TestPlans:
     def test_by_argument(self, provider: SqlProvider) -> None:
         """A rule may look at the call."""
 
-        def is_for_b(call: Call) -> bool:
+        def is_for_b(call: ProviderCall) -> bool:
             return any(message.instance_id == "b" for message in call.arguments[0])
 
         wrapped = FaultyProvider(provider, FaultPlan((Rule(Fail(), on="start_instances", only_if=is_for_b),)))
@@ -179,9 +179,9 @@ class TestPlans:
 
     def test_the_first_rule_counts(self) -> None:
         """Where several rules apply, the first does."""
-        plan = FaultPlan((Rule(Repeat(), nth=2), Rule(Fail())))
+        plan = FaultPlan((Rule(CallTwice(), nth=2), Rule(Fail())))
 
-        assert [plan.fault_at(call("commit_turns", number)) for number in (1, 2, 3)] == [Fail(), Repeat(), Fail()]
+        assert [plan.fault_at(call("commit_turns", number)) for number in (1, 2, 3)] == [Fail(), CallTwice(), Fail()]
 
     def test_operations_of_a_client_are_spared(self) -> None:
         """Where a rule names no operation, it means those of a runtime."""
@@ -192,7 +192,7 @@ class TestPlans:
 
     def test_chance(self) -> None:
         """Chance follows from the seed, call by call, and keeps to the probability."""
-        faults = (Fail(), Repeat())
+        faults = (Fail(), CallTwice())
         drawn = [draw(FaultPlan.at_random(*faults, probability=0.1, seed=seed)) for seed in ("a", "a", "b")]
 
         assert drawn[0] == drawn[1] != drawn[2]
@@ -211,7 +211,7 @@ class TestPlans:
         told: list[tuple[str, str, int]] = []
         plan = FaultPlan((Rule(LoseConnection(after_commit=True), on="start_instances"),))
 
-        def tell(fault: Fault, call: Call) -> None:
+        def tell(fault: Fault, call: ProviderCall) -> None:
             told.append((type(fault).__name__, call.operation, waiting(provider)))
 
         with pytest.raises(ProviderError):
@@ -234,9 +234,9 @@ class TestPlans:
         assert not wrapped.wait_for_faults(2, timeout=0)
 
 
-def call(operation: str, number: int) -> Call:
+def call(operation: str, number: int) -> ProviderCall:
     """Return a call that is made of nothing."""
-    return Call(operation, number, (), {}, lambda: None)
+    return ProviderCall(operation, number, (), {}, lambda: None)
 
 
 def draw(plan: FaultPlan) -> list[Fault | None]:

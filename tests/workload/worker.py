@@ -16,7 +16,7 @@ from programs import OPTIONS, meter, registry  # beside this file, which is a pr
 
 from duroxide import ProviderError, Runtime, SqlProvider
 from duroxide.testing.faults import (
-    Call,
+    CallTwice,
     Delay,
     Fail,
     Fault,
@@ -24,13 +24,13 @@ from duroxide.testing.faults import (
     FaultyProvider,
     Kill,
     LoseConnection,
-    Repeat,
+    ProviderCall,
     Rule,
 )
 
 
 #: What is injected, all with the same probability.
-FAULTS = (Fail(), Delay(0.05), Repeat(), LoseConnection(), LoseConnection(after_commit=True))
+FAULTS = (Fail(), Delay(0.05), CallTwice(), LoseConnection(), LoseConnection(after_commit=True))
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def plan(arguments: argparse.Namespace) -> FaultPlan:
     return FaultPlan((*ends, *FaultPlan.at_random(*FAULTS, probability=arguments.faults).rules), arguments.seed)
 
 
-def report(fault: Fault, _: Call) -> None:
+def report(fault: Fault, _: ProviderCall) -> None:
     """Say which fault will happen now."""
     when = " after the commit" if getattr(fault, "after_commit", False) else ""
     say(f"fault {type(fault).__name__}{when}")

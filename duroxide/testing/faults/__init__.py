@@ -10,7 +10,7 @@ Wrap the provider, and give the wrapper to a Runtime or a Client::
 
 from __future__ import annotations
 
-from .kinds import KILLED, Call, Delay, Fail, Fault, Kill, LoseConnection, Refuse, Repeat
+from .kinds import KILLED, CallTwice, Delay, Fail, Fault, Kill, LoseConnection, ProviderCall, Refuse
 from .plan import RUNTIME_OPERATIONS, FaultPlan, Rule
 from .provider import FaultyProvider
 
@@ -18,7 +18,7 @@ from .provider import FaultyProvider
 __all__ = [
     "KILLED",
     "RUNTIME_OPERATIONS",
-    "Call",
+    "CallTwice",
     "Delay",
     "Fail",
     "Fault",
@@ -26,7 +26,7 @@ __all__ = [
     "FaultyProvider",
     "Kill",
     "LoseConnection",
+    "ProviderCall",
     "Refuse",
-    "Repeat",
     "Rule",
 ]

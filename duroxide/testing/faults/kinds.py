@@ -25,7 +25,7 @@ KILLED = 137
 
 
 @frozen
-class Call:
+class ProviderCall:
     """One call of a provider's operation, which a fault may make, make twice, or not make."""
 
     operation: str
@@ -47,7 +47,7 @@ class Call:
 class Fault(Protocol):
     """What goes wrong in a call. Write your own if these are not enough."""
 
-    def around(self, call: Call) -> Any:
+    def around(self, call: ProviderCall) -> Any:
         """Return what the caller gets instead of the answer of *call*, or raise."""
         ...
 
@@ -58,7 +58,7 @@ class Fail:
 
     retryable: bool = True
 
-    def around(self, call: Call) -> Any:
+    def around(self, call: ProviderCall) -> Any:
         """Raise."""
         raise call.error("the database failed", retryable=self.retryable)
 
@@ -69,7 +69,7 @@ class LoseConnection:
 
     after_commit: bool = False
 
-    def around(self, call: Call) -> Any:
+    def around(self, call: ProviderCall) -> Any:
         """Raise what a provider raises that cannot know what happened."""
         if self.after_commit:
             call.make()
@@ -86,17 +86,17 @@ class Delay:
 
     seconds: float = field(default=0.1, converter=_seconds)
 
-    def around(self, call: Call) -> Any:
+    def around(self, call: ProviderCall) -> Any:
         """Wait, and make the call."""
         threading.Event().wait(self.seconds)
         return call.make()
 
 
 @frozen
-class Repeat:
+class CallTwice:
     """The call is made twice, as by a retry after a lost answer; the caller gets the second answer."""
 
-    def around(self, call: Call) -> Any:
+    def around(self, call: ProviderCall) -> Any:
         """Make the call twice."""
         call.make()
         return call.make()
@@ -106,7 +106,7 @@ class Repeat:
 class Refuse:
     """No commit of the call is made, and all are answered as if another runtime had been quicker. For ``commit_turns``."""
 
-    def around(self, call: Call) -> Any:
+    def around(self, call: ProviderCall) -> Any:
         """Answer STALE for each commit."""
         commits = call.arguments[0] if call.arguments else call.keywords["commits"]
         return [CommitResult.STALE] * len(commits)
@@ -122,7 +122,7 @@ class Kill:
 
     after_commit: bool = False
 
-    def around(self, call: Call) -> Any:
+    def around(self, call: ProviderCall) -> Any:
         """End this process."""
         if self.after_commit:
             call.make()

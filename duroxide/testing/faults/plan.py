@@ -16,7 +16,7 @@ from attrs import Attribute, field, frozen
 
 from ...errors import InvalidInput
 from ...providers.wrapping import OPERATIONS
-from .kinds import Call, Fault, Refuse
+from .kinds import Fault, ProviderCall, Refuse
 
 
 #: What a runtime calls to get its work done: where faults happen, unless a rule says otherwise.
@@ -65,7 +65,7 @@ def _from_one(_: object, attribute: Attribute[Any], value: frozenset[int] | None
 
 def _is_fault(_: object, attribute: Attribute[Any], value: object) -> None:
     if isinstance(value, type) or not hasattr(value, "around"):
-        msg = f"Rule.{attribute.name} is {value!r}: give a fault, such as Fail() or Repeat()."
+        msg = f"Rule.{attribute.name} is {value!r}: give a fault, such as Fail() or CallTwice()."
         raise InvalidInput(msg)
 
 
@@ -87,7 +87,7 @@ class Rule:
 
         probability: Only by chance, with this probability from 0 to 1.
 
-        only_if: Only if this says so about the `Call`; it may look at the arguments.
+        only_if: Only if this says so about the `ProviderCall`; it may look at the arguments.
 
     Raises:
         InvalidInput: If an operation, a number or a probability is none; or if *fault* cannot happen to the operation.
@@ -97,7 +97,7 @@ class Rule:
     on: frozenset[str] = field(default=RUNTIME_OPERATIONS, converter=_operations, validator=_known, kw_only=True)
     nth: frozenset[int] | None = field(default=None, converter=_numbers, validator=_from_one, kw_only=True)
     probability: float | None = field(default=None, kw_only=True)
-    only_if: Callable[[Call], bool] | None = field(default=None, kw_only=True)
+    only_if: Callable[[ProviderCall], bool] | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         _check_probability("Rule.probability", self.probability)
@@ -105,7 +105,7 @@ class Rule:
             msg = f"Rule.on is {sorted(self.on)}: only commits are refused; say on='commit_turns'."
             raise InvalidInput(msg)
 
-    def applies(self, call: Call, chance: Callable[[], float]) -> bool:
+    def applies(self, call: ProviderCall, chance: Callable[[], float]) -> bool:
         """Whether the fault happens at *call*; *chance* gives a number from 0 to 1."""
         return (
             call.operation in self.on
@@ -137,7 +137,7 @@ class FaultPlan:
             InvalidInput: As for `Rule`; and without any fault.
         """
         if not faults:
-            msg = "FaultPlan.at_random() has no faults to choose from: give some, such as Fail() or Repeat()."
+            msg = "FaultPlan.at_random() has no faults to choose from: give some, such as Fail() or CallTwice()."
             raise InvalidInput(msg)
         _check_probability("probability", probability)
         share = probability / len(faults)
@@ -148,14 +148,14 @@ class FaultPlan:
         )
         return cls(tuple(rules), seed)
 
-    def fault_at(self, call: Call) -> Fault | None:
+    def fault_at(self, call: ProviderCall) -> Fault | None:
         """Return what goes wrong in *call*, if anything. The same for the same call, always."""
         for position, rule in enumerate(self.rules):
             if rule.applies(call, partial(self._chance, position, call)):
                 return rule.fault
         return None
 
-    def _chance(self, position: int, call: Call) -> float:
+    def _chance(self, position: int, call: ProviderCall) -> float:
         """Return a number from 0 to 1 that rule *position* has for *call*, and no other."""
         # Dice, not keys; and not one generator for all calls, whose numbers would depend on the order of threads.
         return Random(f"{self.seed}/{position}/{call.operation}/{call.number}").random()  # noqa: S311

@@ -12,7 +12,7 @@ from ..._clock import monotonic
 from ..._core.durations import Duration, duration_ms
 from ...providers.contract import Provider
 from ...providers.wrapping import WrappedProvider
-from .kinds import Call, Fault, LoseConnection
+from .kinds import Fault, LoseConnection, ProviderCall
 from .plan import FaultPlan
 
 
@@ -33,7 +33,7 @@ class FaultyProvider(WrappedProvider):
         provider: Provider,
         plan: FaultPlan | None = None,
         *,
-        on_fault: Callable[[Fault, Call], None] | None = None,
+        on_fault: Callable[[Fault, ProviderCall], None] | None = None,
     ) -> None:
         self._plan = FaultPlan() if plan is None else plan
         self._on_fault = on_fault
@@ -79,7 +79,7 @@ class FaultyProvider(WrappedProvider):
     def _call(self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
         with self._changed:
             self._calls[name] += 1
-            call = Call(name, self._calls[name] - self._calls_before[name], args, keywords, operation)
+            call = ProviderCall(name, self._calls[name] - self._calls_before[name], args, keywords, operation)
             plan = self._plan
         fault = LoseConnection() if self._is_down and name not in _LOCAL else plan.fault_at(call)
         if fault is None:
