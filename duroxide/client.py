@@ -8,18 +8,16 @@ once it is stored there.
 from __future__ import annotations
 
 import logging
-import threading
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
 from attrs import frozen
 
-from ._clock import monotonic
 from ._core import limits, payloads
 from ._core.actions import Action
 from ._core.commit import ExecutionStatus, Outgoing
-from ._core.durations import Duration, duration_ms
+from ._core.durations import Duration
 from ._core.events import (
     Event,
     ExternalEvent,
@@ -33,7 +31,8 @@ from ._core.limits import NO_LIMITS, Limits
 from ._core.messages import Deliver, StartOrchestration
 from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
 from ._core.versions import Version
-from .errors import ErrorKind, InvalidInput, NondeterminismError, UnreadableHistory, WaitTimeout
+from ._waiting import wait_until
+from .errors import ErrorKind, InvalidInput, NondeterminismError, UnreadableHistory
 from .errors import OrchestrationFailed as OrchestrationFailedError
 from .management import ManagementClient
 from .providers.contract import HistoryRequest, InstanceInfo
@@ -44,9 +43,6 @@ _log = logging.getLogger("duroxide.client")
 
 T = TypeVar("T")
 InputT = TypeVar("InputT")
-
-#: Behind the notifications: a waiting client looks again at least this often, in seconds.
-_LOOK_AGAIN = 2.0
 
 #: How long the wait_for_… methods wait when they are not told, in seconds.
 DEFAULT_TIMEOUT = 30.0
@@ -264,7 +260,8 @@ class Client(ManagementClient):
             timeout: A timedelta, or seconds.
 
         Raises:
-            WaitTimeout: If it has not ended in time.
+            WaitTimeout: If it has not ended in time. A database that goes away meanwhile is waited for, too; if it is
+                not back by then, its `ProviderError` is the cause.
         """
 
         def look() -> OrchestrationStatus:
@@ -314,7 +311,7 @@ class Client(ManagementClient):
             timeout: A timedelta, or seconds.
 
         Raises:
-            WaitTimeout: If neither happens in time.
+            WaitTimeout: If neither happens in time; see `wait_for_orchestration`.
         """
 
         def is_news(seen: OrchestrationStatus) -> bool:
@@ -335,23 +332,9 @@ class Client(ManagementClient):
     ) -> T:
         """Return what *look* sees, as soon as that is *enough*."""
         limits.check_instance_id(instance_id)
-        seconds = duration_ms(timeout, what="timeout") / 1000
-        deadline = monotonic() + seconds
-        changed = threading.Event()
-        with self._provider.wakeups.on_instance(instance_id, changed.set):
-            while True:
-                seen = look()
-                if enough(seen):
-                    return seen
-                left = deadline - monotonic()
-                if left <= 0:
-                    msg = (
-                        f"instance {instance_id!r} did not {what} within {seconds:g} s. It may still do so; if it never"
-                        " gets anywhere, check that a runtime is running on this database, and its log."
-                    )
-                    raise WaitTimeout(msg)
-                changed.wait(min(left, _LOOK_AGAIN))
-                changed.clear()
+        return wait_until(
+            enough, look, wakeups=self._provider.wakeups, instance_id=instance_id, what=what, timeout=timeout
+        )
 
     # Key-values
 
@@ -382,7 +365,7 @@ class Client(ManagementClient):
         Wait until *key* exists, and return its value, as *type* if given.
 
         Raises:
-            WaitTimeout: If it does not exist within *timeout* seconds.
+            WaitTimeout: If it does not exist in time; see `wait_for_orchestration`.
         """
 
         def look() -> KvEntry | None:

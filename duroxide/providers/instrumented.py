@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from attrs import evolve, frozen
 
 from .._clock import monotonic
 from .contract import Provider
-from .management import Management
+from .wrapping import WrappedProvider
 
 
 @frozen
@@ -25,7 +24,7 @@ class OperationStats:
     seconds: float = 0.0
 
 
-class InstrumentedProvider:
+class InstrumentedProvider(WrappedProvider):
     """
     Passes every call on to *provider*, whose results and errors it leaves as they are, and counts.
 
@@ -33,18 +32,9 @@ class InstrumentedProvider:
     """
 
     def __init__(self, provider: Provider) -> None:
-        self._provider = provider
         self._lock = threading.Lock()
         self._stats: dict[str, OperationStats] = {}
-        self.wakeups = provider.wakeups
-        for protocol in (Provider, Management):
-            for name in vars(protocol):
-                operation = getattr(provider, name, None)
-                if not name.startswith("_") and callable(operation):
-                    setattr(self, name, partial(self._call, name, operation))
-
-    def __repr__(self) -> str:
-        return f"<InstrumentedProvider({self._provider!r})>"
+        super().__init__(provider)
 
     @property
     def operations(self) -> dict[str, OperationStats]:

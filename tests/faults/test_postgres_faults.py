@@ -17,7 +17,8 @@ from sqlalchemy.pool import NullPool
 from duroxide import Client, ProviderError, Runtime, SqlProvider
 
 from ..conftest import execute
-from .programs import OPTIONS, check, meter, registry, start_one_of_each
+from ..workload.outcomes import check, start_one_of_each
+from ..workload.programs import OPTIONS, meter, registry
 
 
 #: Instances of each kind.
@@ -53,7 +54,8 @@ def check_log(caplog: pytest.LogCaptureFixture, *operations: str) -> None:
     lines = [record.getMessage() for record in records]
     assert any(operation in line for line in lines for operation in operations), lines
     assert [] == [record.getMessage() for record in records if record.exc_info]
-    assert len(lines) < 300, lines
+    warnings = [record.getMessage() for record in records if record.levelno >= logging.WARNING]
+    assert len(warnings) < 200, warnings
 
 
 OPERATIONS = ("commit_turns", "ack_activities", "fetch_activities", "fetch_orchestration_items", "renew_activity_locks")
@@ -109,10 +111,9 @@ class TestGone:
             ids = start(provider)
             meter.wait_for(5, before)
             ended = 0
-            for _ in range(15):
+            while ended < 20:
                 ended += terminate_all(server_url)
                 threading.Event().wait(0.1)
-            assert ended > 15
             check(provider, ids)
         check_log(caplog, *OPERATIONS, "listening")
 
@@ -146,6 +147,15 @@ class TestInTheWay:
             ids = start(provider)
             check(provider, ids)
         check_log(caplog, *OPERATIONS, "start_instances")
+
+    def test_serialisation_failures(self, server_url: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Where the database's default is SERIALIZABLE, transactions fail for real, are tried again, and cost nothing."""
+        caplog.set_level(logging.INFO, "duroxide")
+        name = make_url(server_url).database
+        execute(make_url(server_url), f"ALTER DATABASE \"{name}\" SET default_transaction_isolation TO 'serializable'")
+        with running(server_url) as provider:
+            check(provider, start(provider))
+        check_log(caplog, "could not serialize access")
 
     def test_deadlock(self, server_url: str, caplog: pytest.LogCaptureFixture) -> None:
         """A real deadlock, which the server resolves at our expense, costs a moment."""

@@ -13,7 +13,8 @@ from duroxide import Client, ProviderError, Runtime, SqlProvider
 from duroxide.cli.main import main
 
 from ..conftest import execute, fresh_name
-from .programs import OPTIONS, check, registry, start_one_of_each
+from ..workload.outcomes import check, start_one_of_each
+from ..workload.programs import OPTIONS, registry
 
 
 @pytest.fixture

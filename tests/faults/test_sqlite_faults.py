@@ -18,7 +18,9 @@ import pytest
 from duroxide import Client, ProviderError, Runtime, SqlProvider
 from duroxide.providers.sql import provider as providers
 
-from .programs import OPTIONS, check, meter, registry, start_one_of_each
+from ..runtime.stage import eventually
+from ..workload.outcomes import check, start_one_of_each
+from ..workload.programs import OPTIONS, meter, registry
 
 
 ROUNDS = 4
@@ -110,8 +112,10 @@ class TestLocked:
         """Another process that never ends its transaction is an error that says so, and can be tried again."""
         monkeypatch.setattr(providers, "BUSY_TIMEOUT_MS", 20)
         with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
-            with locked(path), pytest.raises(ProviderError, match="kept locked by another process") as caught:
-                Client(provider).start_orchestration("x", "sequence", 1)
+            with locked(path):
+                with pytest.raises(ProviderError, match="kept locked by another process") as caught:
+                    Client(provider).start_orchestration("x", "sequence", 1)
+                until_logged(caplog, "kept locked by another process")
             assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
             assert "database is locked" not in str(caught.value)
             check(provider, ids)
@@ -119,29 +123,38 @@ class TestLocked:
 
 
 class TestFull:
-    def test_no_page_left(self, path: Path) -> None:
-        """A database that may not grow says so, and goes on when there is room again."""
+    def test_no_page_left(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A database that may not grow (``PRAGMA max_page_count``) says so, and goes on when there is room again."""
+        caplog.set_level(logging.INFO, "duroxide")
         with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
             limit_pages(provider, 1)
             with pytest.raises(ProviderError, match="Make room on the disk") as caught:
                 start_big(provider)
             assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
+            until_logged(caplog, "Make room on the disk")
             limit_pages(provider, 1_000_000)
             check(provider, ids)
+            assert [] == list(provider.audit())
+        check_log(caplog, "Make room on the disk")
 
     def test_full_disk(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """On a full disk nothing is lost: all goes on when there is room again."""
+        """On a full disk (a tmpfs of 40 MB) nothing is lost: all goes on when there is room again."""
         with small_disk(tmp_path) as folder, SqlProvider(f"sqlite:///{folder}/duroxide.db") as provider:
             with running(provider) as ids:
                 fill(folder / "ballast")
                 with pytest.raises(ProviderError, match=r"Make room on the disk|Check the disk") as caught:
                     start_big(provider)
                 assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
-                threading.Event().wait(1.0)
+                until_logged(caplog, "Make room on the disk")
                 (folder / "ballast").unlink()
                 check(provider, ids)
             assert provider.audit() == []
         check_log(caplog, "Make room on the disk")
+
+
+def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    """Wait until the runtime, too, has met the fault, and said so with *text*."""
+    eventually(lambda: any(text in record.getMessage() for record in caplog.records))
 
 
 def start_big(provider: SqlProvider) -> None:
@@ -194,7 +207,7 @@ class TestReadOnly:
             client.start_orchestration("sequence-1", "sequence", 1)
         assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
         with Runtime(provider, registry, OPTIONS):
-            threading.Event().wait(0.5)
+            until_logged(caplog, "Let this user write")
             for each in humble_path.parent.iterdir():
                 each.chmod(0o644)
             check(provider, start_one_of_each(client, 1))

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from duroxide import Registry, RuntimeOptions
+from duroxide import Registry, RuntimeOptions, _waiting
 from duroxide.providers.sql import SqlProvider
+from duroxide.providers.sql.watcher import NotificationEar
 
 from .stage import HeldClock, Stage
 
@@ -57,6 +58,13 @@ def registry(request: pytest.FixtureRequest) -> Registry:
     name = "held_stage" if "held_stage" in request.fixturenames else "stage"
     stage: Stage = request.getfixturevalue(name)
     return stage.registry
+
+
+@pytest.fixture
+def nobody_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits is woken, or waits for an hour: no second look hides a wake-up that is missing."""
+    monkeypatch.setattr(_waiting, "LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr(NotificationEar, "BEHIND", 3600.0)
 
 
 def _stage(url: str, schema: str | None, options: RuntimeOptions, clock: HeldClock | None) -> Iterator[Stage]:

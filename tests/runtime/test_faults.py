@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import random
-
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from duroxide import ActivityContext, ErrorCategory, Failed, Orchestration, OrchestrationContext, Registry
 from duroxide._core import events as e
+from duroxide.testing.faults import (
+    RUNTIME_OPERATIONS,
+    CallTwice,
+    Fail,
+    FaultPlan,
+    FaultyProvider,
+    LoseConnection,
+    ProviderCall,
+    Refuse,
+    Rule,
+)
 
-from .faulty import AFTER, BEFORE, NEVER, OPERATIONS, FaultyProvider
 from .stage import PATIENCE, Stage
 
 
@@ -25,8 +32,8 @@ SHORT = {
     "poll_interval": 0.05,
 }
 
-#: A plan in which the first call may still find nothing to do.
-PLAN = (NEVER, BEFORE, AFTER, BEFORE, NEVER, AFTER)
+#: The answer of a call is lost, though it did what it should.
+LOST_ANSWER = LoseConnection(after_commit=True)
 
 
 @pytest.fixture
@@ -49,12 +56,6 @@ def work(registry: Registry) -> Any:
     return work
 
 
-def at_random(seed: str) -> Callable[[str], str]:
-    """Return what lets every tenth call fail, before or after it has done its work."""
-    chance = random.Random(seed)
-    return lambda _: chance.choice((BEFORE, AFTER)) if chance.random() < 0.1 else NEVER
-
-
 def check(stage: Stage, count: int) -> None:
     """Every instance has its result, and each of its seven activities answered once."""
     for number in range(count):
@@ -64,12 +65,16 @@ def check(stage: Stage, count: int) -> None:
         assert stage.kinds(f"work-{number}").count("TimerFired") == 1
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", sorted(RUNTIME_OPERATIONS))
 def test_one_operation(stage: Stage, work: Any, operation: str) -> None:
     """Each operation may fail, before it has done anything or after it has done all."""
-    faulty = FaultyProvider(stage.open())
-    faulty.plan(operation, *PLAN)
-    stage.start(on=faulty, max_attempts=5, **SHORT)
+    # The first call may find nothing to do. An operation that is done twice is one whose first answer was lost.
+    rules = (
+        Rule(LoseConnection(), on=operation, nth=(2, 4)),
+        Rule(LOST_ANSWER, on=operation, nth=(3, 6)),
+        Rule(CallTwice(), on=operation, nth=(5, 8)),
+    )
+    stage.start(on=FaultyProvider(stage.open(), FaultPlan(rules)), max_attempts=5, **SHORT)
     for number in range(3):
         stage.client.start_orchestration(f"work-{number}", work, number)
 
@@ -80,7 +85,8 @@ def test_one_operation(stage: Stage, work: Any, operation: str) -> None:
 def test_all_operations(stage: Stage, work: Any, seed: int) -> None:
     """Everything fails at random, for two runtimes that share the work."""
     for runtime in range(2):
-        stage.start(on=FaultyProvider(stage.open(), at_random(f"{seed}-{runtime}")), **SHORT)
+        plan = FaultPlan.at_random(LoseConnection(), LOST_ANSWER, probability=0.1, seed=f"{seed}-{runtime}")
+        stage.start(on=FaultyProvider(stage.open(), plan), **SHORT)
     for number in range(6):
         stage.client.start_orchestration(f"work-{number}", work, number)
 
@@ -90,61 +96,51 @@ def test_all_operations(stage: Stage, work: Any, seed: int) -> None:
 def test_out_of_service(stage: Stage, work: Any) -> None:
     """A database that is gone for a while is no reason to give up, to spin, or to count attempts."""
     faulty = FaultyProvider(stage.open())
-    faulty.die()
     stage.start(on=faulty, max_attempts=1, **SHORT)
+    faulty.break_down()
     stage.client.start_orchestration("work-0", work, 0)
-    assert faulty.has_failed.wait(PATIENCE)
-    calls = sum(faulty.calls.values())
-    faulty.has_failed.wait(0.2)
-    assert sum(faulty.calls.values()) - calls < 50
-    faulty.is_dead = False
+    assert faulty.wait_for_faults(1, PATIENCE)
+    before = faulty.faults.total()
+    assert not faulty.wait_for_faults(before + 50, 0.2)
+    faulty.repair()
 
     check(stage, 1)
 
 
 def test_losing_a_race_counts_no_attempt(stage: Stage, work: Any) -> None:
     """Commits that others were quicker with are tried again, and never make an instance poison."""
-    faulty = FaultyProvider(stage.open())
-    faulty.refusals = 20
+    faulty = FaultyProvider(stage.open(), FaultPlan((Rule(Refuse(), on="commit_turns", nth=range(1, 21)),)))
     stage.start(on=faulty, max_attempts=1, **SHORT)
     stage.client.start_orchestration("work-0", work, 0)
 
     check(stage, 1)
-    assert faulty.refusals < 0
+    assert faulty.faults == {"Refuse": 20}
 
 
 def test_trouble_counts_no_attempt(stage: Stage, work: Any) -> None:
     """Commits and reads that the database fails are tried again, and never make an instance poison."""
-    faulty = FaultyProvider(stage.open())
-    faulty.plan("read_histories", *[BEFORE, AFTER] * 2)
-    faulty.plan("commit_turns", *[BEFORE] * 5)
-    stage.start(on=faulty, max_attempts=1, **SHORT)
+    rules = (
+        Rule(LoseConnection(), on="commit_turns", nth=range(1, 6)),
+        Rule(LoseConnection(), on="read_histories", nth=(1, 3)),
+        Rule(LOST_ANSWER, on="read_histories", nth=(2, 4)),
+    )
+    stage.start(on=FaultyProvider(stage.open(), FaultPlan(rules)), max_attempts=1, **SHORT)
     stage.client.start_orchestration("work-0", work, 0)
 
     check(stage, 1)
 
 
-def test_what_cannot_be_written_harms_nobody_else(stage: Stage, registry: Registry, work: Any) -> None:
+def test_what_cannot_be_written_harms_nobody_else(stage: Stage, work: Any) -> None:
     """A turn that the database refuses for good becomes poison; the turns beside it are committed."""
 
-    class Refusing(FaultyProvider):
-        def __getattr__(self, name: str) -> Any:
-            attribute = super().__getattr__(name)
-            return self._checked(attribute) if name == "commit_turns" else attribute
+    def is_unwritable(call: ProviderCall) -> bool:
+        return any(commit.instance_id == "unwritable" and commit.status != "Failed" for commit in call.arguments[0])
 
-        def _checked(self, commit_turns: Any) -> Any:
-            def checked(commits: Any, **keywords: Any) -> Any:
-                for commit in commits:
-                    if commit.instance_id == "unwritable" and commit.status != "Failed":
-                        raise self._error("commit_turns", retryable=False)
-                return commit_turns(commits, **keywords)
-
-            return checked
-
+    refusal = Rule(Fail(retryable=False), on="commit_turns", only_if=is_unwritable)
     for number in range(4):
         stage.client.start_orchestration(f"work-{number}", work, number)
     stage.client.start_orchestration("unwritable", work, 0)
-    stage.start(on=Refusing(stage.open()), max_attempts=1, **SHORT)
+    stage.start(on=FaultyProvider(stage.open(), FaultPlan((refusal,))), max_attempts=1, **SHORT)
 
     check(stage, 4)
     status = stage.client.wait_for_orchestration("unwritable", PATIENCE)
@@ -154,10 +150,9 @@ def test_what_cannot_be_written_harms_nobody_else(stage: Stage, registry: Regist
 
 def test_unknown_outcome(stage: Stage, work: Any) -> None:
     """A commit that happened although it was reported to have failed holds up nothing until a lock expires."""
-    faulty = FaultyProvider(stage.open())
-    faulty.plan("commit_turns", AFTER, AFTER, AFTER, AFTER)
-    stage.start(on=faulty, poll_interval=0.05)
+    plan = FaultPlan((Rule(LOST_ANSWER, on="commit_turns", nth=range(1, 5)),))
+    stage.start(on=FaultyProvider(stage.open(), plan), poll_interval=0.05)
     stage.client.start_orchestration("work-0", work, 0)
 
-    assert stage.client.wait_for_result("work-0", 5) == 6
+    assert stage.result("work-0") == 6  # half the time of a lock
     check(stage, 1)

@@ -11,16 +11,17 @@ import pytest
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, TagFilter
 from duroxide._core import events as e
+from duroxide.testing.faults import FaultPlan, FaultyProvider, LoseConnection, Rule
 
-from .faulty import FaultyProvider
-from .stage import PATIENCE, Stage
+from .stage import PATIENCE, Stage, eventually
 
 
 #: Of runtimes in these tests: a dead one is noticed soon, and what runs longer needs renewal.
+LOCK_MS = 300
 SHORT = {
-    "worker_lock_timeout": 0.3,
-    "orchestrator_lock_timeout": 0.3,
-    "session_lock_timeout": 0.3,
+    "worker_lock_timeout": LOCK_MS / 1000,
+    "orchestrator_lock_timeout": LOCK_MS / 1000,
+    "session_lock_timeout": LOCK_MS / 1000,
     "poll_interval": 0.05,
 }
 
@@ -60,7 +61,7 @@ class TestTakeOver:
         stage.until_kind("orphan", e.ActivityScheduled)
         first.shutdown()
         assert len(stage.provider.fetch_activities(10, 200, tags=TagFilter(), session=None)) == 1
-        stage.start(**SHORT)
+        stage.start(poll_interval=0.05)  # its own locks do not expire
 
         assert stage.result("orphan") == [1, 2]
         assert attempts[1] == 1
@@ -90,7 +91,7 @@ class TestTakeOver:
         first = stage.start(on=dying, worker_node_id="first", shutdown_timeout=0.2, **SHORT)
         stage.client.start_orchestration("orphan", work)
         assert began.wait(PATIENCE)
-        dying.die()
+        dying.break_down()
         stage.start(worker_node_id="second", **SHORT)
 
         assert again.wait(PATIENCE)
@@ -121,11 +122,11 @@ class TestTakeOver:
         stage.start(on=cut_off, worker_node_id="first", **SHORT)
         stage.client.start_orchestration("both", work)
         assert began.wait(PATIENCE)
-        cut_off.die()
+        cut_off.break_down()
         second = stage.start(worker_node_id="second", **SHORT)
         assert stage.until_status("both") == "one done"
         second.shutdown()
-        cut_off.is_dead = False
+        cut_off.repair()
         late.set()
         stage.client.raise_event("both", "go on")
 
@@ -133,20 +134,35 @@ class TestTakeOver:
         assert stage.kinds("both").count("ActivityCompleted") == 2
 
 
+def outlive(stage: Stage, runtime: FaultyProvider, operation: str, times: int = 4) -> None:
+    """Let most of a lock's time pass, again and again, each time when the *runtime* has renewed it."""
+    assert stage.clock is not None
+    for _ in range(times):
+        before = runtime.calls[operation]
+        eventually(lambda: runtime.calls[operation] >= before + 2)  # noqa: B023  # the first of the two is over
+        stage.clock.advance(LOCK_MS * 8 // 10)
+
+
 class TestRenewal:
-    def test_long_activities(self, stage: Stage, registry: Registry) -> None:
+    """The clock stands still unless the test moves it, so that no lock expires because the machine is busy."""
+
+    def test_long_activities(self, held_stage: Stage, registry: Registry) -> None:
         """Activities that run for several lock times are run once, by one runtime, and not cancelled."""
         ran: list[int] = []
+        all_begun, release = threading.Barrier(5), threading.Event()
 
         @registry.activity
         def long(ctx: ActivityContext, number: int) -> bool:
             ran.append(number)
-            return ctx.wait_cancelled(0.9)
+            all_begun.wait(PATIENCE)
+            release.wait(PATIENCE)
+            return ctx.is_cancelled
 
         @registry.activity
         async def long_async(ctx: ActivityContext, number: int) -> bool:
             ran.append(number)
-            await asyncio.sleep(0.9)
+            await asyncio.to_thread(all_begun.wait, PATIENCE)
+            await asyncio.to_thread(release.wait, PATIENCE)
             return ctx.is_cancelled
 
         @registry.orchestration
@@ -157,68 +173,91 @@ class TestRenewal:
                 )
             )
 
-        stage.start(**SHORT)
-        stage.start(on=stage.open(), **SHORT)
+        first = FaultyProvider(held_stage.open())
+        held_stage.start(on=first, **SHORT)
+        held_stage.client.start_orchestration("long", work)
+        all_begun.wait(PATIENCE)
+        held_stage.start(on=held_stage.open(), **SHORT)
+        outlive(held_stage, first, "renew_activity_locks")
+        release.set()
 
-        assert stage.run("long", work) == [False] * 4
+        assert held_stage.result("long") == [False] * 4
         assert sorted(ran) == [0, 1, 2, 3]
 
-    def test_waiting_for_a_slot(self, stage: Stage, registry: Registry) -> None:
+    def test_waiting_for_a_slot(self, held_stage: Stage, registry: Registry) -> None:
         """What a worker holds is renewed while it waits for a thread, too: everything runs once."""
         ran: list[int] = []
+        began, release = threading.Event(), threading.Event()
 
         @registry.activity
         def work(ctx: ActivityContext, number: int) -> int:
             ran.append(number)
-            ctx.wait_cancelled(0.25 if number < 2 else 0.001)
+            if number == 2:
+                began.set()
+                release.wait(PATIENCE)
             return number
 
         @registry.orchestration
         def all_of_it(ctx: OrchestrationContext) -> Orchestration[list[int]]:
             return (yield from ctx.join(*(ctx.schedule_activity(work, number) for number in range(8))))
 
-        stage.start(**SHORT, worker_concurrency=1)
+        first = FaultyProvider(held_stage.open())
+        held_stage.start(on=first, **SHORT, worker_concurrency=1)
+        held_stage.client.start_orchestration("all", all_of_it)
+        assert began.wait(PATIENCE)
+        outlive(held_stage, first, "renew_activity_locks")
+        release.set()
 
-        assert stage.run("all", all_of_it) == list(range(8))
+        assert held_stage.result("all") == list(range(8))
         assert sorted(ran) == list(range(8))
 
-    def test_long_turn(self, stage: Stage, registry: Registry) -> None:
+    def test_long_turn(self, held_stage: Stage, registry: Registry) -> None:
         """A turn that takes longer than the lock of its instance is run once and committed once."""
         turns: list[str] = []
+        began, release = threading.Event(), threading.Event()
 
         @registry.orchestration
         def slow_coder(ctx: OrchestrationContext) -> Orchestration[str]:
             if not ctx.is_replaying:
                 turns.append("turn")
-                threading.Event().wait(0.8)
+                began.set()
+                release.wait(PATIENCE)
             yield from ctx.schedule_timer(0)
             return "done"
 
-        stage.start(**SHORT)
-        stage.start(on=stage.open(), **SHORT)
+        first = FaultyProvider(held_stage.open())
+        held_stage.start(on=first, **SHORT)
+        held_stage.client.start_orchestration("slow", slow_coder)
+        assert began.wait(PATIENCE)
+        held_stage.start(on=held_stage.open(), **SHORT)
+        outlive(held_stage, first, "renew_instance_locks")
+        release.set()
 
-        assert stage.run("slow", slow_coder) == "done"
+        assert held_stage.result("slow") == "done"
         assert turns == ["turn"]
 
     @pytest.mark.parametrize("operation", ["renew_activity_locks", "held_activity_locks"])
-    def test_trouble_is_no_cancellation(self, stage: Stage, registry: Registry, operation: str) -> None:
+    def test_trouble_is_no_cancellation(self, held_stage: Stage, registry: Registry, operation: str) -> None:
         """A database that does not answer a renewal does not cancel what runs; the next renewal does its job."""
-        faulty = FaultyProvider(stage.open())
-        faulty.plan(operation, "before", "after", "before")
+        losses = (
+            Rule(LoseConnection(), on=operation, nth=(1, 3)),
+            Rule(LoseConnection(after_commit=True), on=operation, nth=2),
+        )
+        faulty = FaultyProvider(held_stage.open(), FaultPlan(losses))
 
         @registry.activity
         def long(ctx: ActivityContext) -> bool:
-            assert faulty.has_failed.wait(PATIENCE)
-            return ctx.wait_cancelled(0.5)
+            assert faulty.wait_for_faults(3, PATIENCE)
+            eventually(lambda: faulty.calls[operation] >= 5)
+            return ctx.is_cancelled
 
         @registry.orchestration
         def work(ctx: OrchestrationContext) -> Orchestration[bool]:
             return (yield from ctx.schedule_activity(long))
 
-        options = {**SHORT, "worker_lock_timeout": 1.2, "cancellation_poll_interval": 0.1}
-        stage.start(on=faulty, **options)
+        held_stage.start(on=faulty, **{**SHORT, "worker_lock_timeout": 1.2, "cancellation_poll_interval": 0.1})
 
-        assert stage.run("troubled", work) is False
+        assert held_stage.run("troubled", work) is False
 
 
 class TestSharing:

@@ -117,7 +117,7 @@ class TestRetries:
         stage.start()
 
         assert stage.run("hurry", hurry) == ErrorKind.TIMED_OUT
-        assert noticed.wait(1.0)
+        assert noticed.wait(PATIENCE)
         assert stage.kinds("hurry").count("ActivityScheduled") == 1
 
     def test_side_by_side(self, stage: Stage, registry: Registry, flaky: Any) -> None:

@@ -12,8 +12,8 @@ import pytest
 from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry, Runtime, TagFilter
 from duroxide._clock import monotonic
 from duroxide._core import events as e
+from duroxide.testing.faults import FaultPlan, FaultyProvider, LoseConnection, Rule
 
-from .faulty import AFTER, BEFORE, FaultyProvider
 from .stage import PATIENCE, Stage
 
 
@@ -57,7 +57,7 @@ class TestGraceful:
         runtime.shutdown()
         runtime.shutdown()
 
-        assert monotonic() - before < 1.0
+        assert monotonic() - before < PATIENCE / 3
         with pytest.raises(RuntimeError, match="started once"):
             runtime.start()
 
@@ -78,7 +78,7 @@ class TestGraceful:
         before = monotonic()
         runtime.shutdown()
 
-        assert monotonic() - before < 1.0
+        assert monotonic() - before < PATIENCE / 3
 
     def test_in_flight(self, stage: Stage, gates: tuple[threading.Event, threading.Event]) -> None:
         """What runs when the shutdown begins ends, and its result is recorded; what follows is for others."""
@@ -102,8 +102,14 @@ class TestGraceful:
         first = stage.start(on=faulty, worker_node_id="first")
         stage.client.start_orchestration("trouble", "gated")
         assert began.wait(PATIENCE)
-        faulty.plan("commit_turns", BEFORE, BEFORE)
-        faulty.plan("ack_activities", BEFORE, BEFORE, AFTER)
+        faulty.follow(
+            FaultPlan(
+                (
+                    Rule(LoseConnection(), on=("commit_turns", "ack_activities"), nth=(1, 2)),
+                    Rule(LoseConnection(after_commit=True), on="ack_activities", nth=3),
+                )
+            )
+        )
         shut_down_while(first, release)
         stage.start(worker_node_id="second")
 
@@ -148,9 +154,9 @@ class TestImpatient:
         began.clear()
         before = monotonic()
         first.shutdown(0.05)
-        assert monotonic() - before < 1.0
+        assert monotonic() - before < PATIENCE / 3
         stage.start(worker_node_id="second")
-        assert began.wait(2.0)  # much sooner than a lock expires
+        assert began.wait(PATIENCE)  # half the time of its lock
         release.set()
 
         assert stage.result("late") == ["second", "second"]

@@ -21,14 +21,15 @@ from duroxide import (
     PayloadError,
     Registry,
 )
-from duroxide._clock import monotonic
 from duroxide._core import events as e
 
 from .stage import Stage
 
 
-#: Seconds: what is woken answers much sooner, what is polled for much later.
-PROMPTLY = 2.5
+pytestmark = pytest.mark.usefixtures("nobody_looks_again")
+
+#: The slow poll of runtimes that must not need it: longer than any test has patience.
+NEVER = 3600
 
 
 @pytest.fixture
@@ -80,18 +81,16 @@ class TestConnection:
     @pytest.mark.parametrize("kind", ["connection", "session"])
     def test_commit(self, stage: Stage, engine: Engine, orders: str, fulfil: Any, kind: str) -> None:
         """An order and the start of its instance commit together, and the runtime is woken by the commit."""
-        stage.start(poll_interval=60)
+        stage.start(poll_interval=NEVER)
         with engine.connect() if kind == "connection" else Session(engine) as transaction:
             insert(transaction, orders, "o1")
             start = stage.client.start_orchestration("o1", fulfil, connection=transaction)
             assert start.is_new
             assert count(engine, orders) == 0
             assert isinstance(stage.client.get_orchestration_status("o1"), NotFound)
-            before = monotonic()
             transaction.commit()
 
         assert stage.result("o1") == "fulfilled"
-        assert monotonic() - before < PROMPTLY
         assert count(engine, orders) == 1
 
     @pytest.mark.parametrize("kind", ["connection", "session"])
@@ -130,8 +129,7 @@ class TestConnection:
 
     def test_one_connection_many_times(self, stage: Stage, engine: Engine, orders: str, fulfil: Any) -> None:
         """A connection may be used for one transaction after the other, with several sends in each."""
-        stage.start(poll_interval=60)
-        before = monotonic()
+        stage.start(poll_interval=NEVER)
         with engine.connect() as connection:
             for batch in range(3):
                 for number in range(3):
@@ -139,14 +137,13 @@ class TestConnection:
                 connection.commit()
 
         assert [stage.result(f"{batch}-{number}") for batch in range(3) for number in range(3)] == ["fulfilled"] * 9
-        assert monotonic() - before < PROMPTLY
 
 
 class TestSending:
     def test_events_and_messages(self, stage: Stage, engine: Engine, orders: str, fulfil: Any) -> None:
         """Events, messages and cancellations go out with the commit, in order; with a rollback they do not."""
         client = stage.client
-        stage.start(poll_interval=60)
+        stage.start(poll_interval=NEVER)
         client.start_orchestration("o1", fulfil, True)
         stage.until_status("o1")
 
@@ -160,10 +157,8 @@ class TestSending:
             client.raise_event("o1", "approved", "yes", connection=session)
             client.enqueue_event("o1", "box", 7, connection=session)
             client.enqueue_event("o1", "box", 8, connection=session)
-        before = monotonic()
 
         assert stage.result("o1") == ["yes", 7]
-        assert monotonic() - before < PROMPTLY
         assert [event.data for event in stage.of_kind("o1", e.ExternalEvent)] == ['"yes"']
         assert stage.of_kind("o1", e.OrchestrationCancelRequested) == []
 

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry
-from duroxide._clock import monotonic
+from duroxide.testing.faults import RUNTIME_OPERATIONS, FaultyProvider
 
-from .faulty import FaultyProvider
-from .stage import PATIENCE, Stage
+from .stage import PATIENCE, Stage, eventually
 
 
-#: Far below the polls of runtime (5 s, here 60) and client (2 s).
-PROMPTLY = 1.0
+pytestmark = pytest.mark.usefixtures("nobody_looks_again")
+
+#: The slow poll of runtimes that must not need it: longer than any test has patience.
+NEVER = 3600
 
 
 @pytest.fixture
@@ -38,30 +39,24 @@ def echo(registry: Registry) -> Any:
 
 def test_two_providers(stage: Stage, echo: Any) -> None:
     """A client and a runtime with providers of their own on one database wake each other."""
-    stage.start(on=stage.open(), poll_interval=60)
+    stage.start(on=stage.open(), poll_interval=NEVER)
     client = Client(stage.open())
-    before = monotonic()
     for number in range(3):
         client.start_orchestration(f"echo-{number}", echo, "a")
         client.wait_for_status_change(f"echo-{number}", 0, PATIENCE)
         client.raise_event(f"echo-{number}", "word", "b")
         assert client.wait_for_result(f"echo-{number}", PATIENCE) == "ab"
 
-    assert monotonic() - before < PROMPTLY
-
 
 def test_two_runtimes(stage: Stage, echo: Any) -> None:
     """A runtime that only runs activities is woken by one that only schedules them, and the other way round."""
-    stage.start(on=stage.open(), poll_interval=60, worker_concurrency=0)
-    stage.start(on=stage.open(), poll_interval=60, orchestration_concurrency=0)
-    before = monotonic()
+    stage.start(on=stage.open(), poll_interval=NEVER, worker_concurrency=0)
+    stage.start(on=stage.open(), poll_interval=NEVER, orchestration_concurrency=0)
     for number in range(3):
         stage.client.start_orchestration(f"echo-{number}", echo, "a")
         stage.until_status(f"echo-{number}")
         stage.client.raise_event(f"echo-{number}", "word", "b")
         assert stage.result(f"echo-{number}") == "ab"
-
-    assert monotonic() - before < PROMPTLY
 
 
 def test_timers(stage: Stage, registry: Registry) -> None:
@@ -72,13 +67,10 @@ def test_timers(stage: Stage, registry: Registry) -> None:
         ctx.set_custom_status("asleep")
         yield from ctx.schedule_timer(seconds)
 
-    stage.start(poll_interval=60)
+    stage.start(poll_interval=NEVER)
     stage.client.start_orchestration("long", nap, 3600)
     stage.until_status("long")
-    before = monotonic()
     stage.run("short", nap, 0.1)
-
-    assert monotonic() - before < PROMPTLY
 
 
 def test_from_an_activity(stage: Stage, registry: Registry, echo: Any) -> None:
@@ -96,11 +88,9 @@ def test_from_an_activity(stage: Stage, registry: Registry, echo: Any) -> None:
     def driver(ctx: OrchestrationContext) -> Orchestration[str]:
         return (yield from ctx.schedule_activity(drive, "driven"))
 
-    stage.start(poll_interval=60)
-    before = monotonic()
+    stage.start(poll_interval=NEVER)
 
     assert stage.run("driver", driver) == "xy"
-    assert monotonic() - before < PROMPTLY
 
 
 def test_idle_costs_next_to_nothing(stage: Stage, echo: Any) -> None:
@@ -110,8 +100,11 @@ def test_idle_costs_next_to_nothing(stage: Stage, echo: Any) -> None:
     for number in range(5):
         stage.client.start_orchestration(f"echo-{number}", echo, "a")
         stage.until_status(f"echo-{number}")
-    threading.Event().wait(0.1)
-    before = sum(counting.calls.values())
-    threading.Event().wait(0.5)
 
-    assert sum(counting.calls.values()) - before <= 3
+    def calls_meanwhile() -> int:
+        before = counting.calls
+        threading.Event().wait(0.5)
+        since = counting.calls - before
+        return sum(since[operation] for operation in RUNTIME_OPERATIONS)
+
+    eventually(lambda: calls_meanwhile() <= 3)  # not at once: a busy machine takes a moment to get there

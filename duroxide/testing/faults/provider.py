@@ -1,0 +1,92 @@
+"""The provider that follows a plan, and that can be out of order as a whole."""
+
+from __future__ import annotations
+
+import threading
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from ..._clock import monotonic
+from ..._core.durations import Duration, duration_ms
+from ...providers.contract import Provider
+from ...providers.wrapping import WrappedProvider
+from .kinds import Fault, LoseConnection, ProviderCall
+from .plan import FaultPlan
+
+
+#: What does not reach the store: an outage leaves it alone.
+_LOCAL = frozenset({"now_ms", "close"})
+
+
+class FaultyProvider(WrappedProvider):
+    """
+    Passes every call on to *provider*, except where *plan* has a fault for it.
+
+    Args:
+        on_fault: Called in the caller's thread with the fault and the call, before the fault happens.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        plan: FaultPlan | None = None,
+        *,
+        on_fault: Callable[[Fault, ProviderCall], None] | None = None,
+    ) -> None:
+        self._plan = FaultPlan() if plan is None else plan
+        self._on_fault = on_fault
+        self._changed = threading.Condition()
+        self._calls: Counter[str] = Counter()
+        #: How many of them were made under plans before this one.
+        self._calls_before: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._is_down = False
+        super().__init__(provider)
+
+    @property
+    def calls(self) -> Counter[str]:
+        """How often each operation was called so far, by its name."""
+        with self._changed:
+            return self._calls.copy()
+
+    @property
+    def faults(self) -> Counter[str]:
+        """How many faults there were so far, by the name of their class; an outage counts as LoseConnection."""
+        with self._changed:
+            return self._faults.copy()
+
+    def follow(self, plan: FaultPlan) -> None:
+        """From now on *plan* holds instead; its calls are counted from here."""
+        with self._changed:
+            self._plan, self._calls_before = plan, self._calls.copy()
+
+    def break_down(self) -> None:
+        """From now on no call reaches the store: each loses its connection before the commit."""
+        self._is_down = True
+
+    def repair(self) -> None:
+        """End the outage that `break_down` began."""
+        self._is_down = False
+
+    def wait_for_faults(self, count: int, timeout: Duration = 30.0) -> bool:
+        """Wait until there were *count* faults in all; return whether there were, within *timeout*."""
+        deadline = monotonic() + duration_ms(timeout, what="timeout") / 1000
+        with self._changed:
+            return self._changed.wait_for(lambda: self._faults.total() >= count, deadline - monotonic())
+
+    def _call(self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+        with self._changed:
+            self._calls[name] += 1
+            call = ProviderCall(name, self._calls[name] - self._calls_before[name], args, keywords, operation)
+            plan = self._plan
+        fault = LoseConnection() if self._is_down and name not in _LOCAL else plan.fault_at(call)
+        if fault is None:
+            return call.make()
+        with self._changed:
+            self._faults[type(fault).__name__] += 1
+            self._changed.notify_all()
+        if self._on_fault is not None:
+            self._on_fault(fault, call)
+        return fault.around(call)
