@@ -327,6 +327,12 @@ class PostgresDialect:
         return text
 
 
+class ReadOnlyPostgresDialect(PostgresDialect):
+    """Postgres, for engines whose transactions read only. Reads are transactions, as nothing else can be read-only."""
+
+    isolation: Mapping[Use, str] = {**PostgresDialect.isolation, Use.READ: "READ COMMITTED"}
+
+
 def _partial_indexes(words: Mapping[str, str]) -> list[str]:
     return [
         f"CREATE INDEX {name} ON {words[column.table.name.removeprefix(PREFIX)]} ({column.name})"

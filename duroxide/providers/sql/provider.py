@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy import Dialect as SqlAlchemyDialect
@@ -37,9 +38,9 @@ from . import activities, orchestrations, reads, sessions
 from .audit import Violation, audit
 from .database import Database, Transaction
 from .dialect import Dialect, Use
-from .dialects import PostgresDialect, SqliteDialect
+from .dialects import PostgresDialect, ReadOnlyPostgresDialect, SqliteDialect
 from .management import SqlManagement
-from .migrate import migrate
+from .migrate import check_readable, migrate
 from .shared import SharedDatabase, shared_database
 from .turns import commit_turns
 from .watcher import DataVersionEar, NotificationEar, Watcher
@@ -69,6 +70,9 @@ class SqlProvider(SqlManagement):
         clock: Where the time comes from; by default this machine's, corrected by Postgres' own.
 
         synchronous: SQLite only: ``FULL`` or ``NORMAL``.
+
+        read_only: Never change anything, and refuse a database that has no tables: `initialize` looks at them, and the
+            database itself refuses to write. Not with an Engine.
     """
 
     def __init__(
@@ -78,12 +82,14 @@ class SqlProvider(SqlManagement):
         schema: str | None = None,
         clock: Clock | None = None,
         synchronous: str = "FULL",
+        read_only: bool = False,
     ) -> None:
         if synchronous not in SYNCHRONOUS:
             msg = f"synchronous={synchronous!r} is not one of {SYNCHRONOUS}."
             raise InvalidInput(msg)
         self._owns_engine = not isinstance(url_or_engine, Engine)
-        self._engine = url_or_engine if isinstance(url_or_engine, Engine) else _make_engine(_parse_url(url_or_engine))
+        self._read_only = read_only
+        self._engine = _engine(url_or_engine, read_only=read_only)
         self._schema = schema
         self._member = next(_members)
         in_memory = _is_in_memory(self._engine)
@@ -93,7 +99,7 @@ class SqlProvider(SqlManagement):
         self._channel = f"duroxide_{schema or 'public'}"[:63]
         self._database = Database(
             self._engine,
-            _dialect(self._engine, schema, self._channel),
+            _dialect(self._engine, schema, self._channel, read_only=read_only),
             self._shared,
             clock=clock,
             pragmas=_pragmas(synchronous, in_memory=in_memory) if self._engine.dialect.name == "sqlite" else {},
@@ -127,7 +133,10 @@ class SqlProvider(SqlManagement):
         return self._engine.dialect, self._database.dialect
 
     def initialize(self) -> None:
-        """Create or upgrade the schema."""
+        """Create or upgrade the schema; if the provider is to read only, see whether there is one."""
+        if self._read_only:
+            check_readable(self._database, self._schema)
+            return
         migrate(self._database, self._schema)
         self._database.check_clock()
 
@@ -322,6 +331,28 @@ def _parse_url(text: str | URL) -> URL:
         raise InvalidInput(msg) from error
 
 
+def _engine(url_or_engine: str | URL | Engine, *, read_only: bool) -> Engine:
+    if not isinstance(url_or_engine, Engine):
+        url = _parse_url(url_or_engine)
+        return _make_read_only_engine(url) if read_only else _make_engine(url)
+    if read_only:
+        msg = f"read_only with the Engine for {url_or_engine.url!r}: give its URL, so that its connections read only."
+        raise InvalidInput(msg)
+    return url_or_engine
+
+
+def _make_read_only_engine(url: URL) -> Engine:
+    """Return an engine for *url* whose transactions cannot write."""
+    if url.get_backend_name() != "sqlite":
+        return _make_engine(url).execution_options(postgresql_readonly=True)
+    if _names_no_file(url):
+        msg = f"read_only with {url!r}: a new in-memory database is empty. Give the URL of a file."
+        raise InvalidInput(msg)
+    path = (url.database or "").removeprefix("file:")
+    file = quote(os.path.abspath(path))  # noqa: PTH100  # as it is written: a link is followed by SQLite
+    return _make_engine(url.set(database=f"file:{file}").update_query_dict({"mode": "ro", "uri": "true"}))
+
+
 def _make_engine(url: URL) -> Engine:
     """Return an engine for *url* with the settings that suit us."""
     backend = url.get_backend_name()
@@ -355,8 +386,10 @@ def _check(engine: Engine, schema: str | None, *, in_memory: bool) -> None:
         raise InvalidInput(msg)
 
 
-def _dialect(engine: Engine, schema: str | None, channel: str) -> Dialect:
-    return SqliteDialect() if engine.dialect.name == "sqlite" else PostgresDialect(schema, channel)
+def _dialect(engine: Engine, schema: str | None, channel: str, *, read_only: bool) -> Dialect:
+    if engine.dialect.name == "sqlite":
+        return SqliteDialect()
+    return (ReadOnlyPostgresDialect if read_only else PostgresDialect)(schema, channel)
 
 
 def _names_no_file(url: URL) -> bool:
