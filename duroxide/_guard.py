@@ -73,6 +73,9 @@ WATCHED: Mapping[str, Sequence[str]] = MappingProxyType(
 #: Reads files or the clock on its own account: to import, to show source lines, to stamp a record, for a time zone.
 _TRUSTED = frozenset({"importlib", "linecache", "logging", "zoneinfo"})
 
+#: A module that is imported, and an object that is thrown away.
+_NOT_ASKED_FOR = frozenset({"<module>", "__del__"})
+
 _OURS = os.path.dirname(__file__)  # noqa: PTH120  # compared with the names in code objects, which are text
 #: The engine, with the methods that attrs has written for it.
 _NOT_THEIRS = (
@@ -170,7 +173,7 @@ def _is_on_its_own_account(frame: FrameType) -> bool:
     """Whether *frame* does what the code around it did not ask for: imports, logs, or is run by the garbage collector."""
     code = frame.f_code
     package = str(frame.f_globals.get("__name__")).partition(".")[0]
-    if package in _TRUSTED or code.co_name == "__del__":
+    if package in _TRUSTED or code.co_name in _NOT_ASKED_FOR:
         return True
     return any(getattr(callback, "__code__", None) is code for callback in gc.callbacks)
 
