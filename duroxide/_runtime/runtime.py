@@ -33,7 +33,7 @@ def _get_kv_value(ctx: ActivityContext, where: list[str]) -> Any:
 
 
 #: Activities that every runtime has.
-_BUILT_IN = {GET_KV_VALUE: inspect_activity(_get_kv_value)}
+BUILT_IN = {GET_KV_VALUE: inspect_activity(_get_kv_value)}
 
 
 class Runtime:
@@ -193,7 +193,7 @@ class Runtime:
             _log.warning("the sessions of %s could not be ended; they will lapse: %s", self._id, error)
 
     def _find_activity(self, name: str) -> FunctionInfo | None:
-        return self._registry.activities.resolve(name) or _BUILT_IN.get(name)
+        return self._registry.activities.resolve(name) or BUILT_IN.get(name)
 
 
 def _checked(registry: object) -> Registry:

@@ -1,0 +1,69 @@
+"""
+What must hold at every step of an exploration, and what at its end: ours, and the user's.
+
+Ours: no work is lost or doubled in the store (`audit`), every decision comes out again when it is replayed, and no
+instance fails because code and history do not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import frozen
+
+from ..._core.events import OrchestrationFailed
+from ...errors import ErrorKind, NondeterminismError
+from ..simulation.simulator import Simulator
+from ..simulation.store import Written
+
+
+#: Raises AssertionError, or returns False, if something is wrong with the simulation that it is given.
+Invariant = Callable[[Simulator], object]
+
+
+@frozen
+class Broken:
+    """An invariant that does not hold. *label* names the invariant, so that shrinking stays with one."""
+
+    label: str
+    message: str
+    error: Exception | None = None
+
+
+def broken_by_step(simulator: Simulator, step: Callable[[], object], always: Sequence[Invariant]) -> Broken | None:
+    """Make a step; return the first thing that does not hold after it."""
+    try:
+        step()
+    except NondeterminismError as error:
+        return Broken("replay", str(error), error)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the schedule that leads to it is worth reporting
+        return Broken(type(error).__name__, f"the step raised {type(error).__name__}: {error}", error)
+    return next(_broken(simulator, always), None)
+
+
+def _broken(simulator: Simulator, always: Sequence[Invariant]) -> Iterator[Broken]:
+    for written in simulator.committed:
+        yield from _nondeterminism(written)
+    for violation in simulator.audit():
+        yield Broken("audit", f"the store is not as it must be: {violation}")
+    yield from broken(simulator, always)
+
+
+def _nondeterminism(written: Written) -> Iterator[Broken]:
+    last = written.commit.events[-1] if written.commit.events else None
+    if isinstance(last, OrchestrationFailed) and last.details.kind is ErrorKind.NONDETERMINISM:
+        yield Broken("replay", f"instance {written.commit.instance_id!r} fails: {last.details.display}")
+
+
+def broken(simulator: Simulator, invariants: Sequence[Invariant]) -> Iterator[Broken]:
+    """Yield which of the user's *invariants* do not hold now."""
+    for invariant in invariants:
+        name = getattr(invariant, "__name__", repr(invariant))
+        try:
+            holds = invariant(simulator)
+        except Exception as error:  # noqa: BLE001  # a check that raises does not hold, whatever it raises
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            yield Broken(name, f"{name} does not hold: {kind}{error}" if str(error) else f"{name} does not hold", error)
+        else:
+            if holds is False:
+                yield Broken(name, f"{name} does not hold")

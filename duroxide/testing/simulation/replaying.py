@@ -1,0 +1,108 @@
+"""
+Whether what a live execution decides comes out again when its history is replayed.
+
+It does not when the code depends on anything besides its history. A running process never notices that;
+the crash that comes later does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from ..._core import events as e
+from ..._core.commit import ExecutionStatus, TurnCommit
+from ..._core.limits import Limits
+from ..._core.registry import Registry
+from ..._core.verdicts import Completed, Continue, ContinuesAsNew, Failed, Turn
+from ..._guard import Mode, executor_class
+from ...errors import ErrorCategory, ErrorDetails, NondeterminismError
+from .store import Written
+from .words import DELIVERED, shortened, tell
+
+
+_REMEDY = (
+    "The function depends on something that is not in its history: a clock, a random number, the environment, or state"
+    " that outlives it. Use ctx.utc_now(), ctx.random and ctx.new_guid(), or do it in an activity."
+)
+
+
+@frozen
+class Replays:
+    """Replays committed turns with the functions of *registry*."""
+
+    registry: Registry
+    limits: Limits
+    guard: Mode
+
+    def check(self, written: Written) -> None:
+        """
+        Replay the turn that led to an accepted commit.
+
+        Raises:
+            NondeterminismError: If it decides something else.
+        """
+        commit = written.commit
+        if not commit.events or _was_ended_by_the_engine(commit):
+            return
+        past = [*written.before, *(event for event in commit.events if isinstance(event, DELIVERED))]
+        decided = [event for event in commit.events if not isinstance(event, DELIVERED)]
+        turn = self._replayed(past)
+        if isinstance(turn.verdict, Failed) and turn.verdict.details.category is not ErrorCategory.APPLICATION:
+            raise NondeterminismError(turn.verdict.details)
+        if list(turn.events) != decided[: len(turn.events)] or _ending(turn) != _ended(commit):
+            raise NondeterminismError(ErrorDetails.nondeterminism(_difference(commit, decided, turn, past)))
+
+    def _replayed(self, history: Sequence[e.Event]) -> Turn:
+        started = history[0]
+        assert isinstance(started, e.OrchestrationStarted), "a history begins with its start event"
+        resolved = self.registry.orchestrations.resolve(started.name, started.version)
+        assert resolved is not None, "it has just run"
+        make = executor_class(self.guard)
+        executor = make(resolved[1].fn, started, exceptions=self.registry.exceptions, limits=self.limits)
+        try:
+            return executor.feed(history[1:])
+        finally:
+            executor.close()
+
+
+def _was_ended_by_the_engine(commit: TurnCommit) -> bool:
+    """Whether the end is not what the code said: poison, a limit, or a history that does not fit."""
+    last = commit.events[-1]
+    return isinstance(last, e.OrchestrationFailed) and (
+        last.details.category is not ErrorCategory.APPLICATION or last.details.type == "duroxide.errors.LimitExceeded"
+    )
+
+
+def _ending(turn: Turn) -> tuple[ExecutionStatus, str | None]:
+    """Return how an execution stands after *turn*, and with what output; what a failure says is in its event."""
+    match turn.verdict:
+        case Continue():
+            return ExecutionStatus.RUNNING, None
+        case Completed(output=output):
+            return ExecutionStatus.COMPLETED, output
+        case ContinuesAsNew(input=input_):
+            return ExecutionStatus.CONTINUED_AS_NEW, input_
+        case _:
+            return ExecutionStatus.FAILED, None
+
+
+def _ended(commit: TurnCommit) -> tuple[ExecutionStatus, str | None]:
+    return commit.status, None if commit.status is ExecutionStatus.FAILED else commit.output
+
+
+def _difference(commit: TurnCommit, decided: Sequence[e.Event], turn: Turn, past: Sequence[e.Event]) -> str:
+    known = {event.event_id: event for event in (*past, *decided, *turn.events)}
+    live = ", ".join(tell(event, known) for event in decided) or "nothing"
+    again = ", ".join(tell(event, known) for event in turn.events) or "nothing"
+    return (
+        f"instance {commit.instance_id!r} does not replay: after event {past[-1].event_id} its code decided:"
+        f" {live} ({_in_words(_ended(commit))}). Replaying the same history, it decides: {again}"
+        f" ({_in_words(_ending(turn))}). {_REMEDY}"
+    )
+
+
+def _in_words(ending: tuple[ExecutionStatus, str | None]) -> str:
+    status, output = ending
+    return f"then {status.value}" + ("" if output is None else f" with {shortened(output)}")

@@ -1,0 +1,180 @@
+"""
+The store of a simulation: the real provider on SQLite in memory, which can be asked what waits in its queues.
+
+It stores as ever. What it adds is for the one who decides what happens next: look at the queues without taking
+anything, hand out one instance at a time, and let the process die just before or just after a commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import Enum
+
+from attrs import field, frozen
+
+from ..._core.codec import START_KIND
+from ..._core.commit import ActivityLock, CommitResult, TurnCommit
+from ..._core.events import Event
+from ..._core.versions import VersionRange
+from ...providers.contract import OrchestrationItem, Release
+from ...providers.sql.database import Transaction
+from ...providers.sql.provider import SqlProvider
+from ...providers.sql.schema import TABLES
+from ...providers.sql.statements import Query
+from .clock import VirtualClock
+
+
+_MESSAGES = Query(
+    "SELECT q.instance_id, q.visible_at_ms, l.locked_until_ms FROM {orchestrator_queue} AS q"
+    " LEFT JOIN {instance_locks} AS l ON l.instance_id = q.instance_id ORDER BY q.visible_at_ms, q.id"
+)
+_ACTIVITIES = Query("SELECT visible_at_ms, lock_token, expires_at_ms FROM {worker_queue}")
+_EXISTS = Query(
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM {instances} WHERE instance_id = :instance_id)"  # noqa: S608  # constants
+    f" OR EXISTS (SELECT 1 FROM {{orchestrator_queue}} WHERE instance_id = :instance_id AND kind = '{START_KIND}')"
+)
+_IDS = Query("SELECT instance_id FROM {instances} ORDER BY created_at_ms, instance_id")
+
+
+class ProcessDied(BaseException):  # not an Exception: nothing in a process that dies may catch it
+    """The process ended in the middle of what it did."""
+
+
+class Death(Enum):
+    """When the process of a turn dies."""
+
+    BEFORE_COMMIT = "before the commit"
+    AFTER_COMMIT = "right after the commit"
+
+
+@frozen
+class Queues:
+    """What waits in the queues at a moment."""
+
+    #: Instances with messages that somebody could fetch now, the longest waiting first.
+    instances: tuple[str, ...]
+    #: Whether there are activities that somebody could fetch now.
+    has_activities: bool
+    #: When something more becomes visible, in milliseconds since the epoch, if nobody does anything.
+    due_ms: int | None
+
+
+@frozen
+class Written:
+    """A commit that was tried, and what became of it."""
+
+    commit: TurnCommit
+    result: CommitResult
+    #: The history of the execution as it was.
+    before: tuple[Event, ...]
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether it is in the store."""
+        return self.result is CommitResult.COMMITTED
+
+
+@frozen
+class _Orders:
+    """What the store does in its own way during one step."""
+
+    only: str | None = None
+    death: Death | None = None
+
+
+class SimulatedStore(SqlProvider):
+    """A provider in memory whose time is *clock*."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__("sqlite://", clock=clock)
+        self.clock = clock
+        self._orders = _Orders()
+        #: Every commit so far, accepted or refused, in order.
+        self.journal: list[Written] = []
+        self._histories: dict[tuple[str, int], list[Event]] = {}
+        self.initialize()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.journal.clear()
+        self._histories.clear()
+
+        def delete(transaction: Transaction) -> None:
+            for table in TABLES.values():
+                transaction.connection.exec_driver_sql(f"DELETE FROM {table.name}")  # noqa: S608  # ours
+
+        self._database.write("clear", delete)
+
+    def obey(self, *, only: str | None = None, death: Death | None = None) -> None:
+        """Hand out no instance but *only*, and let the process die at its next commit."""
+        self._orders = _Orders(only, death)
+
+    def queues(self, held: Collection[ActivityLock] = ()) -> Queues:
+        """Return what waits. The locks of *held* are kept alive, so that their expiry is nothing to wait for."""
+        return self._database.read("queues", lambda transaction: _look(transaction, {lock.token for lock in held}))
+
+    def exists(self, instance_id: str) -> bool:
+        """Whether there is such an instance, or a message that starts it."""
+        return bool(self._database.read("exists", lambda found: found.query(_EXISTS, instance_id=instance_id)))
+
+    def instance_ids(self) -> list[str]:
+        """Return the ids of all instances, in the order in which they began."""
+        return [row[0] for row in self._database.read("instance_ids", lambda found: found.query(_IDS))]
+
+    def fetch_orchestration_items(
+        self, limit: int, lock_ms: int, *, replayable: VersionRange | None = None
+    ) -> Sequence[OrchestrationItem]:
+        """Lock the one instance that has its turn, if that is ordered."""
+        items = super().fetch_orchestration_items(limit, lock_ms, replayable=replayable)
+        only = self._orders.only
+        if only is None:
+            return items
+        self.release_orchestration_items(
+            [Release(item.lock, ignore_attempt=True) for item in items if item.lock.instance_id != only]
+        )
+        return [item for item in items if item.lock.instance_id == only]
+
+    def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
+        """Write what turns decided, and remember it; the process may die before or after."""
+        death = self._orders.death
+        if death is Death.BEFORE_COMMIT:
+            raise ProcessDied
+        results = super().commit_turns(commits, lock_ms=lock_ms)
+        for commit, result in zip(commits, results, strict=True):
+            history = self._histories.setdefault((commit.instance_id, commit.execution_id), [])
+            self.journal.append(Written(commit, result, tuple(history)))
+            if result is CommitResult.COMMITTED:
+                history.extend(commit.events)
+        if death is Death.AFTER_COMMIT:
+            raise ProcessDied
+        return results
+
+
+@frozen
+class _Look:
+    """Collects what is visible now, and when more will be."""
+
+    now_ms: int
+    visible: dict[str, None] = field(factory=dict)
+    later: list[int] = field(factory=list)
+
+
+def _look(transaction: Transaction, held: Collection[str]) -> Queues:
+    look = _Look(transaction.now_ms)
+    for instance_id, visible_at_ms, locked_until_ms in transaction.query(_MESSAGES):
+        from_ms = max(visible_at_ms, locked_until_ms or 0)
+        if from_ms <= look.now_ms:
+            look.visible[instance_id] = None
+        else:
+            look.later.append(from_ms)
+    has_activities = False
+    for visible_at_ms, token, expires_at_ms in transaction.query(_ACTIVITIES):
+        if token is not None and token in held:
+            continue
+        if visible_at_ms <= look.now_ms:
+            has_activities = True
+        else:
+            look.later.append(visible_at_ms)
+        if token is None and expires_at_ms is not None and expires_at_ms > look.now_ms:
+            look.later.append(expires_at_ms)
+    return Queues(tuple(look.visible), has_activities, min(look.later, default=None))
