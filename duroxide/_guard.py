@@ -32,6 +32,7 @@ from attrs import frozen
 from ._core import actions, executor, scheduler
 from ._core import events as e
 from ._core.executor import Executor
+from ._core.replay import Replay
 from ._core.verdicts import Failed, Turn
 from ._rules import RULES
 from .errors import ErrorDetails, ErrorKind, NondeterministicCall
@@ -83,7 +84,10 @@ _NOT_THEIRS = (
     f"<attrs generated methods {__package__}.",
     f"<attrs generated init {__package__}.",
 )
-_LIBRARIES = tuple({f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LIBRARIES = (
+    "<frozen ",
+    *{f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+)
 #: What is called from here is orchestration code, wherever it is installed.
 _ENTRANCES = frozenset(
     {
@@ -95,6 +99,9 @@ _ENTRANCES = frozenset(
     }
 )
 
+
+#: Beyond this nothing belongs to orchestration code any more.
+_FEED = Replay.feed.__code__
 
 #: Random numbers of one's own are fine, as long as the seed is one's own, too.
 _SEED = random.Random.seed.__code__
@@ -155,18 +162,21 @@ def _is_seeded(frame: FrameType) -> bool:
 
 def _site(frame: FrameType, watched: _Watched) -> Site | None:
     """Return the line of orchestration code on whose behalf *frame* makes a call; None: it is nobody's."""
+    site: Site | None = None
     callee: FrameType | None = None
     outer: FrameType | None = frame
-    while outer is not None:
+    while outer is not None and outer.f_code is not _FEED:
         code = outer.f_code
-        if code in _ENTRANCES and callee is not None:
-            return _named(callee, None, watched)
-        if code.co_filename.startswith(_NOT_THEIRS) or _is_on_its_own_account(outer):
+        if _is_on_its_own_account(outer):
             return None
-        if not code.co_filename.startswith(_LIBRARIES) and not code.co_filename.startswith("<frozen "):
-            return _named(outer, callee, watched)
+        if code in _ENTRANCES:
+            return site if site is not None or callee is None else _named(callee, None, watched)
+        if site is None and code.co_filename.startswith(_NOT_THEIRS):
+            return None
+        if site is None and not code.co_filename.startswith(_LIBRARIES):
+            site = _named(outer, callee, watched)
         callee, outer = outer, outer.f_back
-    return None
+    return site
 
 
 def _is_on_its_own_account(frame: FrameType) -> bool:
