@@ -10,7 +10,7 @@ Rule 2: a history that was recorded whole asks for nothing new. One that was cut
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from attrs import frozen
@@ -21,13 +21,15 @@ from .._core.failures import NO_EXCEPTIONS, ExceptionTypes
 from .._core.nondeterminism import describe
 from .._core.requests import OPTIONAL_EVENTS, RECORDED_AS
 from .._core.verdicts import Cancelled, Completed, Continue, ContinuesAsNew, Failed, Turn, Verdict
-from ..errors import Divergence, ErrorDetails, ErrorKind, InvalidInput, LimitExceeded
+from ..errors import Divergence, ErrorDetails, ErrorKind, InvalidInput, LimitExceeded, NondeterministicCall
 
 
 #: Makes the executor that replays: `Executor`, or one that looks closer.
 MakeExecutor = Callable[..., Executor]
 
 _COMPARED = {recording.event_type: recording.compared for recording in RECORDED_AS.values()}
+
+_FORBIDDEN = f"{NondeterministicCall.__module__}.{NondeterministicCall.__qualname__}"
 
 #: Payloads are cut to this many characters in reports.
 _LONGEST_TEXT = 500
@@ -100,12 +102,11 @@ class _Walk:
 
     def compare(self, history: Sequence[e.Event], *, is_whole: bool) -> Divergence | None:
         ending = history[-1] if isinstance(history[-1], e.TERMINAL_EVENTS) else None
-        turn = self.executor.feed(persisted=1)
-        last: e.Event = self.started
-        for group in _groups(history[1 : None if ending is None else -1]):
+        turn, last = Turn(Continue()), history[0]
+        for group in chain([()], _groups(history[1 : None if ending is None else -1])):
             before, turn = turn, self.executor.feed(group, persisted=len(group) + 1)
-            last = group[-1]
-            found = self._disagreement(last) or self._left_out(before, group)
+            last = group[-1] if group else last
+            found = self._disagreement(last) or self._forbidden_call(last, turn) or self._left_out(before, group)
             if found is not None:
                 return found
         if ending is not None:
@@ -122,6 +123,12 @@ class _Walk:
             return None
         event = e.Event(found.event_id, last.timestamp_ms)
         return divergence(self.started, event, place=found.place, expected=found.expected, got=found.got)
+
+    def _forbidden_call(self, last: e.Event, turn: Turn) -> Divergence | None:
+        """Return what the guard has found, if there is one."""
+        if not isinstance(turn.verdict, Failed) or turn.verdict.details.type != _FORBIDDEN:
+            return None
+        return self._report(last, "code that decides by its history alone", turn.verdict.details.message)
 
     def _left_out(self, before: Turn, group: Sequence[e.Event]) -> Divergence | None:
         """Return the first event of *group* that code asked for then, and that it has ended without asking for now."""
