@@ -20,6 +20,7 @@ import pytest
 
 if TYPE_CHECKING:  # not to dodge a cycle: for everybody else's tests, importing the package takes half a second
     from duroxide import Registry, Runtime, RuntimeOptions
+    from duroxide.testing import Simulator
     from duroxide.testing.golden import Golden
 
 
@@ -107,6 +108,19 @@ def duroxide_golden(request: pytest.FixtureRequest) -> Golden:
     folders: Sequence[Path] = request.config.getini("duroxide_histories")
     folder = folders[0] if folders else request.path.parent / "histories"
     return Golden(folder, f"{request.path.stem}-{request.node.name}", is_recording=request.config.getoption(_RECORD))
+
+
+@pytest.fixture
+def duroxide_simulator() -> Iterator[Callable[..., Simulator]]:
+    """
+    Make simulators; they are closed after the test.
+
+    ``duroxide_simulator(registry, ...)`` takes what `duroxide.testing.Simulator` takes.
+    """
+    from duroxide.testing import Simulator
+
+    with ExitStack() as stack:
+        yield lambda *arguments, **options: stack.enter_context(Simulator(*arguments, **options))
 
 
 @pytest.fixture
