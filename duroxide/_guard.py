@@ -60,12 +60,14 @@ WATCHED: Mapping[str, Sequence[str]] = MappingProxyType(
         "DX105": (
             *("builtins.open", "builtins.input", "os.open", "os.stat", "os.listdir", "os.scandir", "os.mkdir"),
             *("os.remove", "os.unlink", "os.rmdir", "os.rename", "os.replace", "os.system", "sqlite3.connect"),
+            *("urllib.request.urlopen", "http.client.HTTPConnection.connect"),
             *("socket.socket.__init__", "socket.create_connection", "socket.getaddrinfo", "subprocess.Popen.__init__"),
         ),
         "DX106": ("time.sleep",),
         "DX107": (
             *("threading.Thread.start", "_thread.start_new_thread", "os.fork", "asyncio.run", "asyncio.new_event_loop"),
-            *("concurrent.futures.ThreadPoolExecutor.submit", "concurrent.futures.ProcessPoolExecutor.submit"),
+            *("concurrent.futures.ThreadPoolExecutor.__init__", "concurrent.futures.ThreadPoolExecutor.submit"),
+            *("concurrent.futures.ProcessPoolExecutor.__init__", "concurrent.futures.ProcessPoolExecutor.submit"),
             "multiprocessing.Process.start",
         ),
     }

@@ -19,6 +19,7 @@ import sys
 import textwrap
 import threading
 import time
+import urllib.request
 import uuid
 
 from collections.abc import Callable
@@ -68,6 +69,8 @@ def caught() -> int:
     return 2
 
 
+POOL = ThreadPoolExecutor(1)
+
 #: What code calls, and as what the guard knows it.
 CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "now": (lambda: datetime.datetime.now(), "datetime.datetime.now"),
@@ -109,7 +112,9 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "a process": (lambda: subprocess.run(["true"], check=False), "subprocess.Popen (through subprocess.run)"),
     "system": (lambda: os.system("true"), "os.system"),
     "a thread": (lambda: threading.Thread(target=int).start(), "threading.Thread.start"),
-    "a pool": (lambda: ThreadPoolExecutor(1).submit(int), "concurrent.futures.ThreadPoolExecutor.submit"),
+    "a pool": (lambda: ThreadPoolExecutor(1), "concurrent.futures.ThreadPoolExecutor"),
+    "a shared pool": (lambda: POOL.submit(int), "concurrent.futures.ThreadPoolExecutor.submit"),
+    "a web service": (lambda: urllib.request.urlopen("http://127.0.0.1:9"), "urllib.request.urlopen"),
     "asyncio": (lambda: asyncio.run(asyncio.sleep(0)), "asyncio.run"),
 }
 
