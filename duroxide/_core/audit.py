@@ -149,7 +149,10 @@ def _timers(facts: ExecutionFacts) -> Iterator[_Finding]:
 def _children(facts: ExecutionFacts) -> Iterator[_Finding]:
     if not facts.is_running:
         return
-    wanted = _open(facts.events, e.SubOrchestrationScheduled, _CHILD_ANSWERS)
+    # One that was given up in the turn that asked for it was never started.
+    wanted = _open(facts.events, e.SubOrchestrationScheduled, _CHILD_ANSWERS) - {
+        event.source_event_id for event in facts.events if isinstance(event, e.SubOrchestrationCancelRequested)
+    }
     answered = _waiting(facts, _CHILD_ANSWERS)
     for event in facts.events:
         if (

@@ -22,6 +22,7 @@ from duroxide.testing.conformance.vocabulary import (
     must_commit,
     next_turn,
     start,
+    started,
     timer,
 )
 
@@ -155,5 +156,13 @@ class TestAudit:
         """A child that exists needs no start message."""
         plant(store, provider, [delete(orchestrator_queue).where(orchestrator_queue.c.instance_id == "a.4")])
         must_commit(provider, first_turn("a.4"))
+
+        assert [] == provider.audit()
+
+    def test_child_that_never_was(self, provider: SqlProvider) -> None:
+        """A child that was given up in the turn that asked for it was never started, and is not missing."""
+        asked = e.SubOrchestrationScheduled(2, NOW, "child", "c.2", "null")
+        given_up = e.SubOrchestrationCancelRequested(3, NOW, 2, e.DROPPED)
+        must_commit(provider, evolve(first_turn("c"), events=(started("c"), asked, given_up)))
 
         assert [] == provider.audit()

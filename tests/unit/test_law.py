@@ -10,9 +10,8 @@ from duroxide._core.commit import ExecutionStatus
 from duroxide._core.executor import Executor
 from duroxide._core.turn import run_turn
 from duroxide._core.verdicts import Continue, Turn
-
-from .programs import Program, programs
-from .world import HOWS, Move, Story, Told, moves, rebuilt, stories, tell
+from duroxide.testing.strategies.programs import Program, orchestrations
+from duroxide.testing.strategies.stories import HOWS, Move, Story, Told, moves, rebuilt, stories, tell
 
 
 NOTHING_NEW = Turn(Continue())
@@ -163,7 +162,7 @@ class TestHistories:
 class TestBatching:
     @settings(max_examples=100)
     @given(
-        programs(positional=False, rounds=False, times=False),
+        orchestrations(positional=False, rounds=False, times=False),
         st.lists(st.lists(moves("answer", "answer", "enqueue"), max_size=5), min_size=1, max_size=10),
     )
     def test_batches_do_not_matter(self, program: Program, batches: list[list[Move]]) -> None:

@@ -66,8 +66,12 @@ class Inputs:
         return sorted(timed, key=lambda each: (each.at_ms, each.number))
 
     def any_time(self) -> list[Input]:
-        """Return what may be sent at any time."""
-        return [each for each in self._waiting if each.at_ms is None]
+        """Return what may be sent at any time; of what is alike, the messages of one queue, the first."""
+        firsts: dict[str, Input] = {}
+        for each in self._waiting:
+            if each.at_ms is None:
+                firsts.setdefault(each.what, each)
+        return list(firsts.values())
 
     def next_due_ms(self, now_ms: int) -> int | None:
         """Return when the next one is to be sent."""

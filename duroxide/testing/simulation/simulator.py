@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
+from ..._core.audit import Violation
 from ..._core.durations import Duration, duration_ms
 from ..._core.events import Event
 from ..._core.functions import registered_name
@@ -356,7 +357,7 @@ class Simulator:
         ids = [each for each in self.instances if isinstance(self.status(each), Running)]
         return tuple(Waiting(each, tell_waiting(self.history(each))) for each in ids)
 
-    def audit(self) -> list[Any]:
+    def audit(self) -> list[Violation]:
         """Return everything in which the store breaks the conservation law; nothing, as long as no work was lost."""
         return self._store.audit()
 

@@ -57,13 +57,16 @@ class World:
         self._process = self._new_process()
         #: When an activity that takes its time is over, in milliseconds since the epoch.
         self._ends: dict[ActivityKey, int] = {}
-        #: The last completion of each running execution, to be delivered once more.
+        #: The last completion of each running execution, to be delivered once more. No store has two of a timer.
         self._answers: dict[tuple[str, int], Repeat] = {}
+        self._known: Queues | None = None
+        self._subscription = store.wakeups.on_messages(self._changed)
 
     def close(self) -> None:
         """Let go of everything."""
+        self._subscription.close()
         for process in (self._process, *self._hanging):
-            process.dispatcher.forget()
+            process.dispatcher.die()
 
     # What can happen
 
@@ -72,15 +75,25 @@ class World:
         queues = self._queues()
         usual = list(self._usual(queues))
         due_ms = self._due_ms(queues)
-        if due_ms is not None and (before_ms is None or due_ms <= before_ms):
-            if not usual:
-                usual.append(Pass(due_ms))
-            elif faults.delays:
-                return (*usual, *self._late(), Pass(due_ms, early=True), *self._faults(faults, usual))
-        return (*usual, *self._late(), *self._faults(faults, usual)) if faults != _NONE else tuple(usual)
+        passing = [] if due_ms is None or (before_ms is not None and due_ms > before_ms) else [Pass(due_ms)]
+        if faults == _NONE:
+            return (*usual, *(() if usual else passing))
+        if usual:
+            passing = [evolve(each, early=True) for each in passing if self._may_be_slow(faults)]
+        return (*usual, *passing, *self._late(), *self._faults(faults, usual))
+
+    def _may_be_slow(self, faults: Faults) -> bool:
+        """Whether time may pass with work at hand. What has ended and waits to be stored keeps no lock meanwhile."""
+        return faults.delays and (faults.takeovers or not self._process.dispatcher.inbox)
 
     def _queues(self) -> Queues:
-        return self._store.queues([each.lock for each in self._process.held])
+        """Return what waits; it is looked up again when something may have changed."""
+        if self._known is None:
+            self._known = self._store.queues([each.lock for each in self._process.held])
+        return self._known
+
+    def _changed(self, _: object = None) -> None:
+        self._known = None
 
     def _usual(self, queues: Queues) -> Iterator[Step]:
         """Yield what a healthy process may do now; of what arrives at set times only the next."""
@@ -137,8 +150,12 @@ class World:
 
     def make(self, step: Step) -> str:
         """Let *step*, which is possible, happen; return what happened, in words."""
-        text = self._make(step)
-        self._fetch()
+        try:
+            text = self._make(step)
+            self._changed()
+            self._fetch()
+        finally:
+            self._changed()
         return text
 
     def _make(self, step: Step) -> str:
@@ -172,7 +189,7 @@ class World:
                 self._hanging.append(process)
                 lost = "hangs, and another one starts"
             case _:
-                process.dispatcher.forget()
+                process.dispatcher.die()
                 lost = "dies, and another one starts"
         had = ", ".join(
             (
@@ -188,12 +205,14 @@ class World:
         self._process.keep_alive(until_ms - self._clock.ms)
         self._clock.ms = until_ms
         self._process.worker.end_expired()
+        self._changed()
         self._fetch()
 
     def _fetch(self) -> None:
         """Let the process take the activities that wait: a worker with free slots does so at once."""
         if self._queues().has_activities:
             self._process.worker.fetch()
+            self._changed()
         for running in self._process.held:
             if running.lock.key not in self._ends:
                 takes = self._fakes.takes(running.work.name)
@@ -207,7 +226,7 @@ class World:
             self._store.obey()
         if step.death is None:
             return told or f"turn of {step.instance_id}: nothing comes of it"
-        self._process.dispatcher.forget()
+        self._process.dispatcher.die()
         self._process = self._new_process()
         told = told or f"turn of {step.instance_id}"
         return f"{told}; the process dies {step.death.value}, and another one starts"
@@ -215,9 +234,9 @@ class World:
     def _round(self, process: Process) -> str:
         """Run a round of *process*; return what its commits say."""
         count = len(self._store.journal)
-        has_messages = process is self._process and bool(self._queues().instances)
         with suppress(ProcessDied):
-            process.dispatcher.round(fetch=has_messages)
+            # A process that hung has fetched what it had to fetch before.
+            process.dispatcher.round(fetch=process is self._process and bool(self._queues().instances))
         written = self._store.journal[count:]
         for each in written:
             self._remember_answer(each)
@@ -229,7 +248,7 @@ class World:
         if not written.is_accepted:
             return
         for event in commit.events:
-            if isinstance(event, e.CompletionEvent):
+            if isinstance(event, e.CompletionEvent) and not isinstance(event, e.TimerFired):
                 self._answers[place] = Repeat(*place, event)
         if commit.status is not ExecutionStatus.RUNNING:
             self._answers.pop(place, None)

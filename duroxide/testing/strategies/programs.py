@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 from attrs import frozen
 from hypothesis import strategies as st
 
-from duroxide._core.actions import Action, Orchestration, Winner
-from duroxide._core.context import OrchestrationContext
-from duroxide._core.retry import Fixed, RetryPolicy
+from ..._core.actions import Action, Orchestration, Winner
+from ..._core.context import OrchestrationContext
+from ..._core.retry import Fixed, RetryPolicy
 
 
 NAMES = ("red", "green")
@@ -213,16 +213,14 @@ class Run:
                 yield from self.block(steps)
             case Await(part):
                 self.note((yield from self.start(part)))
-            case Use(slot):
-                if slot in self.slots:
-                    self.note((yield self.slots[slot]))
+            case Use(slot) if slot in self.slots:
+                self.note((yield self.slots[slot]))
+            case Use():
+                pass
             case Try():
                 return (yield from self.attempt(step))
             case Continue(wait):
-                if self.round < LAST_ROUND:
-                    action = self.ctx.continue_as_new(self.round + 1)
-                    if wait:
-                        yield action
+                yield from self.next_round(wait=wait)
             case Return():
                 return False
             case Raise():
@@ -230,6 +228,13 @@ class Run:
             case _:
                 self.act(step)
         return True
+
+    def next_round(self, *, wait: bool) -> Generator[Any, Any, None]:
+        """Continue as new, if there were not enough rounds yet."""
+        if self.round < LAST_ROUND:
+            action = self.ctx.continue_as_new(self.round + 1)
+            if wait:
+                yield action
 
     def attempt(self, step: Try) -> Generator[Any, Any, bool]:
         """Do steps that may fail."""
@@ -342,6 +347,8 @@ _POLICIES = st.builds(
     total_timeout=st.sampled_from([None, timedelta(seconds=5)]),
 )
 _FEW = {(least, most): st.integers(least, most) for least in range(4) for most in range(least, 8)}
+#: False shrinks; true once in four times.
+_SELDOM = st.integers(0, 3).map(lambda number: number > 2)  # noqa: PLR2004  # the last of four
 _LEAVES = ("call", "call", "retry", "timer", "wait", "wait", "dequeue", "dequeue", "child")
 _PARTS = (*_LEAVES, "join", "select", "select", "branch", "branch", "branch")
 _IMMEDIATE = ("start", "start", "cancel", "state", "state", "draw", "detach")
@@ -376,7 +383,7 @@ class _Drawing:
     def block(self, depth: int, least: int, most: int) -> tuple[Step, ...]:
         """Draw some steps that may end early."""
         steps = self.steps(depth, least, most)
-        if self.draw(_FEW[0, 3]) == 3:
+        if self.draw(_SELDOM):
             steps += (self.step(self.pick(_ENDINGS), depth),)
         return steps
 
@@ -388,12 +395,8 @@ class _Drawing:
                 return Await(self.part(self.pick(_LEAVES), depth))
             case "combine":
                 return Await(self.part(draw(_sampled(("join", "select", "select", "branch"))), depth))
-            case "start":
-                return Start(draw(_SLOTS), self.part(self.pick(_PARTS if depth < _DEEPEST else _LEAVES), depth))
-            case "use":
-                return Use(draw(_SLOTS))
-            case "cancel":
-                return Cancel(draw(_SLOTS))
+            case "start" | "use" | "cancel":
+                return self.slot_step(kind, depth)
             case "state":
                 return State(self.pick(_STATES), draw(_NAMES))
             case "draw":
@@ -403,12 +406,17 @@ class _Drawing:
                 return Try(self.block(depth + 1, 1, 3), self.steps(depth + 1, 0, 2), final)
             case "detach":
                 return Detach()
-            case "return":
-                return Return()
-            case "raise":
-                return Raise()
+            case "return" | "raise":
+                return Return() if kind == "return" else Raise()
             case _:
                 return Continue(draw(_BOOLEANS))
+
+    def slot_step(self, kind: str, depth: int) -> Step:
+        """Draw something to do with a slot."""
+        slot = self.draw(_SLOTS)
+        if kind == "start":
+            return Start(slot, self.part(self.pick(_PARTS if depth < _DEEPEST else _LEAVES), depth))
+        return Use(slot) if kind == "use" else Cancel(slot)
 
     def part(self, kind: str, depth: int) -> Part:
         """Draw something to wait for of *kind*."""
@@ -445,7 +453,7 @@ def _sampled(kinds: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def programs(draw: st.DrawFn, *, positional: bool = True, rounds: bool = True, times: bool = True) -> Program:
+def orchestrations(draw: st.DrawFn, *, positional: bool = True, rounds: bool = True, times: bool = True) -> Program:
     """
     Draw a program.
 
