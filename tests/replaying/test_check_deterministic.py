@@ -17,9 +17,9 @@ from duroxide._core.exports import ExportedInstance
 from duroxide.testing import Divergence, ReplayDiverged, check_deterministic
 from duroxide.testing.determinism import MOST_CUTS
 from duroxide.testing.histories import Replayer, first_divergence
+from duroxide.testing.strategies.stories import Story, stories
 
 from ..unit.histories import activity, completed, fired, started, timer
-from ..unit.world import Story, stories
 from .flows import CHANGES, Fn, pay, recorded
 
 
