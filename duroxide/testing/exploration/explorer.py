@@ -22,7 +22,7 @@ from ..simulation.simulator import Simulator
 from ..simulation.steps import Faults
 from ..simulation.store import SimulatedStore
 from .invariants import Broken, Invariant
-from .schedules import Outcome, Rules, natural, outcomes
+from .schedules import Outcome, Rules, outcomes, replayed, simpler
 
 
 class ExplorationFailed(AssertionError):
@@ -122,13 +122,12 @@ class _Search:
     schedules: int = 0
     steps: int = 0
     label: str | None = None
-    found_after: int = 0
 
     def explored(self, name: str) -> Explored:
         """Run schedules until one fails, or enough have not."""
-        first = natural(self.rules)
+        first = replayed(self.rules)
         if self._fails(first):
-            raise _failure(name, first, 0)
+            raise _failure(name, first)
         settings = hypothesis.settings(
             max_examples=self.max_examples,
             database=None,
@@ -147,7 +146,13 @@ class _Search:
         except Flaky as error:
             msg = f"{name}: {_FLAKY} ({type(error).__name__})"
             raise ExplorationFailed(msg) from error
-        raise _failure(name, worst, self.found_after)
+        raise _failure(name, self._simplified(worst))
+
+    def _simplified(self, outcome: Outcome) -> Outcome:
+        """Return *outcome* without the deviations that it does not need; Hypothesis may have kept some."""
+        while (shorter := next(filter(self._fails, simpler(self.rules, outcome)), None)) is not None:
+            outcome = shorter
+        return outcome
 
     def _fails(self, outcome: Outcome) -> bool:
         if self.label is None:
@@ -156,7 +161,7 @@ class _Search:
         if outcome.broken is None:
             return False
         if self.label is None:
-            self.label, self.found_after = outcome.broken.label, self.schedules
+            self.label = outcome.broken.label
         return outcome.broken.label == self.label
 
 
@@ -166,22 +171,18 @@ _FLAKY = (
 )
 
 
-def _failure(name: str, outcome: Outcome, found_after: int) -> ExplorationFailed:
+def _failure(name: str, outcome: Outcome) -> ExplorationFailed:
     broken = outcome.broken
     assert broken is not None, "something does not hold"
-    failure = ExplorationFailed(_story(name, broken, outcome, found_after))
+    failure = ExplorationFailed(_story(name, broken, outcome))
     failure.__cause__ = broken.error
     return failure
 
 
-def _story(name: str, broken: Broken, outcome: Outcome, found_after: int) -> str:
+def _story(name: str, broken: Broken, outcome: Outcome) -> str:
     width = len(str(len(outcome.trace)))
     steps = [f"  {number:{width}}. {each}" for number, each in enumerate(outcome.trace, start=1)]
-    how = (
-        "In the most natural schedule"
-        if found_after == 0
-        else f"In the simplest schedule that leads there (the first was number {found_after})"
-    )
+    how = "In the simplest schedule that leads there" if outcome.deviations else "In the most natural schedule"
     return "\n".join([f"{name}: {broken.message}", "", f"{how}; ! marks what went wrong in the world:", "", *steps])
 
 

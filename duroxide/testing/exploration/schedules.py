@@ -8,14 +8,14 @@ that fails shrinks to a short story.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from hypothesis import strategies as st
 
 from ..simulation.simulator import Happened, Simulator
-from ..simulation.steps import Faults, Step, is_fault
+from ..simulation.steps import Faults, Finish, Pass, Step, is_fault
 from .invariants import Broken, Invariant, broken, broken_by_step
 
 
@@ -33,55 +33,99 @@ class Rules:
 
 
 @frozen
+class Deviation:
+    """A step that was made instead of the natural one, after so many natural ones."""
+
+    after: int
+    step: Step
+
+
+@frozen
 class Outcome:
     """What became of one schedule."""
 
     trace: tuple[Happened, ...]
+    deviations: tuple[Deviation, ...]
     broken: Broken | None
 
 
-@frozen
+@define
 class _Run:
     """One schedule under way."""
 
     rules: Rules
     simulator: Simulator
-    _broken: list[Broken] = field(factory=list)
+    #: How many natural steps there were. Deviations do not count, so that leaving one out leaves the others in place.
+    natural: int = 0
+    deviations: list[Deviation] = field(factory=list)
+    broken: Broken | None = None
 
     @property
     def is_over(self) -> bool:
-        return bool(self._broken) or len(self.simulator.trace) >= self.rules.max_steps or not self.simulator.enabled()
+        """Whether something was broken, or the schedule is long enough."""
+        return self.broken is not None or len(self.simulator.trace) >= self.rules.max_steps
 
-    def go_on(self, steps: int) -> None:
-        """Make up to *steps* natural steps."""
-        for _ in range(steps):
-            if self.is_over:
+    def go_on(self, upto: int) -> None:
+        """Make natural steps until there were *upto* of them in all."""
+        while self.natural < upto:
+            natural = () if self.is_over else self.simulator.enabled()
+            if not natural:
                 return
-            self.make(self.simulator.enabled()[0])
+            self._make(natural[0])
+            self.natural += 1
 
-    def deviations(self) -> tuple[Step, ...]:
+    def possible(self) -> tuple[Step, ...]:
         """Return the possible steps that are not the natural one, as far as the faults are not used up."""
+        if self.is_over:
+            return ()
+        natural = self.simulator.enabled()[:1]
         used = sum(is_fault(each.step) for each in self.simulator.trace)
-        return self.simulator.enabled(self.rules.faults if used < self.rules.max_faults else Faults.none())[1:]
+        faults = self.rules.faults if used < self.rules.max_faults else Faults.none()
+        return tuple(step for step in self.simulator.enabled(faults) if step not in natural)
 
-    def make(self, step: Step) -> None:
-        """Make *step*, and see what holds."""
-        found = broken_by_step(self.simulator, lambda: self.simulator.make(step), self.rules.always)
-        if found is not None:
-            self._broken.append(found)
+    def deviate(self, step: Step) -> None:
+        """Make *step* instead of the natural one."""
+        self.deviations.append(Deviation(self.natural, step))
+        self._make(step)
 
     def finish(self) -> Outcome:
         """Go on to the end."""
         self.go_on(self.rules.max_steps)
-        if not self._broken:
-            self._broken.extend(broken(self.simulator, self.rules.at_end))
-        return Outcome(self.simulator.trace, self._broken[0] if self._broken else None)
+        if self.broken is None:
+            self.broken = next(broken(self.simulator, self.rules.at_end), None)
+        return Outcome(self.simulator.trace, tuple(self.deviations), self.broken)
+
+    def _make(self, step: Step) -> None:
+        self.broken = broken_by_step(self.simulator, lambda: self.simulator.make(step), self.rules.always)
 
 
-def natural(rules: Rules) -> Outcome:
-    """Run the schedule without deviations."""
+def replayed(rules: Rules, deviations: Sequence[Deviation] = ()) -> Outcome:
+    """Run the natural schedule but for *deviations*, as far as they are possible."""
     with rules.begin() as simulator:
-        return _Run(rules, simulator).finish()
+        run = _Run(rules, simulator)
+        for each in deviations:
+            run.go_on(each.after)
+            step = next((step for step in run.possible() if _alike(step, each.step)), None)
+            if step is not None:
+                run.deviate(step)
+        return run.finish()
+
+
+def simpler(rules: Rules, outcome: Outcome) -> Iterator[Outcome]:
+    """Run the schedules that leave one deviation of *outcome* out."""
+    for left_out in reversed(range(len(outcome.deviations))):
+        yield replayed(rules, outcome.deviations[:left_out] + outcome.deviations[left_out + 1 :])
+
+
+def _alike(step: Step, other: Step) -> bool:
+    """Whether two steps are the same but for what other steps change: when time passes, and in which process."""
+    match step, other:
+        case Pass(), Pass():
+            return step.early == other.early
+        case Finish(), Finish():
+            return (step.key, step.fails) == (other.key, other.fails)
+        case _:
+            return step == other
 
 
 @st.composite
@@ -95,10 +139,10 @@ def outcomes(draw: st.DrawFn, rules: Rules, length: int) -> Outcome:
     with rules.begin() as simulator:
         run = _Run(rules, simulator)
         while not run.is_over and draw(_up_to(_MORE)):
-            run.go_on(draw(_up_to(max(length // 2, 1))))
-            possible = () if run.is_over else run.deviations()
+            run.go_on(draw(_up_to(length)))
+            possible = run.possible()
             if possible:
-                run.make(possible[draw(_up_to(len(possible) - 1))])
+                run.deviate(possible[draw(_up_to(len(possible) - 1))])
         return run.finish()
 
 

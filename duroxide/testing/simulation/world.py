@@ -76,11 +76,11 @@ class World:
         usual = list(self._usual(queues))
         due_ms = self._due_ms(queues)
         passing = [] if due_ms is None or (before_ms is not None and due_ms > before_ms) else [Pass(due_ms)]
+        natural = usual or passing
         if faults == _NONE:
-            return (*usual, *(() if usual else passing))
-        if usual:
-            passing = [evolve(each, early=True) for each in passing if self._may_be_slow(faults)]
-        return (*usual, *passing, *self._late(), *self._faults(faults, usual))
+            return tuple(natural)
+        slow = [evolve(each, early=True) for each in passing] if usual and self._may_be_slow(faults) else []
+        return (*natural, *self._late(), *self._faults(faults, usual), *slow)
 
     def _may_be_slow(self, faults: Faults) -> bool:
         """Whether time may pass with work at hand. What has ended and waits to be stored keeps no lock meanwhile."""
