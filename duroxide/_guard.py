@@ -194,7 +194,8 @@ def _named(user: FrameType, callee: FrameType | None, watched: _Watched) -> Site
     code = user.f_code
     what = watched.name.partition(".__")[0]
     if callee is not None:
-        through = f"{callee.f_globals.get('__name__')}.{callee.f_code.co_name}"
+        module = str(callee.f_globals.get("__name__")).partition("._")[0]
+        through = f"{module}.{callee.f_code.co_name}"
         what = what if through == what else f"{what} (through {through})"
     return Site(f"{code.co_filename}:{user.f_lineno} in {code.co_name}", what)
 

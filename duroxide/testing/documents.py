@@ -28,13 +28,14 @@ def file_name(name: str) -> str:
     return f"{readable}-{digest}.json"
 
 
-def write_document(document: Mapping[str, Any], path: Path) -> None:
+def write_document(document: Mapping[str, Any], path: str | Path) -> None:
     """Write an exported instance, with its folder if that is missing."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, sort_keys=False) + "\n", encoding="utf-8")
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: str | Path) -> dict[str, Any]:
     """
     Return what is in a file.
 
@@ -42,7 +43,7 @@ def read_document(path: Path) -> dict[str, Any]:
         InvalidInput: If it cannot be read, or is not JSON.
     """
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         msg = f"{path} is no exported instance: {error}"
         raise InvalidInput(msg) from error

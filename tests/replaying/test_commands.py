@@ -22,6 +22,7 @@ from duroxide.providers.sql.schema import VERSION_TABLE
 from duroxide.testing import gate
 from duroxide.testing.loading import load_registry
 
+from ..conftest import execute, fresh_name
 from .flows import pay, registry_of, run_some, starts_over
 
 
@@ -136,6 +137,20 @@ class TestReplay:
         assert 1 == main(["replay", "--url", sqlite_url, "changed_flows:registry"])
         assert lines(capsys)[0][0].startswith("instance 'running-0', execution 2 of pay 1.0.0, event 2, at ")
 
+    def test_unreadable(self, sqlite_url: str, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A history that a newer release has written to is reported: this checkout could not go on with it."""
+        with SqlProvider(sqlite_url) as provider:
+            run_some(provider)
+        engine = create_engine(sqlite_url)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE duroxide_history SET event_type = 'Newer' WHERE event_id = 3"))
+        engine.dispose()
+
+        assert 1 == main(["replay", "--url", sqlite_url, "same_flows:registry"])
+        out, _ = lines(capsys)
+        assert "instance 'running-0', execution 1 of pay 1.0.0, event 0, at the store" == out[0]
+        assert "unknown event type 'Newer'" in out[2]
+
     def test_many(
         self,
         filled: str,
@@ -212,7 +227,7 @@ class TestReplay:
 
         (tmp_path / "duroxide.db").touch()
         assert 2 == main(["replay", "--url", sqlite_url, "same_flows:registry"])
-        assert "there are no tables of duroxide in sqlite:///file" in lines(capsys)[1]
+        assert "there are no tables of duroxide that can be read in sqlite:///file" in lines(capsys)[1]
         assert 0 == (tmp_path / "duroxide.db").stat().st_size
 
         assert 2 == main(["replay", "--url", "sqlite://", "same_flows:registry"])
@@ -303,6 +318,24 @@ class TestReadOnly:
 
         with pytest.raises(InvalidInput, match="give its URL"):
             SqlProvider(engine, read_only=True)
+
+    def test_role(self, postgres_database_url: str, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A role that may only SELECT will do; one that may not even that is told so."""
+        url, role = make_url(postgres_database_url), fresh_name()
+        execute(url, f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+        readers = url.set(username=role, password="secret").render_as_string(hide_password=False)  # noqa: S106
+        try:
+            with SqlProvider(postgres_database_url) as provider:
+                run_some(provider)
+            assert 2 == main(["replay", "--url", readers, "same_flows:registry"])
+            assert "there are no tables of duroxide that can be read in postgresql" in lines(capsys)[1]
+
+            execute(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+            assert 0 == main(["replay", "--url", readers, "same_flows:registry", "--finished", "1"])
+            assert ([], "2 instances replayed, 0 would break") == lines(capsys)
+            assert 0 == main(["export", "--url", readers, "ended-0"])
+        finally:
+            execute(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
     def test_beside_a_runtime(self, store_url: str, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """The gate reads what a live runtime has written, and the runtime goes on undisturbed."""

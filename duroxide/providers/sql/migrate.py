@@ -50,7 +50,7 @@ def check_readable(database: Database, schema: str | None) -> None:
     """
     if _revision(database, schema) is None:
         where = database.engine.url.render_as_string(hide_password=True)
-        message = f"there are no tables of duroxide in {where}, and this provider only reads. Check the URL and schema."
+        message = f"there are no tables of duroxide that can be read in {where}, and this provider only reads. Check URL, schema and role."
         raise ProviderError("initialize", message, retryable=False)
 
 
