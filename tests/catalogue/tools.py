@@ -14,7 +14,15 @@ from typing import Any
 
 from duroxide import DuroxideError, Failed, Registry
 from duroxide.lint import lint
-from duroxide.testing import ExplorationFailed, Simulator, check_deterministic, explore, guard, replay
+from duroxide.testing import (
+    ExplorationFailed,
+    NondeterministicCall,
+    Simulator,
+    check_deterministic,
+    explore,
+    guard,
+    replay,
+)
 
 from .cases import Mistake
 
@@ -46,7 +54,8 @@ def by_guard(mistake: Mistake) -> str:
     with guard(), simulator_of(mistake.module, mistake.module.registry) as simulator:
         simulator.run()
         status = simulator.status("i")
-        return status.message if isinstance(status, Failed) else ""
+    is_guarded = isinstance(status, Failed) and str(status.details.type).endswith(NondeterministicCall.__name__)
+    return status.message if is_guarded else ""
 
 
 def by_check_deterministic(mistake: Mistake) -> str:

@@ -35,5 +35,6 @@ MAIN = screen
 
 CAUGHT_BY = {
     "lint": "DX214",
+    "simulator": "an honest customer was rejected",
     "explore": "at_end",
 }

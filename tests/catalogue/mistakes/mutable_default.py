@@ -30,6 +30,7 @@ MAIN = collecting
 
 
 CAUGHT_BY = {
+    "lint": "DX112",
     "check_deterministic": "got:",
     "simulator": "does not replay",
 }

@@ -27,4 +27,5 @@ MAIN = pay
 
 CAUGHT_BY = {
     "types": "Unsupported operand types for +",
+    "simulator": "TypeError",
 }
