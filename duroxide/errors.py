@@ -18,6 +18,8 @@ pickle. The exceptions are what people catch:
     │   ├── LimitExceeded             a value over a documented limit
     │   └── RegistrationError         a mistake in registering a function
     ├── OrchestrationMisuse           orchestration code broke a rule of the engine (a "panic")
+    │   └── NondeterministicCall      … it read the clock, a random number, the environment, the world outside
+    ├── ReplayDiverged                duroxide.testing: today's code does not do what a history recorded
     ├── UnreadableHistory             an event was written by a newer release, or is damaged
     ├── WaitTimeout                   a wait_for_… call ran out of time (also a TimeoutError)
     ├── InstanceError
@@ -262,6 +264,42 @@ class RegistrationError(InvalidInput):
 
 class OrchestrationMisuse(DuroxideError):
     """Orchestration code broke a rule of the engine, for example yielded something that is not an action."""
+
+
+class NondeterministicCall(OrchestrationMisuse):
+    """Orchestration code called what gives another answer in replay; raised at the call, where the guard is on."""
+
+
+@frozen
+class Divergence:
+    """One place where today's code does not do what a history recorded."""
+
+    instance_id: str
+    execution_id: int
+    orchestration: str
+    version: str
+    #: The first event that does not fit; of what the code does beyond the history, the last event.
+    event_id: int
+    #: The source line at which the code is then: ``file:line in function``.
+    place: str
+    #: What history recorded.
+    expected: str
+    #: What the code does instead.
+    got: str
+
+    def __str__(self) -> str:
+        return (
+            f"instance {self.instance_id!r}, execution {self.execution_id} of {self.orchestration} {self.version},"
+            f" event {self.event_id}, at {self.place}\n  expected: {self.expected}\n  got:      {self.got}"
+        )
+
+
+class ReplayDiverged(DuroxideError):
+    """Histories were replayed, and code does not do what they recorded: `divergences` says where."""
+
+    def __init__(self, *divergences: Divergence) -> None:
+        super().__init__("\n".join(map(str, divergences)))
+        self.divergences = divergences
 
 
 class NondeterminismError(OrchestrationFailed):

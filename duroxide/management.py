@@ -6,15 +6,21 @@ Rule: what is unknown is an error that a caller can catch, and what is no good i
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from ._core import limits
 from ._core.audit import Violation
 from ._core.commit import ExecutionStatus
-from .errors import InstanceNotFound, InvalidInput
-from .providers.contract import InstanceInfo, Provider
+from ._core.events import Event
+from ._core.exports import ExportedInstance
+from .errors import InstanceNotFound, InvalidInput, UnreadableHistory
+from .providers.contract import HistoryRequest, InstanceInfo, Provider
 from .providers.management import (
     ANY_INSTANCE,
     DEFAULT_BULK,
     DEFAULT_PAGE,
+    MAX_PAGE,
     DeleteResult,
     ExecutionInfo,
     ExecutionNotFound,
@@ -148,6 +154,59 @@ class ManagementClient:
         """Return how much waits to be worked on, and how much is being worked on."""
         return self._management.get_queue_depths()
 
+    # Exporting
+
+    def export_instance(self, instance_id: str) -> dict[str, Any]:
+        """
+        Return an instance with all its histories as plain JSON values, for files and for `duroxide.testing.replay`.
+
+        The children are not in it. It holds every payload as it is: inputs, results, event data.
+
+        Raises:
+            InstanceNotFound: If there is no such instance, or it has not been started yet.
+
+            UnreadableHistory: If an event cannot be read, for example because a newer release wrote it.
+        """
+        limits.check_instance_id(instance_id)
+        ids = [info.execution_id for info in self._all_executions(instance_id)]
+        answers = self._provider.read_histories([HistoryRequest(instance_id, each) for each in ids])
+        # A history that is empty was pruned, or its instance deleted, between the two reads.
+        histories = [history for history in map(_readable, answers) if history]
+        if not histories:
+            raise InstanceNotFound(instance_id)
+        return ExportedInstance.of(histories).to_document()
+
+    def export_instances(self, filter: InstanceFilter = ANY_INSTANCE) -> Iterator[dict[str, Any]]:
+        """
+        Yield the instances that match, the newest first, each as `export_instance` returns it.
+
+        Reads page by page, while it is iterated over; what is deleted meanwhile is left out.
+        """
+        for info in self.iterate_instances(filter):
+            try:
+                yield self.export_instance(info.instance_id)
+            except InstanceNotFound:
+                continue
+
+    def iterate_instances(self, filter: InstanceFilter = ANY_INSTANCE) -> Iterator[InstanceInfo]:
+        """Yield the instances that match, the newest first, reading page by page."""
+        cursor = None
+        while True:
+            page = self.list_instances(filter, limit=MAX_PAGE, cursor=cursor)
+            yield from page
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def _all_executions(self, instance_id: str) -> Iterator[ExecutionInfo]:
+        cursor = None
+        while True:
+            page = self.list_executions(instance_id, limit=MAX_PAGE, cursor=cursor)
+            yield from page
+            cursor = page.cursor
+            if cursor is None:
+                return
+
     # Deleting
 
     def delete_instance(self, instance_id: str, *, force: bool = False) -> DeleteResult:
@@ -232,6 +291,12 @@ class ManagementClient:
         instance, and nothing else exists. Reads everything that runs, at one moment; disturbs nobody.
         """
         return list(self._provider.audit())
+
+
+def _readable(history: Sequence[Event] | UnreadableHistory) -> Sequence[Event]:
+    if isinstance(history, UnreadableHistory):
+        raise history
+    return history
 
 
 def _checked(filter: object) -> InstanceFilter:

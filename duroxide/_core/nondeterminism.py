@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import asdict
+from attrs import asdict, frozen
 
 from . import events as e
 from .ledger import ANSWERED_BY
@@ -19,43 +19,63 @@ _WHY = (
 _LONGEST_VALUE = 200
 
 
-def mismatch(event: e.ScheduleEvent, request: Request, place: str) -> str:
+@frozen
+class Disagreement:
+    """Where code and history part."""
+
+    #: Of the event that does not fit.
+    event_id: int
+    #: The source line at which the code is: ``file:line in function``.
+    place: str
+    #: What history recorded.
+    expected: str
+    #: What the code does instead.
+    got: str
+    #: All of it in sentences, with the reason and the remedy.
+    text: str
+
+
+def mismatch(event: e.ScheduleEvent, request: Request, place: str) -> Disagreement:
     """Code asked for something else than history recorded."""
-    return (
-        f"history recorded {_event(event)}, but the code asked for {_request(request)} in its place (it is at {place})."
-        f"{_WHY}"
-    )
+    expected, got = describe(event), _request(request)
+    text = f"history recorded {expected}, but the code asked for {got} in its place (it is at {place}).{_WHY}"
+    return Disagreement(event.event_id, place, expected, got, text)
 
 
-def extra_event(event: e.ScheduleEvent, place: str) -> str:
+def extra_event(event: e.ScheduleEvent, place: str) -> Disagreement:
     """Code waits without having asked for what history recorded."""
-    return f"history recorded {_event(event)}, but the code asked for nothing in its place: it waits at {place}.{_WHY}"
+    expected = describe(event)
+    text = f"history recorded {expected}, but the code asked for nothing in its place: it waits at {place}.{_WHY}"
+    return Disagreement(event.event_id, place, expected, "nothing: the code waits", text)
 
 
-def early_completion(event: e.CompletionEvent, place: str) -> str:
+def early_completion(event: e.CompletionEvent, place: str) -> Disagreement:
     """An answer without, or before, its question."""
-    return (
-        f"history has {_event(event)}: a completion without an open schedule. There is no schedule event"
+    text = (
+        f"history has {describe(event)}: a completion without an open schedule. There is no schedule event"
         f" {event.source_event_id} before it (the code is at {place}). The history is damaged, or was put together by"
         " hand."
     )
+    return Disagreement(event.event_id, place, describe(event), "a completion without an open schedule", text)
 
 
-def closed_schedule(event: e.CompletionEvent, place: str) -> str:
+def closed_schedule(event: e.CompletionEvent, place: str) -> Disagreement:
     """A second answer."""
-    return (
-        f"history has {_event(event)}: a completion without an open schedule. Event {event.source_event_id} was"
+    text = (
+        f"history has {describe(event)}: a completion without an open schedule. Event {event.source_event_id} was"
         f" answered before (the code is at {place}). The history is damaged, or was put together by hand."
     )
+    return Disagreement(event.event_id, place, describe(event), "a completion without an open schedule", text)
 
 
-def wrong_kind(event: e.CompletionEvent, scheduled: e.ScheduleEvent) -> str:
+def wrong_kind(event: e.CompletionEvent, scheduled: e.ScheduleEvent, place: str) -> Disagreement:
     """An answer of the wrong kind."""
     fitting = " or ".join(kind.__name__ for kind in ANSWERED_BY[type(scheduled)]) or "no completion"
-    return (
-        f"{_event(event)} cannot answer {_event(scheduled)}: a kind mismatch. It is answered by {fitting}."
+    text = (
+        f"{describe(event)} cannot answer {describe(scheduled)}: a kind mismatch. It is answered by {fitting}."
         " The history is damaged, or was put together by hand."
     )
+    return Disagreement(event.event_id, place, describe(event), f"{describe(scheduled)}, answered by {fitting}", text)
 
 
 def unknown_schedule(event: e.CompletionEvent) -> str:
@@ -74,7 +94,7 @@ def wrong_message_kind(event: e.CompletionEvent, scheduled: type[e.Event]) -> st
     )
 
 
-def cancellation_mismatch(event: e.Breadcrumb, request: Request, place: str) -> str:
+def cancellation_mismatch(event: e.Breadcrumb, request: Request, place: str) -> Disagreement:
     """History says that code gave something up, but now it did not."""
     kind = {
         e.ActivityCancelRequested: "activity",
@@ -82,10 +102,11 @@ def cancellation_mismatch(event: e.Breadcrumb, request: Request, place: str) -> 
         e.ExternalSubscribedCancelled: "external event",
         e.QueueSubscriptionCancelled: "queue",
     }[type(event)]
-    return (
-        f"cancellation mismatch ({kind}): history recorded {_event(event)}, but the code still wants"
+    text = (
+        f"cancellation mismatch ({kind}): history recorded {describe(event)}, but the code still wants"
         f" {_request(request)} (it is at {place}).{_WHY}"
     )
+    return Disagreement(event.event_id, place, describe(event), f"the code still wants {_request(request)}", text)
 
 
 EMPTY_HISTORY = "the history is empty; its first event must be OrchestrationStarted."
@@ -93,10 +114,11 @@ EMPTY_HISTORY = "the history is empty; its first event must be OrchestrationStar
 
 def not_started(event: e.Event) -> str:
     """A history that begins in the middle."""
-    return f"the history begins with {_event(event)}; its first event must be OrchestrationStarted."
+    return f"the history begins with {describe(event)}; its first event must be OrchestrationStarted."
 
 
-def _event(event: e.Event) -> str:
+def describe(event: e.Event) -> str:
+    """Return *event* in one line, with long values cut."""
     fields = {name: getattr(event, name) for name in e.payload_fields(type(event))}
     return f"event {event.event_id} {e.TYPE_NAMES[type(event)]}({_listed(fields)})"
 

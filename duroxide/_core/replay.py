@@ -34,6 +34,7 @@ from .failures import NO_EXCEPTIONS, ExceptionTypes, exception_for
 from .ledger import ANSWERED_BY, CANCELLED_BY, Ledger
 from .mailbox import Mailbox
 from .nondeterminism import (
+    Disagreement,
     cancellation_mismatch,
     closed_schedule,
     early_completion,
@@ -92,6 +93,8 @@ class Replay:
         #: Live key-values and status, as the code sees them.
         self.kv: dict[str, e.KvEntry] = dict(started.kv)
         self.custom_status = started.custom_status
+        #: Where code and history part, if they do.
+        self.disagreement: Disagreement | None = None
         self.ledger = Ledger()
         self.last_event_id = started.event_id
         self._begin = begin
@@ -263,7 +266,7 @@ class Replay:
             known = self.ledger.kind_of(source)
             self._fail((closed_schedule if known else early_completion)(event, self._scheduler.where()))
         elif type(event) not in ANSWERED_BY[type(scheduled)]:
-            self._fail(wrong_kind(event, scheduled))
+            self._fail(wrong_kind(event, scheduled, self._scheduler.where()))
         else:
             self.ledger.close(source)
             action = self._waiting.pop(source)
@@ -337,8 +340,9 @@ class Replay:
     def _end(self, _: e.Event) -> None:
         self._has_ended = True
 
-    def _fail(self, message: str) -> None:
-        self._failure = ErrorDetails.nondeterminism(message)
+    def _fail(self, disagreement: Disagreement) -> None:
+        self.disagreement = disagreement
+        self._failure = ErrorDetails.nondeterminism(disagreement.text)
 
     def _given_up(self, action: Scheduled[Any]) -> None:
         if isinstance(action.request, _LEAVE_BREADCRUMBS):

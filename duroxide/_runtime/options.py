@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import timedelta
+from typing import get_args
 
 from attrs import Attribute, field, frozen
 
 from .._core.durations import Duration, duration_ms
 from .._core.limits import NO_LIMITS, Limits
 from .._core.versions import VersionRange
+from .._guard import Mode
 from ..errors import InvalidInput
 from ..providers.contract import TagFilter
 from ..retention import RetentionPolicy
@@ -40,6 +42,13 @@ def _positive(_: object, option: Attribute[timedelta], value: timedelta) -> None
     _is_duration(_, option, value)
     if not value:
         msg = f"RuntimeOptions.{option.name} is {value}: it must be longer than nothing."
+        raise InvalidInput(msg)
+
+
+def _is_mode(_: object, option: Attribute[Mode], value: object) -> None:
+    modes = get_args(Mode)
+    if value not in modes:
+        msg = f"RuntimeOptions.{option.name} is {value!r}: use one of {', '.join(modes)}."
         raise InvalidInput(msg)
 
 
@@ -106,6 +115,9 @@ class RuntimeOptions:
     eager_dispatch: bool = True
     #: What to remove of what has ended, in the background. None: nothing.
     retention: RetentionPolicy | None = None
+    #: What to do about orchestration code that reads the clock, a random number, the environment or the world outside:
+    #: nothing ("off"), log it once for each line of code ("warn"), or let the orchestration fail ("raise").
+    guard: Mode = field(default="off", validator=_is_mode)
     #: Releases whose executions this runtime takes over. None: up to its own.
     supported_replay_versions: VersionRange | None = None
 

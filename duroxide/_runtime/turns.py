@@ -22,6 +22,7 @@ from .._core.executor import Executor
 from .._core.messages import Deliver
 from .._core.registry import Registry
 from .._core.staging import Staged
+from .._guard import executor_class
 from .._version import __version__
 from ..errors import ProviderError, UnreadableHistory
 from ..providers.contract import HistoryRequest, OrchestrationItem, Provider, Release
@@ -230,7 +231,8 @@ class Turns:
             }
             _orchestration_log.log(level, message, *args, extra=extra, **keywords)
 
-        return Executor(fn, started, exceptions=self._registry.exceptions, log=log, limits=self._options.limits)
+        make = executor_class(self._options.guard)
+        return make(fn, started, exceptions=self._registry.exceptions, log=log, limits=self._options.limits)
 
     # Reading what is not in memory
 

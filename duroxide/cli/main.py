@@ -15,6 +15,8 @@ from attrs import frozen
 
 from ..lint import command as lint
 from ..providers.sql import command as schema
+from ..testing import export_command as export
+from ..testing import replay_command as replay
 
 
 @frozen
@@ -29,7 +31,9 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
+        "export": Command(export.SUMMARY, export.add_arguments, export.run),
         "lint": Command(lint.SUMMARY, lint.add_arguments, lint.run),
+        "replay": Command(replay.SUMMARY, replay.add_arguments, replay.run),
         "schema": Command(schema.SUMMARY, schema.add_arguments, schema.run),
     }
 )

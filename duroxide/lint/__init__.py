@@ -6,9 +6,9 @@ Rule: the code under test is read, never imported or run.
 
 from __future__ import annotations
 
+from .._rules import RULES, Rule
 from .findings import Finding
 from .linter import lint
-from .rules import RULES, Rule
 
 
 __all__ = ["RULES", "Finding", "Rule", "lint"]

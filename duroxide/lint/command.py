@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from collections.abc import Iterable
 
+from .._rules import RULES
+from .._terminal import say
 from ..errors import InvalidInput
 from .findings import Finding, as_json
 from .linter import lint
-from .rules import RULES
 
 
 SUMMARY = "find code in orchestrations that does something else when it is replayed"
@@ -34,12 +34,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         findings = lint(arguments.targets)
     except InvalidInput as error:
-        print(f"duroxide lint: {error}", file=sys.stderr)  # noqa: T201  # a command prints
+        say(f"duroxide lint: {error}", is_error=True)
         return WRONG_USAGE
     findings = list(_wanted(findings, arguments.select, arguments.ignore))
-    _print(as_json(findings) if arguments.format == "json" else "\n".join(map(str, findings)))
+    say(as_json(findings) if arguments.format == "json" else "\n".join(map(str, findings)))
     if findings and arguments.format == "text":
-        print(f"{len(findings)} finding{'s' * (len(findings) > 1)}", file=sys.stderr)  # noqa: T201  # a command prints
+        say(f"{len(findings)} finding{'s' * (len(findings) > 1)}", is_error=True)
     return FOUND if findings else 0
 
 
@@ -56,10 +56,3 @@ def _codes(text: str) -> tuple[str, ...]:
             msg = f"{code!r} is no code of a rule, nor the beginning of one: the codes are {', '.join(RULES)}"
             raise argparse.ArgumentTypeError(msg)
     return codes
-
-
-def _print(text: str) -> None:
-    """Print *text*, also where the terminal cannot show all of it."""
-    if text:
-        encoding = sys.stdout.encoding or "utf-8"
-        print(text.encode(encoding, "replace").decode(encoding))  # noqa: T201  # a command prints

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from .rules import RULES, Rule
+from .._rules import RULES, Rule
 
 
 _COMMENT = re.compile(r"#\s*duroxide:\s*ignore(?!\w)(?:\s*\[(?P<codes>[^\]]*)\])?")

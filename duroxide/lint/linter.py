@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import define, field
 
+from .._rules import RULES
 from .callgraph import CallGraph, Visit, find_roles
 from .findings import Finding, is_suppressed, suppressions
 from .names import Project
 from .ordering import iterates_over_sets
 from .problems import Check, Problem, Subject
-from .rules import RULES
 from .scopes import Module, read_module
 from .shape import calls_activities, catches_too_much, is_no_generator, uses_activity_context
 from .sharing import changes_shared_state, changing_variables, reads_changing_state

@@ -172,22 +172,31 @@ def _used_as_values(subject: Subject, node: ast.AST, scope: Scope) -> Iterator[a
         case ast.BinOp(left=left, right=right):
             yield from (left, right)
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test) | ast.Assert(test=test):
-            yield from _conditions(test)
+            yield from _conditions(test, scope)
         case ast.Call() if subject.project.called(node, scope) in _TAKES_VALUE:
             yield from node.args[1:]
         case ast.Call() if subject.project.called(node, scope) == _CONTINUE:
             yield from node.args[:1]
 
 
-def _conditions(test: ast.expr) -> Iterator[ast.expr]:
-    """Yield the calls whose truth *test* depends on. A name may be tested for being None."""
+def _conditions(test: ast.expr, scope: Scope) -> Iterator[ast.expr]:
+    """Yield the calls whose truth *test* depends on, and the names that are never bound to anything but one call."""
     match test:
         case ast.Call():
             yield test
+        case ast.Name(id=name):
+            if isinstance(_only_value(name, scope), ast.Call):
+                yield test
         case ast.UnaryOp(operand=operand):
-            yield from _conditions(operand)
+            yield from _conditions(operand, scope)
         case ast.BoolOp(values=values):
             for value in values:
-                yield from _conditions(value)
+                yield from _conditions(value, scope)
         case _:
             return
+
+
+def _only_value(name: str, scope: Scope) -> ast.expr | None:
+    """Return what *name* is bound to in *scope*, if that is one thing only. Others may be tested for being None."""
+    bindings = scope.bindings.get(name, ())
+    return bindings[0].value if len(bindings) == 1 else None

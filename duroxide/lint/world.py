@@ -6,10 +6,10 @@ import ast
 
 from collections.abc import Iterator
 
+from .._rules import RULES
 from .banned import AT_MOST_ARGUMENTS, BANNED, BY_REFERENCE, BY_TYPE, CLOCK, ENVIRONMENT, IDENTITY, IDS, RANDOM, ban_of
 from .names import CONTEXT, Kind, Origin, Project
 from .problems import Problem, Subject, shown
-from .rules import RULES
 from .scopes import Scope
 from .sources import without_prefix
 

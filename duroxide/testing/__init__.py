@@ -1,8 +1,9 @@
 """
-What users test with.
+What others test with.
 
-`Simulator` runs orchestrations in virtual time; `duroxide.testing.conformance` has the promises of the storage
-contract as checks.
+For authors of orchestrations: the `Simulator`, which runs them in virtual time, `explore`, which looks for a schedule
+that breaks them, `check_deterministic`, the `guard`, and `replay` of exported instances. For authors of storage:
+`duroxide.testing.conformance`, the promises of the storage contract as checks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..errors import Divergence, NondeterministicCall, ReplayDiverged
+from .determinism import check_deterministic
+from .documents import read_document, read_folder, write_document
+from .guarding import guard
+from .replaying import ReplayReport, check_replay, replay
 from .simulation.fakes import Call
 from .simulation.inputs import ANY_TIME
 from .simulation.simulator import Happened, Simulator, StillRunning, Waiting
@@ -49,6 +55,7 @@ __all__ = [
     "Call",
     "Crash",
     "Death",
+    "Divergence",
     "Evict",
     "ExplorationFailed",
     "Explored",
@@ -56,14 +63,24 @@ __all__ = [
     "Finish",
     "Hang",
     "Happened",
+    "NondeterministicCall",
     "Outage",
     "Pass",
     "Repeat",
+    "ReplayDiverged",
+    "ReplayReport",
     "Simulator",
     "Step",
     "StillRunning",
     "Turn",
     "Waiting",
     "Wake",
+    "check_deterministic",
+    "check_replay",
     "explore",
+    "guard",
+    "read_document",
+    "read_folder",
+    "replay",
+    "write_document",
 ]

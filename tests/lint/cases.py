@@ -884,6 +884,8 @@ CASES = (
         @registry.orchestration
         def fulfil(ctx, order):
             receipt = ctx.schedule_activity(charge, order)
+            if not receipt:  #! DX214
+                return
             ctx.set_custom_status(receipt.id)  #! DX214
             if ctx.schedule_wait("approved"):  #! DX214
                 yield from ctx.schedule_activity(charge, receipt)  #! DX214
@@ -895,8 +897,13 @@ CASES = (
         def fulfil(ctx, order):
             receipt = ctx.schedule_activity(charge, order)
             reminder = None if order else ctx.schedule_timer(1)
+            deadline = None
+            if order:
+                deadline = ctx.schedule_timer(2)
             if not receipt.is_done and reminder is not None:
                 yield from reminder
+            if reminder and deadline:
+                yield from deadline
             receipt = yield from receipt
             ctx.set_custom_status(receipt.id)
             winner = yield from ctx.select(ctx.schedule_wait("a"), ctx.schedule_timer(9))

@@ -42,6 +42,19 @@ def migrate(database: Database, schema: str | None) -> None:
         database.write("initialize", lambda transaction: _migrate(transaction, schema))
 
 
+def check_readable(database: Database, schema: str | None) -> None:
+    """
+    See whether the tables are there and can be used; change nothing.
+
+    Raises:
+        ProviderError: If they are not, or belong to another generation.
+    """
+    if _revision(database, schema) is None:
+        where = database.engine.url.render_as_string(hide_password=True)
+        message = f"there are no tables of duroxide that can be read in {where}, and this provider only reads. Check URL, schema and role."
+        raise ProviderError("initialize", message, retryable=False)
+
+
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
@@ -55,7 +68,12 @@ def _table(schema: str | None) -> str:
 
 
 def _is_current(database: Database, schema: str | None) -> bool:
-    """Ask, and take a failure to mean no: the guarded way finds out why."""
+    found = _revision(database, schema)
+    return found is not None and found not in REVISIONS[:-1]
+
+
+def _revision(database: Database, schema: str | None) -> str | None:
+    """Ask which revision it is, and take a failure to mean none: the guarded way finds out why."""
 
     def ask(transaction: Transaction) -> str | None:
         try:
@@ -68,7 +86,7 @@ def _is_current(database: Database, schema: str | None) -> bool:
         return None if found is None else str(found)
 
     found = database.read("initialize", ask)
-    return found is not None and _is_usable(found, schema) and found not in REVISIONS[:-1]
+    return found if found is not None and _is_usable(found, schema) else None
 
 
 def _is_usable(found: str, schema: str | None) -> bool:

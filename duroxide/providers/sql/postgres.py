@@ -74,7 +74,8 @@ class PostgresDialect:
     # Connection lost, resources short, server going down, lock not available, cached plan, query cancelled.
     _TRANSIENT = ("08", "53", "57", "55P03", "0A000", "40", _READ_ONLY)
 
-    def __init__(self, schema: str | None, channel: str, *, owns_engine: bool = True) -> None:
+    def __init__(self, schema: str | None, channel: str, *, owns_engine: bool = True, read_only: bool = False) -> None:
+        self._read_only = read_only
         self._owns_engine = owns_engine
         self._may_prepare = True
         prefix = "" if schema is None else '"' + schema.replace('"', '""') + '".'
@@ -121,6 +122,8 @@ class PostgresDialect:
 
         The steps themselves say whether they held, in a way that undoes it.
         """
+        if self._read_only:
+            self.begin(connection, Use.WRITE)  # only to be refused
         return self._send(connection, steps, None if ask is None else self._telling_call(ask, tell))
 
     def _send(self, connection: Connection, steps: Sequence[Step], question: Call | None) -> bool:
@@ -177,7 +180,7 @@ class PostgresDialect:
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Let the first script begin the transaction: that spares a round trip."""
-        Session.of(connection).opening = _OPENINGS[use]
+        Session.of(connection).opening = ("BEGIN READ ONLY",) if self._read_only else _OPENINGS[use]
 
     def commit(self, connection: Connection, notification: str | None = None) -> None:
         """Make the transaction last; the notification goes the same way."""

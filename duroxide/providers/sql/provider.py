@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from itertools import count
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy import Dialect as SqlAlchemyDialect
@@ -40,7 +41,7 @@ from .audit import Violation, audit
 from .database import Database, Transaction
 from .dialect import Dialect, Use
 from .management import SqlManagement
-from .migrate import migrate
+from .migrate import check_readable, migrate
 from .postgres import PostgresDialect
 from .shared import SharedDatabase, shared_database
 from .sqlite import SqliteDialect
@@ -75,6 +76,9 @@ class SqlProvider(SqlManagement):
         clock: Where the time comes from; by default this machine's, corrected by Postgres' own.
 
         synchronous: SQLite only: ``FULL`` or ``NORMAL``.
+
+        read_only: Never change anything, and refuse a database that has no tables: `initialize` looks at them, and the
+            database itself refuses to write. Not with an Engine.
     """
 
     def __init__(
@@ -84,12 +88,14 @@ class SqlProvider(SqlManagement):
         schema: str | None = None,
         clock: Clock | None = None,
         synchronous: str = "FULL",
+        read_only: bool = False,
     ) -> None:
         if synchronous not in SYNCHRONOUS:
             msg = f"synchronous={synchronous!r} is not one of {SYNCHRONOUS}."
             raise InvalidInput(msg)
         self._owns_engine = not isinstance(url_or_engine, Engine)
-        self._engine = url_or_engine if isinstance(url_or_engine, Engine) else _make_engine(_parse_url(url_or_engine))
+        self._read_only = read_only
+        self._engine = _engine(url_or_engine, read_only=read_only)
         self._schema = schema
         self._member = next(_members)
         in_memory = _is_in_memory(self._engine)
@@ -104,6 +110,7 @@ class SqlProvider(SqlManagement):
                 schema,
                 self._channel,
                 owns_engine=self._owns_engine,
+                read_only=read_only,
                 relaxes=synchronous == "FULL" and not in_memory,
             ),
             self._shared,
@@ -140,7 +147,10 @@ class SqlProvider(SqlManagement):
         return self._engine.dialect, self._database.dialect
 
     def initialize(self) -> None:
-        """Create or upgrade the schema."""
+        """Create or upgrade the schema; if the provider is to read only, see whether there is one."""
+        if self._read_only:
+            check_readable(self._database, self._schema)
+            return
         migrate(self._database, self._schema)
         self._database.check_clock()
 
@@ -342,6 +352,28 @@ def _parse_url(text: str | URL) -> URL:
 _AS_WE_NEED_IT: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
 
 
+def _engine(url_or_engine: str | URL | Engine, *, read_only: bool) -> Engine:
+    if not isinstance(url_or_engine, Engine):
+        url = _parse_url(url_or_engine)
+        return _make_read_only_engine(url) if read_only else _make_engine(url)
+    if read_only:
+        msg = f"read_only with the Engine for {url_or_engine.url!r}: give its URL, so that its connections read only."
+        raise InvalidInput(msg)
+    return url_or_engine
+
+
+def _make_read_only_engine(url: URL) -> Engine:
+    """Return an engine for *url* whose transactions cannot write."""
+    if url.get_backend_name() != "sqlite":
+        return _make_engine(url)  # the dialect sees to it
+    if _names_no_file(url):
+        msg = f"read_only with {url!r}: a new in-memory database is empty. Give the URL of a file."
+        raise InvalidInput(msg)
+    path = (url.database or "").removeprefix("file:")
+    file = quote(os.path.abspath(path))  # noqa: PTH100  # as it is written: a link is followed by SQLite
+    return _make_engine(url.set(database=f"file:{file}").update_query_dict({"mode": "ro", "uri": "true"}))
+
+
 def _make_engine(url: URL) -> Engine:
     """Return an engine for *url* with the settings that suit us."""
     backend = url.get_backend_name()
@@ -376,10 +408,12 @@ def _check(engine: Engine, schema: str | None, *, in_memory: bool) -> None:
         raise InvalidInput(msg)
 
 
-def _dialect(engine: Engine, schema: str | None, channel: str, *, owns_engine: bool, relaxes: bool) -> Dialect:
+def _dialect(
+    engine: Engine, schema: str | None, channel: str, *, owns_engine: bool, read_only: bool, relaxes: bool
+) -> Dialect:
     if engine.dialect.name == "sqlite":
         return SqliteDialect(relaxes=relaxes)
-    return PostgresDialect(schema, channel, owns_engine=owns_engine)
+    return PostgresDialect(schema, channel, owns_engine=owns_engine, read_only=read_only)
 
 
 def _channel(schema: str | None) -> str:

@@ -13,10 +13,10 @@ from attrs import frozen
 
 from ..._core import events as e
 from ..._core.commit import ExecutionStatus, TurnCommit
-from ..._core.executor import Executor
 from ..._core.limits import Limits
 from ..._core.registry import Registry
 from ..._core.verdicts import Completed, Continue, ContinuesAsNew, Failed, Turn
+from ..._guard import Mode, executor_class
 from ...errors import ErrorCategory, ErrorDetails, NondeterminismError
 from .store import Written
 from .words import DELIVERED, shortened, tell
@@ -34,6 +34,7 @@ class Replays:
 
     registry: Registry
     limits: Limits
+    guard: Mode
 
     def check(self, written: Written) -> None:
         """
@@ -58,7 +59,8 @@ class Replays:
         assert isinstance(started, e.OrchestrationStarted), "a history begins with its start event"
         resolved = self.registry.orchestrations.resolve(started.name, started.version)
         assert resolved is not None, "it has just run"
-        executor = Executor(resolved[1].fn, started, exceptions=self.registry.exceptions, limits=self.limits)
+        make = executor_class(self.guard)
+        executor = make(resolved[1].fn, started, exceptions=self.registry.exceptions, limits=self.limits)
         try:
             return executor.feed(history[1:])
         finally:

@@ -109,7 +109,7 @@ class Simulator:
         self._client = Client(self._store, limits=self._options.limits)
         self._fakes = Fakes(registry, BUILT_IN)
         self._inputs = Inputs()
-        self._replays = Replays(registry, self._options.limits) if check_replays else None
+        self._replays = Replays(registry, self._options.limits, self._options.guard) if check_replays else None
         self._trace: list[Happened] = []
         #: How long the store's journal was before the last step.
         self._seen = 0

@@ -1,0 +1,43 @@
+"""Exported instances as tests: a JSON file is collected as one test, which replays it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ..errors import InvalidInput, ReplayDiverged
+from .documents import read_document
+from .loading import load_registry
+from .replaying import check_replay
+
+
+class HistoryFile(pytest.File):
+    """A file with one exported instance."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield the one test."""
+        yield HistoryItem.from_parent(self, name="replay")
+
+
+class HistoryItem(pytest.Item):
+    """The test that replays it against the registry of the settings."""
+
+    def runtest(self) -> None:
+        """Replay every execution."""
+        text: str = self.config.getini("duroxide_registry")
+        if not text:
+            msg = "there is nothing to replay against: set duroxide_registry = module:registry in pytest's settings."
+            raise InvalidInput(msg)
+        check_replay(read_document(self.path), load_registry(text))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Return the divergences alone: the traceback would be ours."""
+        if isinstance(excinfo.value, ReplayDiverged | InvalidInput):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        """Say which file it is about."""
+        return str(self.path), None, f"replay of {self.path.name}"

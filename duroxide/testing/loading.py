@@ -1,0 +1,69 @@
+"""The registry that ``module:registry`` names: how commands and settings speak of code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .._core.registry import Registry
+from ..errors import InvalidInput
+
+
+def load_registry(text: str) -> Registry:
+    """
+    Import and return the registry that *text* names: ``shop.orders:registry``, or a function that returns one.
+
+    Modules are looked for in the current folder first, as ``python -m`` does.
+
+    Raises:
+        InvalidInput: If there is none; what the module itself raises is passed on as the cause.
+    """
+    name, colon, path = text.partition(":")
+    if not name or not colon or not path:
+        msg = f"{text!r} names no registry: write module:registry, for example shop.orders:registry."
+        raise InvalidInput(msg)
+    found = _attribute(_module(name, text), path, text)
+    if callable(found) and not isinstance(found, Registry):
+        found = _called(found, text)
+    if not isinstance(found, Registry):
+        msg = f"{text} is {found!r}: it must be a duroxide.Registry, or a function that returns one."
+        raise InvalidInput(msg)
+    return found
+
+
+def _module(name: str, text: str) -> object:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name is not None and name.startswith(error.name)
+        reason = "there is no such module" if is_missing else f"importing it raised {type(error).__name__}: {error}"
+        msg = f"{text}: {reason}. Run this where {name!r} can be imported: {here} is looked through first."
+        raise InvalidInput(msg) from error
+
+
+def _attribute(module: object, path: str, text: str) -> object:
+    found = module
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            registries = sorted(key for key, value in vars(module).items() if isinstance(value, Registry))
+            known = f"its registries are {', '.join(registries)}" if registries else "it has no registry"
+            msg = f"{text}: the module has no {path!r}; {known}."
+            raise InvalidInput(msg) from error
+    return found
+
+
+def _called(function: Callable[[], Any], text: str) -> object:
+    try:
+        return function()
+    except Exception as error:
+        msg = f"{text} is a function, and calling it raised {type(error).__name__}: {error}"
+        raise InvalidInput(msg) from error

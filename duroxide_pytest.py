@@ -1,0 +1,132 @@
+"""
+The pytest plugin: fixtures for tests of orchestrations, and exported histories as tests of their own.
+
+pytest loads it in every environment that duroxide is installed in, whether or not its tests have to do with
+orchestrations. So it stands beside the package, and imports it where it is used, not before.
+
+Settings: ``duroxide_histories`` are folders of exported instances, each of which is replayed against the code of
+``duroxide_registry``; ``duroxide_guard`` is what to do about calls to the clock and the like, in all tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+
+if TYPE_CHECKING:  # not to dodge a cycle: for everybody else's tests, importing the package takes half a second
+    from duroxide import Registry, Runtime, RuntimeOptions
+    from duroxide.testing import Simulator
+    from duroxide.testing.golden import Golden
+
+
+_RECORD = "--duroxide-record"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the option and the settings."""
+    group = parser.getgroup("duroxide", "orchestrations of duroxide")
+    group.addoption(
+        _RECORD, action="store_true", help="write what duroxide_golden is given, instead of comparing with it"
+    )
+    parser.addini("duroxide_histories", "folders of exported instances, to be replayed", type="paths", default=[])
+    parser.addini("duroxide_registry", "the code to replay them against: module:registry", default="")
+    parser.addini(
+        "duroxide_guard", "about calls to the clock etc. in orchestrations: off, warn or raise", default="off"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Guard the orchestrations of the test, if the settings say so."""
+    with ExitStack() as stack:
+        mode: Any = item.config.getini("duroxide_guard")
+        if mode != "off":
+            from duroxide.testing import guard
+
+            stack.enter_context(guard(mode))
+        return (yield)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Take a JSON file in one of the folders for an exported instance."""
+    folders: Sequence[Path] = parent.config.getini("duroxide_histories")
+    if file_path.suffix != ".json" or not any(file_path.is_relative_to(folder) for folder in folders):
+        return None
+    from duroxide.testing.collecting import HistoryFile
+
+    return HistoryFile.from_parent(parent, path=file_path)
+
+
+@pytest.fixture
+def duroxide_runtime(request: pytest.FixtureRequest) -> Iterator[Callable[..., Runtime]]:
+    """
+    Start runtimes on databases of their own, in memory; they are shut down after the test.
+
+    ``duroxide_runtime(registry, options=None)`` returns a started `Runtime`; its `client` talks to it.
+    """
+    from duroxide import Runtime, SqlProvider
+
+    captured: list[Runtime] = request.getfixturevalue("_duroxide_runtimes")
+    with ExitStack() as stack:
+
+        def start(registry: Registry, options: RuntimeOptions | None = None) -> Runtime:
+            provider = stack.enter_context(SqlProvider.in_memory())
+            runtime = stack.enter_context(Runtime(provider, registry, options))
+            captured.append(runtime)
+            return runtime
+
+        yield start
+
+
+@pytest.fixture
+def _duroxide_runtimes() -> list[Runtime]:
+    """The runtimes that `duroxide_runtime` has started in this test."""
+    return []
+
+
+@pytest.fixture
+def duroxide_captured(_duroxide_runtimes: list[Runtime]) -> Callable[[], list[dict[str, Any]]]:
+    """Return what all instances of this test's `duroxide_runtime` have done so far, exported, the newest first."""
+    return lambda: [document for runtime in _duroxide_runtimes for document in runtime.client.export_instances()]
+
+
+@pytest.fixture
+def duroxide_golden(request: pytest.FixtureRequest) -> Golden:
+    """
+    Keep what an instance did, and see in later runs that the code still does it.
+
+    ``duroxide_golden(document, registry)`` replays *document*, and the one that was kept in the folder of histories
+    under the name of the test. ``pytest --duroxide-record`` writes it there first.
+    """
+    from duroxide.testing.golden import Golden
+
+    folders: Sequence[Path] = request.config.getini("duroxide_histories")
+    folder = folders[0] if folders else request.path.parent / "histories"
+    return Golden(folder, f"{request.path.stem}-{request.node.name}", is_recording=request.config.getoption(_RECORD))
+
+
+@pytest.fixture
+def duroxide_simulator() -> Iterator[Callable[..., Simulator]]:
+    """
+    Make simulators; they are closed after the test.
+
+    ``duroxide_simulator(registry, ...)`` takes what `duroxide.testing.Simulator` takes.
+    """
+    from duroxide.testing import Simulator
+
+    with ExitStack() as stack:
+        yield lambda *arguments, **options: stack.enter_context(Simulator(*arguments, **options))
+
+
+@pytest.fixture
+def duroxide_guard() -> Iterator[None]:
+    """Let orchestrations of this test fail at calls to the clock, to randomness and to the world outside."""
+    from duroxide.testing import guard
+
+    with guard():
+        yield
