@@ -111,7 +111,8 @@ class Replay:
         self._continuation: ContinueAsNew | None = None
         self._cancel_reason: str | None = None
         self._failure: ErrorDetails | None = None
-        self._has_ended = False
+        #: Whether history has a terminal event.
+        self.has_ended = False
         self._leftovers_given_up = False
 
     # Feeding
@@ -145,11 +146,6 @@ class Replay:
     def close(self) -> None:
         """Forget the code. Nothing it does from now on has an effect. Idempotent."""
         self._scheduler.close()
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether history has a terminal event."""
-        return self._has_ended
 
     @property
     def is_cancel_requested(self) -> bool:
@@ -193,10 +189,9 @@ class Replay:
     # Applying events
 
     def _apply(self, event: e.Event) -> None:
-        # Comparisons, not max(): this runs for every event there is.
         self.last_event_id = max(self.last_event_id, event.event_id)
         self.now_ms = max(self.now_ms, event.timestamp_ms)
-        if self._failure is not None or self._has_ended:
+        if self._failure is not None or self.has_ended:
             self.ledger.apply(event)
             return
         apply = _APPLY.get(type(event))
@@ -338,7 +333,7 @@ class Replay:
             del self._waiting[event.source_event_id]
 
     def _end(self, _: e.Event) -> None:
-        self._has_ended = True
+        self.has_ended = True
 
     def _fail(self, disagreement: Disagreement) -> None:
         self.disagreement = disagreement
@@ -361,7 +356,7 @@ class Replay:
 
     def _verdict(self) -> Verdict | None:
         """Return how the execution stands, by precedence. None: it has ended before."""
-        if self._has_ended:
+        if self.has_ended:
             return None
         if self._failure is not None:
             return Failed(self._failure)
