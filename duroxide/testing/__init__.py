@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .extra import needs_hypothesis
 from .simulation.fakes import Call
 from .simulation.inputs import ANY_TIME
 from .simulation.simulator import Happened, Simulator, StillRunning, Waiting
@@ -34,13 +35,8 @@ def __getattr__(name: str) -> object:
     if module is None:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    try:
-        return getattr(import_module(f".{module}", __name__), name)
-    except ModuleNotFoundError as error:
-        if error.name != "hypothesis":
-            raise
-        msg = f"duroxide.testing.{name} needs Hypothesis: pip install 'duroxide-python[testing]'"
-        raise ModuleNotFoundError(msg, name="hypothesis") from error
+    needs_hypothesis(f"{__name__}.{name}")
+    return getattr(import_module(f".{module}", __name__), name)
 
 
 __all__ = [
