@@ -280,7 +280,7 @@ def _text(started: e.OrchestrationStarted, site: Site, watched: _Watched) -> str
 
 _CLASSES: Mapping[Mode, type[Executor]] = MappingProxyType({"off": Executor, "warn": _Warning, "raise": _Raising})
 
-#: What tests have switched on for the whole process, the last one first.
+#: What tests have switched on for the whole process; the last one counts.
 _switched: list[Mode] = []
 
 

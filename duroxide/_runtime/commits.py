@@ -41,6 +41,9 @@ class Commits:
         look: Called when instances were put back, so that they are fetched again.
     """
 
+    #: After a failure of the store, in seconds.
+    pause = PAUSE_AFTER_FAILURE
+
     def __init__(
         self,
         provider: Provider,
@@ -99,7 +102,7 @@ class Commits:
         for turned in turns:
             self.take_back(turned, worker)
             self._again(turned.finished)
-        threading.Event().wait(PAUSE_AFTER_FAILURE)
+        threading.Event().wait(self.pause)
         # If it is in the store after all, these are locked by us, and nobody runs them.
         self._returns.activities(Release(lock, 0, ignore_attempt=True) for each in turns for lock in each.commit.eager)
         if error.retryable:
@@ -151,7 +154,7 @@ class Commits:
             for each in outcomes:
                 self._cache.evict(each.lock.key.instance_id)
             self._again(outcomes)
-            threading.Event().wait(PAUSE_AFTER_FAILURE)
+            threading.Event().wait(self.pause)
             return
         for each, was_held in zip(outcomes, held, strict=True):
             if not was_held:

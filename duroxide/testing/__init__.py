@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from ..errors import Divergence, NondeterministicCall, ReplayDiverged
 from .determinism import check_deterministic
 from .documents import read_document, read_folder, write_document
+from .extra import needs_hypothesis
 from .guarding import guard
 from .replaying import ReplayReport, check_replay, replay
 from .simulation.fakes import Call
 from .simulation.inputs import ANY_TIME
 from .simulation.simulator import Happened, Simulator, StillRunning, Waiting
 from .simulation.steps import Arrive, Crash, Evict, Faults, Finish, Hang, Pass, Repeat, Step, Turn, Wake
-from .simulation.store import Death
+from .simulation.store import Death, Outage
 
 
 if TYPE_CHECKING:
@@ -40,13 +41,8 @@ def __getattr__(name: str) -> object:
     if module is None:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    try:
-        return getattr(import_module(f".{module}", __name__), name)
-    except ModuleNotFoundError as error:
-        if error.name != "hypothesis":
-            raise
-        msg = f"duroxide.testing.{name} needs Hypothesis: pip install 'duroxide-python[testing]'"
-        raise ModuleNotFoundError(msg, name="hypothesis") from error
+    needs_hypothesis(f"{__name__}.{name}")
+    return getattr(import_module(f".{module}", __name__), name)
 
 
 __all__ = [
@@ -64,6 +60,7 @@ __all__ = [
     "Hang",
     "Happened",
     "NondeterministicCall",
+    "Outage",
     "Pass",
     "Repeat",
     "ReplayDiverged",

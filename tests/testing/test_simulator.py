@@ -31,6 +31,7 @@ from duroxide.testing import (
     Faults,
     Finish,
     Hang,
+    Outage,
     Pass,
     Simulator,
     StillRunning,
@@ -360,6 +361,20 @@ class TestSteps:
         assert "o" in sim.instances
         sim.run(until=lambda sim: bool(sim.calls(charge)))
         assert timedelta(seconds=30) == sim.elapsed
+
+    @pytest.mark.parametrize(("outage", "runs"), [(Outage.BEFORE_COMMIT, 1), (Outage.AFTER_COMMIT, 1)])
+    def test_outages(self, sim: Simulator, outage: Outage, runs: int) -> None:
+        """A store that fails in a commit, having written or not, costs no time and loses nothing."""
+        sim.start("o", fulfil, ORDER)
+        sim.step(Turn("o", outage))
+        sim.step(Turn("o")) if outage is Outage.BEFORE_COMMIT else None
+        sim.raise_event("o", "approved", at=1)
+        sim.run()
+
+        assert runs == len(sim.calls(charge))
+        assert timedelta(seconds=1) == sim.elapsed
+        assert "receipt of 5" == sim.result("o")
+        assert [] == sim.audit()
 
     def test_an_outcome_is_lost(self, sim: Simulator) -> None:
         """An activity whose outcome died with its process runs again."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from hypothesis import strategies as st
 
 from ..simulation.simulator import Happened, Simulator
@@ -112,9 +112,11 @@ def replayed(rules: Rules, deviations: Sequence[Deviation] = ()) -> Outcome:
 
 
 def simpler(rules: Rules, outcome: Outcome) -> Iterator[Outcome]:
-    """Run the schedules that leave one deviation of *outcome* out."""
-    for left_out in reversed(range(len(outcome.deviations))):
-        yield replayed(rules, outcome.deviations[:left_out] + outcome.deviations[left_out + 1 :])
+    """Run the schedules that leave one deviation of *outcome* out, and with it up to two steps that it led to."""
+    for left_out, _ in enumerate(outcome.deviations):
+        before, later = outcome.deviations[:left_out], outcome.deviations[left_out + 1 :]
+        for fewer in range(3) if later else (0,):
+            yield replayed(rules, (*before, *(evolve(each, after=max(each.after - fewer, 0)) for each in later)))
 
 
 def _alike(step: Step, other: Step) -> bool:

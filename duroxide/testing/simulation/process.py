@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from attrs import evolve
 
 from ..._core.commit import ActivityLock
-from ..._core.execution import Claim
 from ..._core.functions import FunctionInfo
 from ..._core.messages import ActivityExecute
 from ..._core.registry import Registry
@@ -24,7 +23,6 @@ from ..._runtime.dispatcher import Dispatcher
 from ..._runtime.invoking import ActivityOutcome, failed, invoke, invoke_async
 from ..._runtime.metrics import Metrics
 from ..._runtime.options import RuntimeOptions, milliseconds
-from ..._runtime.turns import Round, Turns
 from ...client import Client
 from ...errors import InvalidInput
 from ...providers.contract import Provider
@@ -35,22 +33,6 @@ from .store import SimulatedStore
 _ENOUGH = 1_000_000
 
 
-class _Turns(Turns):
-    """Remembers the round that is under way, so that nothing of it stays behind when its process dies."""
-
-    current: Round | None = None
-
-    def run(self, round_: Round, claim: Claim) -> None:
-        self.current = round_
-        super().run(round_, claim)
-
-    def forget(self) -> None:
-        """Close what the last round has advanced."""
-        for turned in () if self.current is None else self.current.turns:
-            if turned.execution is not None:
-                turned.execution.close()
-
-
 class Stepped(Dispatcher):
     """A dispatcher that runs a round when it is told to."""
 
@@ -58,7 +40,7 @@ class Stepped(Dispatcher):
         self, provider: Provider, registry: Registry, options: RuntimeOptions, *, runtime_id: str, metrics: Metrics
     ) -> None:
         super().__init__(provider, registry, options, runtime_id=runtime_id, metrics=metrics)
-        self._turns: _Turns = _Turns(provider, registry, options, self._cache, self._returns)
+        self._commits.pause = 0.0  # nobody else is there who could mend the store meanwhile
 
     def round(self, *, fetch: bool) -> None:
         """Run a round with what is in the inbox and, with *fetch*, what is in the queue."""
@@ -68,11 +50,6 @@ class Stepped(Dispatcher):
     def forget(self) -> None:
         """Empty the cache: what is needed again is replayed."""
         self._cache.clear()
-
-    def die(self) -> None:
-        """Let go of all code: nothing of it runs any more."""
-        self._turns.forget()
-        self.forget()
 
     @property
     def cached(self) -> list[str]:

@@ -13,7 +13,7 @@ from attrs import fields, frozen
 
 from ..._core.events import CompletionEvent
 from ..._core.messages import ActivityKey
-from .store import Death
+from .store import Death, Outage
 
 
 @frozen
@@ -21,8 +21,8 @@ class Turn:
     """The process takes what has come in for an instance, runs its code on it, and commits."""
 
     instance_id: str
-    #: Whether the process dies, and when.
-    death: Death | None = None
+    #: Whether the process dies or the store fails, and when.
+    trouble: Death | Outage | None = None
 
 
 @frozen
@@ -97,6 +97,8 @@ class Faults:
     crashes: bool = True
     #: The process hangs until its locks have expired and another one has taken over; then it wakes up.
     takeovers: bool = True
+    #: The store fails in a commit, having written or not.
+    outages: bool = True
     #: Live executions are thrown out of memory, and replayed.
     evictions: bool = True
     #: Messages are delivered twice.
@@ -115,8 +117,8 @@ class Faults:
 def is_fault(step: Step) -> bool:
     """Whether *step* does not happen in the life of a healthy process."""
     match step:
-        case Turn(death=death):
-            return death is not None
+        case Turn(trouble=trouble):
+            return trouble is not None
         case Finish(fails=fails):
             return fails
         case Pass(early=early):

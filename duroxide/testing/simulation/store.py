@@ -2,7 +2,7 @@
 The store of a simulation: the real provider on SQLite in memory, which can be asked what waits in its queues.
 
 It stores as ever. What it adds is for the one who decides what happens next: look at the queues without taking
-anything, hand out one instance at a time, and let the process die just before or just after a commit.
+anything, hand out one instance at a time, and let process or store fail just before or just after a commit.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..._core.codec import START_KIND
 from ..._core.commit import ActivityLock, CommitResult, TurnCommit
 from ..._core.events import Event
 from ..._core.versions import VersionRange
+from ...errors import ProviderError
 from ...providers.contract import OrchestrationItem, Release
 from ...providers.sql.database import Transaction
 from ...providers.sql.provider import SqlProvider
@@ -38,15 +39,18 @@ _CHANGES = Query("SELECT total_changes()")
 _IDS = Query("SELECT instance_id FROM {instances} ORDER BY created_at_ms, instance_id")
 
 
-class ProcessDied(BaseException):  # not an Exception: nothing in a process that dies may catch it
-    """The process ended in the middle of what it did."""
-
-
 class Death(Enum):
     """When the process of a turn dies."""
 
     BEFORE_COMMIT = "before the commit"
     AFTER_COMMIT = "right after the commit"
+
+
+class Outage(Enum):
+    """When the store fails in a turn."""
+
+    BEFORE_COMMIT = "and writes nothing"
+    AFTER_COMMIT = "when it has written, so that nobody knows"
 
 
 @frozen
@@ -81,7 +85,9 @@ class _Orders:
     """What the store does in its own way during one step."""
 
     only: str | None = None
-    death: Death | None = None
+    trouble: Death | Outage | None = None
+    #: The process has died: what it still does reaches nobody.
+    is_cut_off: bool = False
 
 
 class SimulatedStore(SqlProvider):
@@ -91,6 +97,7 @@ class SimulatedStore(SqlProvider):
         super().__init__("sqlite://", clock=clock)
         self.clock = clock
         self._orders = _Orders()
+        self._has_failed = False
         #: Every commit so far, accepted or refused, in order.
         self.journal: list[Written] = []
         self._histories: dict[tuple[str, int], list[Event]] = {}
@@ -108,9 +115,15 @@ class SimulatedStore(SqlProvider):
 
         self._database.write("clear", delete)
 
-    def obey(self, *, only: str | None = None, death: Death | None = None) -> None:
-        """Hand out no instance but *only*, and let the process die at its next commit."""
-        self._orders = _Orders(only, death)
+    def obey(self, *, only: str | None = None, trouble: Death | Outage | None = None) -> None:
+        """Hand out no instance but *only*, and be in *trouble* at the next commit."""
+        self._orders = _Orders(only, trouble)
+        self._has_failed = False
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing has failed since the last orders."""
+        return not self._has_failed
 
     def queues(self, held: Collection[ActivityLock] = ()) -> Queues:
         """Return what waits. The locks of *held* are kept alive, so that their expiry is nothing to wait for."""
@@ -145,19 +158,42 @@ class SimulatedStore(SqlProvider):
         return [item for item in items if item.lock.instance_id == only]
 
     def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
-        """Write what turns decided, and remember it; the process may die before or after."""
-        death = self._orders.death
-        if death is Death.BEFORE_COMMIT:
-            raise ProcessDied
+        """Write what turns decided, and remember it; there may be trouble before or after."""
+        trouble = self._orders.trouble
+        if trouble in (Death.BEFORE_COMMIT, Outage.BEFORE_COMMIT):
+            self._fail()
         results = super().commit_turns(commits, lock_ms=lock_ms)
         for commit, result in zip(commits, results, strict=True):
             history = self._histories.setdefault((commit.instance_id, commit.execution_id), [])
             self.journal.append(Written(commit, result, tuple(history)))
             if result is CommitResult.COMMITTED:
                 history.extend(commit.events)
-        if death is Death.AFTER_COMMIT:
-            raise ProcessDied
+        if trouble is not None:
+            self._fail()
         return results
+
+    def release_orchestration_items(self, releases: Sequence[Release]) -> Sequence[bool]:
+        """Give instances back, if the process is alive."""
+        self._check_alive()
+        return super().release_orchestration_items(releases)
+
+    def release_activities(self, releases: Sequence[Release]) -> Sequence[bool]:
+        """Give activities back, if the process is alive."""
+        self._check_alive()
+        return super().release_activities(releases)
+
+    def _fail(self) -> None:
+        """Be in trouble once."""
+        self._has_failed = True
+        self._orders = _Orders(self._orders.only, is_cut_off=isinstance(self._orders.trouble, Death))
+        raise _FAILURE
+
+    def _check_alive(self) -> None:
+        if self._orders.is_cut_off:
+            raise _FAILURE
+
+
+_FAILURE = ProviderError("commit_turns", "the simulated store fails", retryable=True)
 
 
 @frozen

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from ..._core import events as e
-from ..._core.commit import ExecutionStatus
 from ..._core.ledger import Ledger
 from .steps import in_words
 from .store import Written
@@ -29,15 +28,12 @@ def tell_commit(written: Written) -> str:
     commit = written.commit
     if not written.is_accepted:
         return f"its commit is refused: {written.result.value}"
+    if not commit.events:
+        return "what has come is not wanted any more"
     known = {event.event_id: event for event in (*written.before, *commit.events)}
     told = [tell(event, known) for event in commit.events if isinstance(event, DELIVERED)]
     decided = [tell(event, known) for event in commit.events if not isinstance(event, DELIVERED)]
-    heard = ", ".join(told) or "it hears nothing new"
-    return f"{heard} -> {', '.join(decided) or _nothing_more(commit.status)}"
-
-
-def _nothing_more(status: ExecutionStatus) -> str:
-    return "goes on waiting" if status is ExecutionStatus.RUNNING else "it has ended"
+    return f"{', '.join(told) or 'it hears nothing new'} -> {', '.join(decided) or 'goes on waiting'}"
 
 
 def tell(event: e.Event, known: dict[int, e.Event]) -> str:

@@ -7,7 +7,6 @@ One process runs at a time. One that died is gone; one that hangs keeps what it 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import timedelta
 
 from attrs import evolve
@@ -24,7 +23,7 @@ from .fakes import Fakes
 from .inputs import Inputs
 from .process import Process
 from .steps import Arrive, Crash, Evict, Faults, Finish, Hang, Pass, Repeat, Step, Turn, Wake, in_words
-from .store import Death, ProcessDied, Queues, SimulatedStore, Written
+from .store import Death, Outage, Queues, SimulatedStore, Written
 from .words import tell_commit, tell_outcome
 
 
@@ -66,7 +65,7 @@ class World:
         """Let go of everything."""
         self._subscription.close()
         for process in (self._process, *self._hanging):
-            process.dispatcher.die()
+            process.dispatcher.forget()
 
     # What can happen
 
@@ -122,18 +121,19 @@ class World:
         if faults.evictions and self._process.dispatcher.cached:
             yield Evict()
         if faults.crashes:
-            yield from self._deaths(usual)
+            yield from self._crashes(usual)
+        if faults.outages:
+            yield from _in_trouble(usual, Outage)
         if faults.takeovers and self._process.is_busy:
             yield Hang()
         if faults.duplicates:
             yield from self._answers.values()
 
-    def _deaths(self, usual: list[Step]) -> Iterator[Step]:
+    def _crashes(self, usual: list[Step]) -> Iterator[Step]:
         """Yield the ways in which the process can die: where it is, and around each commit that it might make."""
         if self._process.is_busy:
             yield Crash()
-        for death in Death:
-            yield from (Turn(step.instance_id, death) for step in usual if isinstance(step, Turn))
+        yield from _in_trouble(usual, Death)
 
     def _end_ms(self, running: RunningActivity) -> int:
         """Return when an activity is over; one that was cancelled may notice at once."""
@@ -189,7 +189,7 @@ class World:
                 self._hanging.append(process)
                 lost = "hangs, and another one starts"
             case _:
-                process.dispatcher.die()
+                process.dispatcher.forget()
                 lost = "dies, and another one starts"
         had = ", ".join(
             (
@@ -219,24 +219,30 @@ class World:
                 self._ends[running.lock.key] = self._clock.ms + takes // _MILLISECOND
 
     def _turn(self, step: Turn) -> str:
-        self._store.obey(only=step.instance_id, death=step.death)
+        self._store.obey(only=step.instance_id, trouble=step.trouble)
         try:
             told = self._round(self._process)
         finally:
             self._store.obey()
-        if step.death is None:
-            return told or f"turn of {step.instance_id}: nothing comes of it"
-        self._process.dispatcher.die()
-        self._process = self._new_process()
-        told = told or f"turn of {step.instance_id}"
-        return f"{told}; the process dies {step.death.value}, and another one starts"
+        match step.trouble:
+            case None:
+                return told or f"turn of {step.instance_id}: nothing comes of it"
+            case Death():
+                self._process.dispatcher.forget()
+                self._process = self._new_process()
+                what = f"the process dies {step.trouble.value}, and another one starts"
+            case Outage():
+                what = f"the store fails {step.trouble.value}"
+        return f"{told or f'turn of {step.instance_id}'}; {what}"
 
     def _round(self, process: Process) -> str:
         """Run a round of *process*; return what its commits say."""
         count = len(self._store.journal)
-        with suppress(ProcessDied):
-            # A process that hung has fetched what it had to fetch before.
-            process.dispatcher.round(fetch=process is self._process and bool(self._queues().instances))
+        # A process that hung has fetched what it had to fetch before.
+        fetch = process is self._process and bool(self._queues().instances)
+        process.dispatcher.round(fetch=fetch)
+        if fetch and self._store.is_well and len(self._store.journal) == count:
+            process.dispatcher.round(fetch=True)  # the first went to what is in memory, and found nothing to do
         written = self._store.journal[count:]
         for each in written:
             self._remember_answer(each)
@@ -279,6 +285,11 @@ class World:
         return Process(
             self._started, self._store, self._registry, self._options, find=self._fakes.find, client=self._client
         )
+
+
+def _in_trouble(usual: list[Step], kind: type[Death | Outage]) -> Iterator[Step]:
+    for trouble in kind:
+        yield from (Turn(step.instance_id, trouble) for step in usual if isinstance(step, Turn))
 
 
 def _finish(running: RunningActivity, process: Process) -> Finish:
