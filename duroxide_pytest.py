@@ -40,16 +40,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Guard the orchestrations of the test, if the settings say so."""
-    with ExitStack() as stack:
-        mode: Any = item.config.getini("duroxide_guard")
-        if mode != "off":
-            from duroxide.testing import guard
+def pytest_configure(config: pytest.Config) -> None:
+    """Guard the orchestrations of all tests, if the settings say so."""
+    mode = config.getini("duroxide_guard")
+    if mode == "off":
+        return
+    from duroxide import DuroxideError
+    from duroxide.testing.collecting import GuardedTests
 
-            stack.enter_context(guard(mode))
-        return (yield)
+    try:
+        config.pluginmanager.register(GuardedTests(mode))
+    except DuroxideError as error:
+        message = f"duroxide_guard: {error}"
+        raise pytest.UsageError(message) from error
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

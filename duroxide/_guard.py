@@ -73,8 +73,9 @@ WATCHED: Mapping[str, Sequence[str]] = MappingProxyType(
     }
 )
 
-#: Reads files or the clock on its own account: to import, to show source lines, to stamp a record, for a time zone.
-_TRUSTED = frozenset({"importlib", "linecache", "logging", "zoneinfo"})
+#: Reads files, the clock or the environment on its own account: to import, to show source lines, to stamp a record, for
+#: a time zone, to explain a failed assertion.
+_TRUSTED = frozenset({"_pytest", "dateutil", "importlib", "linecache", "logging", "pytz", "zoneinfo"})
 
 #: A module that is imported, and an object that is thrown away.
 _NOT_ASKED_FOR = frozenset({"<module>", "__del__"})
@@ -279,7 +280,7 @@ def _text(started: e.OrchestrationStarted, site: Site, watched: _Watched) -> str
 
 _CLASSES: Mapping[Mode, type[Executor]] = MappingProxyType({"off": Executor, "warn": _Warning, "raise": _Raising})
 
-#: What tests have switched on for the whole process, the last one first.
+#: What tests have switched on for the whole process; the last one counts.
 _switched: list[Mode] = []
 
 

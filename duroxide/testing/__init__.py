@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import Divergence, NondeterministicCall, ReplayDiverged
 from .determinism import check_deterministic
 from .documents import read_document, read_folder, write_document
+from .extra import needs_hypothesis
 from .guarding import guard
 from .replaying import ReplayReport, check_replay, replay
 from .simulation.fakes import Call
@@ -40,13 +41,8 @@ def __getattr__(name: str) -> object:
     if module is None:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    try:
-        return getattr(import_module(f".{module}", __name__), name)
-    except ModuleNotFoundError as error:
-        if error.name != "hypothesis":
-            raise
-        msg = f"duroxide.testing.{name} needs Hypothesis: pip install 'duroxide-python[testing]'"
-        raise ModuleNotFoundError(msg, name="hypothesis") from error
+    needs_hypothesis(f"{__name__}.{name}")
+    return getattr(import_module(f".{module}", __name__), name)
 
 
 __all__ = [

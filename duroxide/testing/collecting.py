@@ -1,4 +1,4 @@
-"""Exported instances as tests: a JSON file is collected as one test, which replays it."""
+"""What the pytest plugin adds to a run when it is asked to: exported instances as tests, and tests under the guard."""
 
 from __future__ import annotations
 
@@ -7,10 +7,26 @@ from typing import Any
 
 import pytest
 
+from .._guard import Mode
 from ..errors import InvalidInput, ReplayDiverged
 from .documents import read_document
+from .guarding import guard
 from .loading import load_registry
 from .replaying import check_replay
+
+
+class GuardedTests:
+    """Guards the orchestrations of every test. Raises InvalidInput if *mode* is none."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+        guard(mode)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Iterator[None]:
+        """Run one test."""
+        with guard(self._mode):
+            return (yield)
 
 
 class HistoryFile(pytest.File):

@@ -325,6 +325,15 @@ class TestWhatIsFine:
 
             assert simulator.result("i") > 0
 
+    def test_assertions(self) -> None:
+        """A failed assertion is explained by pytest, which looks at the environment to do so."""
+
+        def asserts(ctx: OrchestrationContext) -> Orchestration[None]:
+            amount = yield from ctx.schedule_timer(0)
+            assert [amount] == [1, 2, 3]
+
+        assert "AssertionError" == run(asserts).details.type
+
     def test_failures(self) -> None:
         """The traceback of a failure is made from source lines, which are read from files."""
 

@@ -140,6 +140,11 @@ class TestFixtures:
         project.makepyfile(self.GUARDED.format(fixture=""))
         run(project).assert_outcomes(passed=1, failed=1)
 
+        project.makeini("[pytest]\nduroxide_guard = loudly\n")
+        wrong = run(project)
+        assert pytest.ExitCode.USAGE_ERROR == wrong.ret
+        wrong.stderr.fnmatch_lines(['*duroxide_guard: mode is \'loudly\': use "raise" or "warn".'])
+
 
 GOLDEN = """
 from shop import pay, registry

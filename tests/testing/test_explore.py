@@ -333,14 +333,16 @@ import sys
 sys.modules["hypothesis"] = None
 import duroxide.testing
 from duroxide.testing import Simulator
-try:
-    duroxide.testing.explore
-except ModuleNotFoundError as error:
-    print(error)
+for needed in ("duroxide.testing.explore", "duroxide.testing.strategies"):
+    try:
+        __import__(needed) if "strategies" in needed else duroxide.testing.explore
+    except ModuleNotFoundError as error:
+        print(error)
 """
         output = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
+        remedy = "needs Hypothesis: pip install 'duroxide-python[testing]'"
 
-        assert "duroxide.testing.explore needs Hypothesis: pip install 'duroxide-python[testing]'\n" == output
+        assert [f"duroxide.testing.{name} {remedy}" for name in ("explore", "strategies")] == output.splitlines()
 
 
 def test_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -86,7 +86,7 @@ def store() -> Any:
     store.close()
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(orchestrations(), SENT, st.data())
 def test_any_schedule(
     store: SimulatedStore, program: Program, sent: list[tuple[str, str]], data: st.DataObject

@@ -129,6 +129,7 @@ class _Search:
         if self._fails(first):
             raise _failure(name, first)
         settings = hypothesis.settings(
+            backend="hypothesis",
             max_examples=self.max_examples,
             database=None,
             deadline=None,

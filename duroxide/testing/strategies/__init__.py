@@ -9,9 +9,14 @@ Hypothesis strategies: payloads, orchestrations, and the histories that they lea
 
 from __future__ import annotations
 
-from .histories import History, cuts, histories
-from .payloads import payloads
-from .programs import Program, orchestrations
+from ..extra import needs_hypothesis
+
+
+needs_hypothesis(__name__)
+
+from .histories import History, cuts, histories  # noqa: E402  # not before it is clear that they can be imported
+from .payloads import payloads  # noqa: E402
+from .programs import Program, orchestrations  # noqa: E402
 
 
 __all__ = ["History", "Program", "cuts", "histories", "orchestrations", "payloads"]
