@@ -26,6 +26,7 @@ from ..._clock import Clock, SystemClock, monotonic
 from ...errors import ProviderError
 from ..wakeups import Changes
 from .dialect import Conflict, Dialect, Use
+from .group_commit import GroupCommit, Written
 from .shared import PROCESS, SharedDatabase
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
@@ -147,6 +148,7 @@ class Database:
         self._clock_checked = float("-inf")
         self._pragmas = pragmas
         self._writer: Connection | None = None
+        self._group = GroupCommit(self._write_group)
         self._closed = threading.Event()
         self._positions = threading.Lock()
         self._last_position = 0
@@ -244,7 +246,12 @@ class Database:
             self._offset_ms = database_ms - (before + after) // 2
 
     def _write_once(self, work: Callable[[Transaction], ResultT], use: Use) -> tuple[ResultT, Changes]:
-        with self._writing_connection() as connection:
+        if self.dialect.single_writer:
+            written = self._group.write(work, use)
+            if written.error is not None:
+                raise written.error
+            return written.result, written.changes
+        with self._autocommit.connect() as connection:
             self.dialect.begin(connection, use)
             try:
                 transaction = Transaction(connection, self.dialect, self.now_ms())
@@ -255,6 +262,31 @@ class Database:
             payload = transaction.payload()
             self._commit(connection, f"{PROCESS}:{payload}" if payload else None)
         return result, transaction.changes()
+
+    def _write_group(self, group: Sequence[Written]) -> None:
+        """Carry out all of *group* in one transaction of the single writer."""
+        with self.shared.write_lock:
+            connection = self._open_writer()
+            self.dialect.begin(connection, Use.WRITE if any(each.use is Use.WRITE for each in group) else Use.LEASE)
+            try:
+                for written in group:
+                    self._write_one_of(group, written, connection)
+            except BaseException as error:
+                self._undo(connection, error)
+                raise
+            self._commit(connection, None)
+
+    def _write_one_of(self, group: Sequence[Written], written: Written, connection: Connection) -> None:
+        """Do one piece of work; what fails is undone, and nothing else, if there is anything else."""
+        transaction = Transaction(connection, self.dialect, self.now_ms())
+        if len(group) == 1:
+            written.result = written.work(transaction)
+        else:
+            written.error = self.dialect.attempt(
+                connection, lambda: setattr(written, "result", written.work(transaction))
+            )
+        if written.error is None:
+            written.changes = transaction.changes()
 
     def _script_once(self, script: Script) -> Changes:
         with self._autocommit.connect() as connection:
@@ -278,15 +310,6 @@ class Database:
                 return work(Transaction(connection, self.dialect, self.now_ms()))
             finally:
                 self._undo(connection)
-
-    @contextmanager
-    def _writing_connection(self) -> Iterator[Connection]:
-        if not self.dialect.single_writer:
-            with self._autocommit.connect() as connection:
-                yield connection
-            return
-        with self.shared.write_lock:
-            yield self._open_writer()
 
     @contextmanager
     def _reading_connection(self) -> Iterator[Connection]:

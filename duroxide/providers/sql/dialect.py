@@ -87,6 +87,14 @@ class Dialect(Protocol):
         """Start a transaction on a connection of the isolation level for *use*."""
         ...
 
+    def attempt(self, connection: Connection, work: Callable[[], None]) -> Exception | None:
+        """
+        Do *work* in the transaction under way; return what it raised, after undoing it and nothing else.
+
+        Only where writers exclude each other. Raises what ended the transaction as a whole.
+        """
+        ...
+
     def commit(self, connection: Connection, notification: str | None = None) -> None:
         """Make the transaction last, and with it tell other processes *notification*, if the database can."""
         ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -181,6 +181,10 @@ class PostgresDialect:
     def begin(self, connection: Connection, use: Use) -> None:
         """Let the first script begin the transaction: that spares a round trip."""
         Session.of(connection).opening = ("BEGIN READ ONLY",) if self._read_only else _OPENINGS[use]
+
+    def attempt(self, connection: Connection, work: Callable[[], None]) -> Exception | None:
+        """Writers do not exclude each other, and need not share a transaction."""
+        raise NotImplementedError
 
     def commit(self, connection: Connection, notification: str | None = None) -> None:
         """Make the transaction last; the notification goes the same way."""

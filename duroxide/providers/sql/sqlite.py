@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -98,6 +98,21 @@ class SqliteDialect:
             driver.execute("BEGIN IMMEDIATE")
         elif use is Use.SNAPSHOT:
             driver.execute("BEGIN")
+
+    def attempt(self, connection: Connection, work: Callable[[], None]) -> Exception | None:
+        """Put *work* between savepoints."""
+        driver = driver_connection(connection)
+        driver.execute("SAVEPOINT attempt")
+        try:
+            work()
+        except Exception as error:
+            if not driver.in_transaction:
+                raise  # SQLite has given up all of it: the disk is full, or broken
+            driver.execute("ROLLBACK TO attempt")
+            driver.execute("RELEASE attempt")
+            return error
+        driver.execute("RELEASE attempt")
+        return None
 
     def commit(self, connection: Connection, notification: str | None = None) -> None:
         """Make the transaction last. Other processes look at ``PRAGMA data_version``."""
