@@ -411,9 +411,23 @@ class TestSteps:
         sim.step()
         sim.step(Hang())
         sim.run(until=lambda sim: len(sim.calls(charge)) == 2)
-        woken = sim.step(Wake(1))
+        sim.step(Turn("o"))
 
-        assert "process 1 wakes up: turn of o: its commit is refused: gone" == woken.text
+        assert "process 1 wakes up, and process 2 hangs" == sim.step(Wake(1)).text
+        assert "turn of o: its commit is refused: gone" == sim.step(Turn("o")).text
+        assert [] == sim.audit()
+
+    def test_a_stale_process_catches_up(self, sim: Simulator) -> None:
+        """A process that wakes up with an old execution in memory goes on with what has happened meanwhile."""
+        sim.start("o", fulfil, ORDER)
+        sim.step()
+        sim.step(Hang())
+        sim.run(until=lambda sim: len(sim.history("o")) > 3)
+        sim.step(Wake(1))
+        sim.raise_event("o", "approved")
+        sim.run()
+
+        assert "receipt of 5" == sim.result("o")
         assert [] == sim.audit()
 
     def test_evictions_change_nothing(self, sim: Simulator) -> None:

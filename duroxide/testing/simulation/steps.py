@@ -67,7 +67,7 @@ class Hang:
 
 @frozen
 class Wake:
-    """A process that hung runs the round that it was about to run."""
+    """A process that hung goes on where it was, with what it remembers, and the one that runs hangs."""
 
     process: int
 

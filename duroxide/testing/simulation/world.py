@@ -108,10 +108,9 @@ class World:
             yield sent.step
 
     def _late(self) -> Iterator[Step]:
-        """Yield what processes that hung may still do."""
+        """Yield what processes that hung may still do: go on, or just run an activity that they had begun."""
         for process in self._hanging:
-            if process.dispatcher.inbox:
-                yield Wake(process.number)
+            yield Wake(process.number)
             for running in process.held:
                 yield _finish(running, process)
 
@@ -172,8 +171,7 @@ class World:
                 self.pass_to(until_ms)
                 return f"everything is slow: {passed} pass" if early else f"{passed} pass"
             case Wake(process=number):
-                process = self._numbered(number)
-                return f"process {number} wakes up: {self._round(process) or 'nothing comes of it'}"
+                return self._wake(self._numbered(number))
             case Repeat():
                 return self._repeat(step)
             case _:
@@ -199,6 +197,12 @@ class World:
         )
         self._process = self._new_process()
         return f"the process {lost}" + (f" ({had})" if had else "")
+
+    def _wake(self, process: Process) -> str:
+        self._hanging.remove(process)
+        self._hanging.append(self._process)
+        self._process, before = process, self._process
+        return f"process {process.number} wakes up, and process {before.number} hangs"
 
     def pass_to(self, until_ms: int) -> None:
         """Let time pass; the process that is alive keeps its locks, and ends activities that nobody began in time."""
@@ -238,7 +242,6 @@ class World:
     def _round(self, process: Process) -> str:
         """Run a round of *process*; return what its commits say."""
         count = len(self._store.journal)
-        # A process that hung has fetched what it had to fetch before.
         fetch = process is self._process and bool(self._queues().instances)
         process.dispatcher.round(fetch=fetch)
         if fetch and self._store.is_well and len(self._store.journal) == count:
