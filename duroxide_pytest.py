@@ -19,7 +19,7 @@ import pytest
 
 
 if TYPE_CHECKING:  # not to dodge a cycle: for everybody else's tests, importing the package takes half a second
-    from duroxide import Registry, Runtime, RuntimeOptions
+    from duroxide import Client, Registry, Runtime, RuntimeOptions
     from duroxide.testing import Simulator
     from duroxide.testing.golden import Golden
 
@@ -66,7 +66,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 @pytest.fixture
-def duroxide_runtime(request: pytest.FixtureRequest) -> Iterator[Callable[..., Runtime]]:
+def duroxide_runtime(_duroxide_clients: list[Client]) -> Iterator[Callable[..., Runtime]]:
     """
     Start runtimes on databases of their own, in memory; they are shut down after the test.
 
@@ -74,28 +74,32 @@ def duroxide_runtime(request: pytest.FixtureRequest) -> Iterator[Callable[..., R
     """
     from duroxide import Runtime, SqlProvider
 
-    captured: list[Runtime] = request.getfixturevalue("_duroxide_runtimes")
     with ExitStack() as stack:
 
         def start(registry: Registry, options: RuntimeOptions | None = None) -> Runtime:
             provider = stack.enter_context(SqlProvider.in_memory())
             runtime = stack.enter_context(Runtime(provider, registry, options))
-            captured.append(runtime)
+            _duroxide_clients.append(runtime.client)
             return runtime
 
         yield start
 
 
 @pytest.fixture
-def _duroxide_runtimes() -> list[Runtime]:
-    """The runtimes that `duroxide_runtime` has started in this test."""
+def _duroxide_clients() -> list[Client]:
+    """Clients of the runtimes and simulators of this test."""
     return []
 
 
 @pytest.fixture
-def duroxide_captured(_duroxide_runtimes: list[Runtime]) -> Callable[[], list[dict[str, Any]]]:
-    """Return what all instances of this test's `duroxide_runtime` have done so far, exported, the newest first."""
-    return lambda: [document for runtime in _duroxide_runtimes for document in runtime.client.export_instances()]
+def duroxide_captured(_duroxide_clients: list[Client]) -> Callable[[], list[dict[str, Any]]]:
+    """
+    Return what the instances of this test have done so far.
+
+    ``duroxide_captured()`` is a list of exported instances, the newest first, of all that `duroxide_runtime` and
+    `duroxide_simulator` have made.
+    """
+    return lambda: [document for client in _duroxide_clients for document in client.export_instances()]
 
 
 @pytest.fixture
@@ -114,7 +118,7 @@ def duroxide_golden(request: pytest.FixtureRequest) -> Golden:
 
 
 @pytest.fixture
-def duroxide_simulator() -> Iterator[Callable[..., Simulator]]:
+def duroxide_simulator(_duroxide_clients: list[Client]) -> Iterator[Callable[..., Simulator]]:
     """
     Make simulators; they are closed after the test.
 
@@ -123,7 +127,13 @@ def duroxide_simulator() -> Iterator[Callable[..., Simulator]]:
     from duroxide.testing import Simulator
 
     with ExitStack() as stack:
-        yield lambda *arguments, **options: stack.enter_context(Simulator(*arguments, **options))
+
+        def make(*arguments: Any, **options: Any) -> Simulator:
+            simulator = stack.enter_context(Simulator(*arguments, **options))
+            _duroxide_clients.append(simulator.client)
+            return simulator
+
+        yield make
 
 
 @pytest.fixture

@@ -98,11 +98,12 @@ class TestFixtures:
             """
             from shop import pay, registry
 
-            def test_pays(duroxide_simulator):
+            def test_pays(duroxide_simulator, duroxide_captured):
                 simulator = duroxide_simulator(registry, activities={"charge": lambda ctx, amount: "fake"})
                 simulator.start("p", pay, 5)
                 simulator.run()
                 assert simulator.result("p") == "fake"
+                assert [each["status"] for each in duroxide_captured()] == ["Completed"]
             """
         )
         run(project).assert_outcomes(passed=1)
