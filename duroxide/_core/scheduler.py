@@ -249,11 +249,24 @@ class Scheduler:
         self.resolve(action, _cancelled(action))
 
     def _cancel_branch(self, branch: Branch[Any]) -> None:
+        if inspect.getgeneratorstate(branch.generator) == inspect.GEN_RUNNING:
+            self._refuse_to_end(branch)
+            return
         branch.is_closed = True
         self._close_generator(branch)
         for action in tuple(branch.owned):
             self.cancel(action)
         self.resolve(branch, _cancelled(branch))
+
+    def _refuse_to_end(self, branch: Branch[Any]) -> None:
+        """Note that code that runs has given itself up. It stays in the tree, to be closed with the rest."""
+        self.misuse = self.misuse or OrchestrationMisuse(
+            f"a branch gave itself up while it ran ({where(branch.generator)}): it called cancel() on itself, or on a join"
+            " or select that it is part of. Let it return instead."
+        )
+        assert self._root is not None, "it runs, so it was started"
+        branch.parent = self._root
+        self._root.owned[branch] = None
 
     def _close_generator(self, branch: Branch[Any]) -> None:
         """Run the ``finally`` blocks of *branch*. What they ask for still belongs to it."""

@@ -378,6 +378,29 @@ class TestBranches:
         assert verdict.details.kind is ErrorKind.PANICKED
         assert "do not yield in its `finally`" in verdict.details.message
 
+    def test_a_branch_gives_itself_up(self) -> None:
+        """A branch that cancels a race it runs in is told so; it is closed with the rest, and its `finally` runs then."""
+        ended: list[bool] = []
+
+        def suicidal(ctx: Any, races: list[Any]) -> Steps:
+            try:
+                yield ctx.schedule_activity("A")
+                ctx.cancel(races[0])
+                yield ctx.schedule_timer(9)
+            finally:
+                ctx.set_kv_value("ended", 1)
+                ended.append(True)
+
+        def wrong(ctx: Any) -> Steps:
+            races: list[Any] = []
+            races.append(ctx.select(suicidal(ctx, races), ctx.schedule_timer(1)))
+            yield races[0]
+
+        verdict = turn(wrong, timer(2), activity(3), completed(4, 3)).verdict
+        assert isinstance(verdict, Failed)
+        assert "a branch gave itself up while it ran" in verdict.details.message
+        assert ended == [True]
+
     def test_generator_yielded(self) -> None:
         """Yielding a generator says to write `yield from`."""
 
