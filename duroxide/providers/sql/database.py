@@ -46,6 +46,9 @@ WAITING = Query(
 #: Pauses (seconds) before contention or a lost connection is tried again; together they outlast a fail-over's blink.
 PAUSES = (0.01, 0.05, 0.2, 0.5, 1.0)
 
+#: How many connections are kept open outside of the pool, at most.
+KEPT_AT_HAND = 4
+
 #: How often (seconds) the distance to the database's clock is measured again, at most.
 CLOCK_CHECK_INTERVAL = 60.0
 
@@ -140,6 +143,8 @@ class Database:
         self.dialect = dialect
         # We say BEGIN ourselves: drivers would not say IMMEDIATE, or wait for the answer. This shares the pool of *engine*,
         # and leaves *engine* itself as its owner made it; one that is our own is made like that.
+        self._owns_engine = owns_engine
+        self._at_hand: list[Connection] = []
         self._autocommit = engine if owns_engine else engine.execution_options(isolation_level="AUTOCOMMIT")
         self.shared = shared
         self._clock = clock or SystemClock()
@@ -227,6 +232,7 @@ class Database:
     def close(self) -> None:
         """Close the writer's connection. Idempotent."""
         self._closed.set()
+        self._let_go()
         with self.shared.write_lock:
             if self._writer is not None:
                 self._writer.close()
@@ -251,7 +257,7 @@ class Database:
             if written.error is not None:
                 raise written.error
             return written.result, written.changes
-        with self._autocommit.connect() as connection:
+        with self._connected() as connection:
             self.dialect.begin(connection, use)
             try:
                 transaction = Transaction(connection, self.dialect, self.now_ms())
@@ -289,7 +295,7 @@ class Database:
             written.changes = transaction.changes()
 
     def _script_once(self, script: Script) -> Changes:
-        with self._autocommit.connect() as connection:
+        with self._connected() as connection:
             transaction = Transaction(connection, self.dialect, self.now_ms())
             script.leave(transaction)
             steps, question = script.steps, transaction.question(script)
@@ -304,7 +310,7 @@ class Database:
         return transaction.changes()
 
     def _read_once(self, work: Callable[[Transaction], ResultT], use: Use) -> ResultT:
-        with self._reading_connection() as connection:
+        with self._connected() as connection:
             self.dialect.begin(connection, use)
             try:
                 return work(Transaction(connection, self.dialect, self.now_ms()))
@@ -312,13 +318,33 @@ class Database:
                 self._undo(connection)
 
     @contextmanager
-    def _reading_connection(self) -> Iterator[Connection]:
+    def _connected(self) -> Iterator[Connection]:
+        """Lend a connection for one transaction, which may not be one of the single writer."""
         if self.shared.in_memory:
             with self.shared.write_lock:
                 yield self._open_writer()
             return
-        with self._autocommit.connect() as connection:
+        try:
+            connection = self._at_hand.pop()
+        except IndexError:
+            connection = self._autocommit.connect()
+        try:
             yield connection
+        finally:
+            self._put_back(connection)
+
+    def _put_back(self, connection: Connection) -> None:
+        """Keep a connection of our own for the next who wants one: the pool's way takes longer than a query."""
+        is_good = not (connection.invalidated or connection.in_transaction() or self._closed.is_set())
+        if is_good and self._owns_engine and len(self._at_hand) < KEPT_AT_HAND:
+            self._at_hand.append(connection)
+        else:
+            connection.close()
+
+    def _let_go(self) -> None:
+        """Give all that is at hand back to the pool, which knows what to do with it."""
+        while self._at_hand:
+            self._at_hand.pop().close()
 
     def _open_writer(self) -> Connection:
         if self._closed.is_set():
@@ -367,6 +393,7 @@ class Database:
             # SQLAlchemy recognises a lost connection by this, and empties the pool of older ones.
             connection.exec_driver_sql("SELECT 1")
         connection.invalidate()
+        self._let_go()
         if self.dialect.single_writer:
             connection.close()
 
