@@ -2,7 +2,7 @@
 What must hold at every step of an exploration, and what at its end: ours, and the user's.
 
 Ours: no work is lost or doubled in the store (`audit`), every decision comes out again when it is replayed, and no
-instance fails because code and history do not fit.
+instance fails because code and history do not fit, or because its messages were delivered too often.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from attrs import frozen
 
 from ..._core.events import OrchestrationFailed
-from ...errors import ErrorKind, NondeterminismError
+from ...errors import ErrorCategory, ErrorKind, NondeterminismError
 from ..simulation.simulator import Simulator
 from ..simulation.store import Written
 
@@ -43,16 +43,20 @@ def broken_by_step(simulator: Simulator, step: Callable[[], object], always: Seq
 
 def _broken(simulator: Simulator, always: Sequence[Invariant]) -> Iterator[Broken]:
     for written in simulator.committed:
-        yield from _nondeterminism(written)
+        yield from _engine_failure(written)
     for violation in simulator.audit():
         yield Broken("audit", f"the store is not as it must be: {violation}")
     yield from broken(simulator, always)
 
 
-def _nondeterminism(written: Written) -> Iterator[Broken]:
+def _engine_failure(written: Written) -> Iterator[Broken]:
+    """Yield a failure that is not the code's own: history and code do not fit, or the engine gave the instance up."""
     last = written.commit.events[-1] if written.commit.events else None
-    if isinstance(last, OrchestrationFailed) and last.details.kind is ErrorKind.NONDETERMINISM:
-        yield Broken("replay", f"instance {written.commit.instance_id!r} fails: {last.details.display}")
+    if not isinstance(last, OrchestrationFailed):
+        return
+    if last.details.kind is ErrorKind.NONDETERMINISM or last.details.category is ErrorCategory.POISON:
+        label = "replay" if last.details.kind is ErrorKind.NONDETERMINISM else "poison"
+        yield Broken(label, f"instance {written.commit.instance_id!r} fails: {last.details.display}")
 
 
 def broken(simulator: Simulator, invariants: Sequence[Invariant]) -> Iterator[Broken]:
