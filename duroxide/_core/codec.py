@@ -18,6 +18,7 @@ import json
 import typing
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from itertools import islice
 from json.encoder import encode_basestring_ascii
 from typing import Any
@@ -164,12 +165,17 @@ class _Plan:
     build: Callable[..., Any]
     fields: tuple[_Field, ...] = ()
 
+    @cached_property
+    def writers(self) -> list[tuple[str, str, Callable[[Any], str], object]]:
+        """What writing needs of each field, at hand: this is done for every event there is."""
+        return [(each.name, each.prefix, each.format.write, each.default) for each in self.fields]
+
 
 def _encode(plan: _Plan, value: object) -> str:
     parts = [
-        entry.prefix + entry.format.write(content)
-        for entry in plan.fields
-        if (content := getattr(value, entry.name)) is not None and content is not entry.default
+        prefix + write(content)
+        for name, prefix, write, default in plan.writers
+        if (content := getattr(value, name)) is not None and content is not default
     ]
     return "{" + ",".join(parts) + "}"
 

@@ -161,18 +161,19 @@ class Turns:
         claim: Claim,
         timers: Sequence[DueTimer] = (),
     ) -> Turned:
-        instance_id, execution_id = execution.started.instance_id, execution.started.execution_id
+        started = execution.started
+        instance_id, execution_id = started.instance_id, started.execution_id
         commit, staged = execution.advance(
-            (
+            [
                 *deliveries,
-                *(each.message for each in timers),
-                *(Deliver(instance_id, execution_id, each.outcome) for each in own),
-            ),
+                *[each.message for each in timers],
+                *[Deliver(instance_id, execution_id, each.outcome) for each in own],
+            ],
             now_ms=self._now_ms,
             lock=None if item is None else item.lock,
             consumed_messages=() if batch is None else batch.message_ids,
-            finished_activities=tuple(each.lock for each in own),
-            fired_timers=tuple(each.event_id for each in timers),
+            finished_activities=tuple([each.lock for each in own]),
+            fired_timers=tuple([each.event_id for each in timers]),
             claim=claim,
         )
         if batch is not None and batch.refusals:
@@ -335,8 +336,9 @@ def _split(outcomes: list[Finished], execution: Execution) -> tuple[list[Finishe
     """Return the outcomes that are for *execution*, and those that are for another one of its instance."""
     execution_id = execution.started.execution_id
     own = [each for each in outcomes if each.lock.key.execution_id == execution_id]
-    others = [each for each in outcomes if each.lock.key.execution_id != execution_id]
-    return own, others
+    if len(own) == len(outcomes):
+        return own, []
+    return own, [each for each in outcomes if each.lock.key.execution_id != execution_id]
 
 
 def _log_dropped(commit: TurnCommit, staged: Staged) -> None:
