@@ -190,6 +190,9 @@ class _CountingDialect:
         _add(_name(query), len(rows), begun, **_counts_of(query, rows))
         return rows
 
+    def finish(self, *_: object) -> None:
+        """Leave it to the others: it is the same statements."""
+
     def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Any]:
         """Count each as a statement; their time is one wait for all of them."""
         if self.single_writer:

@@ -86,6 +86,9 @@ class _Explaining:
         self._found.append(_plan(query.text, rows, is_sqlite=self._is_sqlite))
         return self._inner.query(connection, query, keys, parameters)
 
+    def finish(self, *_: object) -> None:
+        """Leave it to the others: it is the same statements."""
+
     def queries(self, connection: Connection, asks: Sequence[Ask]) -> Any:
         return [self.query(connection, ask.query, ask.keys, ask.parameters) for ask in asks]
 

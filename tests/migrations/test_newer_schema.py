@@ -11,7 +11,8 @@ from duroxide import Client, InstanceFilter, Runtime, SqlProvider
 from duroxide.providers.sql.schema import VERSION_TABLE, metadata
 
 from ..conftest import with_psycopg
-from ..faults.programs import OPTIONS, check, registry, start_one_of_each
+from ..workload.outcomes import check, start_one_of_each
+from ..workload.programs import OPTIONS, registry
 
 
 def upgrade_to_the_future(url: str) -> None:

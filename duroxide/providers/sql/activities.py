@@ -15,7 +15,7 @@ from ..._core.commit import ActivityLock, Outgoing
 from ..._core.messages import ActivityExecute, ActivityKey, Deliver
 from ..contract import ActivityAck, ActivityItem, Release, SessionClaim, TagFilter
 from .database import Transaction
-from .orchestrations import enqueue
+from .orchestrations import adding
 from .sessions import claim_sessions, touch_sessions
 from .statements import AnyRow, Bulk, Query, Values
 
@@ -195,7 +195,8 @@ def ack(transaction: Transaction, acks: Sequence[ActivityAck]) -> Sequence[bool]
         for ack, key in zip(acks, keys, strict=True)
         if ack.event is not None and key in held
     ]
-    enqueue(transaction, completions)
+    completed = adding(transaction, completions)
+    transaction.many(completed.bulk, completed.rows)
     return [key in held for key in keys]
 
 

@@ -60,10 +60,16 @@ class Transaction:
     connection: Connection
     dialect: Dialect
     now_ms: int
+    #: Whether we began it, and end it.
+    is_ours: bool = True
     messages: bool = False
     due_ms: int | None = None
     activities: bool = False
     instances: set[str] = field(factory=set)
+    #: Whether it was committed with what it did last.
+    is_committed: bool = False
+    #: Whether it is being committed, so that nobody knows whether it was if it fails, and must not be done again.
+    is_undecided: bool = False
 
     def many(self, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Run *bulk* for *rows*; return how many rows of the database it touched."""
@@ -78,6 +84,26 @@ class Transaction:
     def queries(self, *asks: Ask) -> Sequence[Sequence[AnyRow]]:
         """Run several queries, none of which needs the answer of another; return the rows of each."""
         return self.dialect.queries(self.connection, asks)
+
+    def finish(self, *asks: Ask, steps: Sequence[Step] = (), is_repeatable: bool = False) -> Sequence[Sequence[AnyRow]]:
+        """
+        Do the last thing in this transaction, and commit with it where that spares a round trip.
+
+        Args:
+            is_repeatable: Whether it does no harm, done again after it was done.
+        """
+        answers = None
+        if self.is_ours:
+            payload = self.payload()
+            self.is_undecided = not is_repeatable
+            answers = self.dialect.finish(self.connection, steps, asks, f"{PROCESS}:{payload}" if payload else None)
+            self.is_undecided = False
+        if answers is None:
+            for step in steps:
+                self.many(step.bulk, step.rows)
+            return self.queries(*asks) if asks else ()
+        self.is_committed = True
+        return answers
 
     def run(self, script: Script) -> None:
         """Carry *script* out. Raises `Conflict` if it does not hold."""
@@ -209,7 +235,7 @@ class Database:
         if not connection.in_transaction():
             connection.begin()  # what goes to the driver directly begins none, and commit() would do nothing
         with self._translated(operation):
-            transaction = Transaction(connection, self.dialect, self.now_ms())
+            transaction = Transaction(connection, self.dialect, self.now_ms(), is_ours=False)
             result = work(transaction)
             if payload := transaction.payload():
                 # Not under our own name: our listener too must hear of it, as we cannot see the commit.
@@ -259,14 +285,17 @@ class Database:
             return written.result, written.changes
         with self._connected() as connection:
             self.dialect.begin(connection, use)
+            transaction = Transaction(connection, self.dialect, self.now_ms())
             try:
-                transaction = Transaction(connection, self.dialect, self.now_ms())
                 result = work(transaction)
             except BaseException as error:
                 self._undo(connection, error)
+                if transaction.is_undecided:
+                    self._raise_if_undecided(error)
                 raise
-            payload = transaction.payload()
-            self._commit(connection, f"{PROCESS}:{payload}" if payload else None)
+            if not transaction.is_committed:
+                payload = transaction.payload()
+                self._commit(connection, f"{PROCESS}:{payload}" if payload else None)
         return result, transaction.changes()
 
     def _write_group(self, group: Sequence[Written]) -> None:
@@ -324,14 +353,22 @@ class Database:
             with self.shared.write_lock:
                 yield self._open_writer()
             return
-        try:
-            connection = self._at_hand.pop()
-        except IndexError:
-            connection = self._autocommit.connect()
+        connection = self._connect()
+        while not self.dialect.is_alive(connection):
+            # The server was restarted, say: rather notice now than when it is not known whether it has committed.
+            self._discard(connection)
+            connection.close()
+            connection = self._connect()
         try:
             yield connection
         finally:
             self._put_back(connection)
+
+    def _connect(self) -> Connection:
+        try:
+            return self._at_hand.pop()
+        except IndexError:
+            return self._autocommit.connect()
 
     def _put_back(self, connection: Connection) -> None:
         """Keep a connection of our own for the next who wants one: the pool's way takes longer than a query."""

@@ -58,6 +58,20 @@ class Dialect(Protocol):
         """Run several queries, none of which needs the answer of another; return the rows of each."""
         ...
 
+    def finish(
+        self, connection: Connection, steps: Sequence[Step], asks: Sequence[Ask], notification: str | None
+    ) -> Sequence[Sequence[AnyRow]] | None:
+        """
+        Run *steps* (not exact ones) and *asks*, notify and commit, in one round trip; return the rows of each of *asks*.
+
+        Return None, having done nothing, where round trips cost nothing.
+        """
+        ...
+
+    def is_alive(self, connection: Connection) -> bool:
+        """Whether *connection*, which is idle, has not been closed at its other end, as far as is known here."""
+        ...
+
     def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """
         Run *steps* in order, then *ask*; return whether there was an answer.

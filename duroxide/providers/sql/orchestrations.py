@@ -24,7 +24,7 @@ from ..._core.versions import VersionRange
 from ...errors import InstanceAlreadyExists
 from ..contract import OrchestrationItem, QueuedItem, Release
 from .database import WAITING, Transaction
-from .statements import AnyRow, Ask, Query, Values
+from .statements import AnyRow, Ask, Query, Step, Values
 from .turn_statements import INSERT_MESSAGES
 
 
@@ -37,7 +37,7 @@ _LOOK_AHEAD = 4
 _LOCK_CANDIDATES = """
     INSERT INTO {instance_locks} AS l (instance_id, token, locked_until_ms)
     SELECT f.instance_id, :token || CAST(ROW_NUMBER() OVER (ORDER BY f.instance_id) AS text), :locked_until_ms FROM (
-    SELECT c.instance_id {indexes_only_from_here} FROM (
+    SELECT c.instance_id FROM (
         SELECT v.instance_id, MIN(v.visible_at_ms) AS since_ms, MIN(v.id) AS first_id FROM (
             SELECT q.instance_id, q.visible_at_ms, q.id FROM {orchestrator_queue} AS q
             WHERE q.visible_at_ms <= :now_ms AND NOT EXISTS (
@@ -138,13 +138,18 @@ def message_values(message: Message, visible_at_ms: int) -> Values:
 
 
 def enqueue(transaction: Transaction, messages: Sequence[Outgoing]) -> None:
-    """Add *messages* to the queue, in order."""
+    """Add *messages* to the queue, in order, and that is all."""
+    transaction.finish(steps=[adding(transaction, messages)])
+
+
+def adding(transaction: Transaction, messages: Sequence[Outgoing]) -> Step:
+    """Return the step that adds *messages* to the queue, in order."""
     rows = []
     for outgoing in messages:
         visible_at_ms = transaction.now_ms if outgoing.visible_at_ms is None else outgoing.visible_at_ms
         rows.append(message_values(outgoing.message, visible_at_ms))
         transaction.leave_message(visible_at_ms)
-    transaction.many(INSERT_MESSAGES, rows)
+    return Step(INSERT_MESSAGES, rows)
 
 
 def start(transaction: Transaction, messages: Sequence[StartOrchestration], *, must_be_new: bool) -> Sequence[bool]:
@@ -160,10 +165,10 @@ def start(transaction: Transaction, messages: Sequence[StartOrchestration], *, m
             raise InstanceAlreadyExists(row.instance_id)
         claim = ()
     keys = [(instance_id, encode_message(message)) for instance_id, message in first.items()]
-    *_, rows = transaction.queries(*claim, Ask(_START, keys, {"now_ms": transaction.now_ms}))
+    start_all = Ask(_START, keys, {"now_ms": transaction.now_ms})
+    transaction.leave_message(transaction.now_ms)
+    *_, rows = transaction.finish(*claim, start_all, is_repeatable=not must_be_new)
     started = {row.instance_id for row in rows}
-    if started:
-        transaction.leave_message(transaction.now_ms)
     return [message.instance_id in started and first[message.instance_id] is message for message in messages]
 
 

@@ -33,22 +33,32 @@ from .statements import (
 )
 
 
-#: For the rest of the transaction: find rows one by one, in the order in which they are given. Two batches that meet in
-#: several rows would otherwise lock them in the order of their plans, and wait for each other in a circle. So there is
-#: one plan for each statement, and no use in planning a prepared one again.
-_IN_ORDER = Call(
-    "SELECT "
-    + ", ".join(
-        f"set_config('{setting}', 'off', true)" for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan")
-    )
-    + ", set_config('plan_cache_mode', 'force_generic_plan', true)"
-)
+def _settings(**values: str) -> Call:
+    """Return what changes settings for the rest of the transaction."""
+    changes = [f"set_config('{name}', '{value}', true)" for name, value in values.items()]
+    return Call("SELECT " + ", ".join(changes))
+
+
+#: Find rows one by one, in the order in which they are given. Two batches that meet in several rows would otherwise lock
+#: them in the order of their plans, and wait for each other in a circle. So there is one plan for each statement, and no
+#: use in planning a prepared one again.
+_ONE_BY_ONE = {
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+_IN_ORDER = _settings(**_ONE_BY_ONE)
+_NEED_NOT_LAST = _settings(**_ONE_BY_ONE, synchronous_commit="off")
+
+#: psycopg's ConnStatus.OK.
+_CONNECTION_OK = 0
 
 #: What a transaction begins with.
 _OPENINGS: Mapping[Use, tuple[str, ...]] = {
     Use.READ: (),
     Use.WRITE: ("BEGIN",),
-    Use.LEASE: ("BEGIN", "SET LOCAL synchronous_commit TO off"),
+    Use.LEASE: ("BEGIN",),
     Use.SNAPSHOT: ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",),
 }
 
@@ -86,8 +96,6 @@ class PostgresDialect:
         self._words |= {
             "for_update": "FOR UPDATE",
             "skip_locked": "FOR UPDATE OF w SKIP LOCKED",
-            # For the rest of the transaction: a queue that has just grown has no statistics, and would be read whole.
-            "indexes_only_from_here": ", set_config('enable_seqscan', 'off', true)",
             # Not SKIP LOCKED on the messages: two fetchers that each hold a message of one instance, and both want
             # all of them, would wait for each other.
             "nobody_else_claims": f"pg_try_advisory_xact_lock(hashtextextended(c.instance_id, {seed}))",
@@ -111,6 +119,26 @@ class PostgresDialect:
     def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Sequence[AnyRow]]:
         """Send all at once, and wait once."""
         return [answer.rows for answer in self._run(Session.of(connection), [self._ask_call(ask) for ask in asks])]
+
+    def finish(
+        self, connection: Connection, steps: Sequence[Step], asks: Sequence[Ask], notification: str | None
+    ) -> Sequence[Sequence[AnyRow]] | None:
+        """Send the commit along."""
+        told = [] if notification is None else [self.notification(notification)]
+        calls = [self._bulk_call(step) for step in [*steps, *told]]
+        calls += [self._ask_call(ask) for ask in asks]
+        answers = self._run(Session.of(connection), calls, closing=("COMMIT",))
+        return [answer.rows for answer in answers[len(answers) - len(asks) :]]
+
+    def is_alive(self, connection: Connection) -> bool:
+        """Look at what has come in unasked: the server's farewell, or the end of the connection."""
+        pgconn = Session.of(connection).driver.pgconn
+        try:
+            pgconn.consume_input()
+        except Exception as error:
+            if not self.is_transient(error):
+                raise
+        return int(pgconn.status) == _CONNECTION_OK
 
     def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """Send all at once, and wait once."""
@@ -180,7 +208,9 @@ class PostgresDialect:
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Let the first script begin the transaction: that spares a round trip."""
-        Session.of(connection).opening = ("BEGIN READ ONLY",) if self._read_only else _OPENINGS[use]
+        session = Session.of(connection)
+        session.opening = ("BEGIN READ ONLY",) if self._read_only else _OPENINGS[use]
+        session.settings = _NEED_NOT_LAST if use is Use.LEASE else None
 
     def attempt(self, connection: Connection, work: Callable[[], None]) -> Exception | None:
         """Writers do not exclude each other, and need not share a transaction."""
@@ -190,7 +220,7 @@ class PostgresDialect:
         """Make the transaction last; the notification goes the same way."""
         session = Session.of(connection)
         if session.opening:
-            session.opening = ()
+            session.opening, session.settings = (), None
             return
         calls = [] if notification is None else [self._bulk_call(self.notification(notification))]
         self._run(session, calls, closing=("COMMIT",))
@@ -198,7 +228,7 @@ class PostgresDialect:
     def rollback(self, connection: Connection) -> None:
         """Undo the transaction, if it has begun."""
         session = Session.of(connection)
-        session.opening = ()
+        session.opening, session.settings = (), None
         if session.is_in_transaction:
             session.driver.execute("ROLLBACK", prepare=False)
 

@@ -67,8 +67,10 @@ class Session:
     prepared: dict[str, str] = field(factory=dict)
     #: Whether it is known to be one and the same session for all transactions; None: not asked yet.
     is_direct: bool | None = None
-    #: What the next script begins with.
+    #: What the next script begins with: as it is, …
     opening: Sequence[str] = ()
+    #: … and then this.
+    settings: Call | None = None
 
     @classmethod
     def of(cls, connection: Connection) -> Session:
@@ -88,6 +90,9 @@ class Session:
         """Run *calls*, and then *closing*, as one script; return the answer to each call."""
         if prepare and self.is_direct is None:
             self.is_direct = _is_direct(self.driver)
+        if self.settings is not None:
+            calls, self.settings = [self.settings, *calls], None
+            return self.run(calls, prepare=prepare, closing=closing)[1:]
         texts = [self._named(call) if prepare and self.is_direct else _inlined(call) for call in calls]
         opening, self.opening = self.opening, ()
         with self.driver.cursor() as cursor:

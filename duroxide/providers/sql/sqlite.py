@@ -44,7 +44,6 @@ class SqliteDialect:
             "for_update": "",
             "skip_locked": "",
             "nobody_else_claims": "TRUE",
-            "indexes_only_from_here": "",
         }
         self._texts: dict[Bulk | Query, str] = {}
 
@@ -80,6 +79,16 @@ class SqliteDialect:
     def queries(self, connection: Connection, asks: Sequence[Ask]) -> Sequence[Sequence[AnyRow]]:
         """Run one after the other."""
         return [self.query(connection, ask.query, ask.keys, ask.parameters) for ask in asks]
+
+    def finish(
+        self, connection: Connection, steps: Sequence[Step], asks: Sequence[Ask], notification: str | None
+    ) -> Sequence[Sequence[AnyRow]] | None:
+        """Do nothing: there are no round trips."""
+        return None
+
+    def is_alive(self, connection: Connection) -> bool:
+        """Nobody else can close a file of ours."""
+        return True
 
     def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
         """Round trips cost nothing here, and there is one connection that writes."""
