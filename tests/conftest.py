@@ -29,6 +29,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 
+# Before anybody imports the suite: only then does a failed check show its values.
+pytest.register_assert_rewrite("duroxide.testing.conformance")
+
 # The same examples everywhere and always: a red test is red for everybody.
 settings.register_profile(
     "default",

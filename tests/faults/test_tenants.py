@@ -16,7 +16,8 @@ from duroxide._clock import monotonic
 from duroxide._core.messages import StartOrchestration
 
 from ..conftest import fresh_name, with_psycopg
-from .programs import OPTIONS, check, registry, start_one_of_each
+from ..workload.outcomes import check, start_one_of_each
+from ..workload.programs import OPTIONS, registry
 
 
 @pytest.fixture

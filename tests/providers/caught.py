@@ -27,7 +27,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "broken-providers.md"
 CAUGHT_BY: dict[type[Broken], str] = {
     broken.LostLockIgnored: "test_general_path_expired",
     broken.ForeignLockIgnored: "test_general_path_somebody_else_holds_the_lock",
-    broken.DoubleDelivery: "test_fetch_locks test_fetch_one_instance_at_once test_fetch_expiry",
+    broken.DoubleDelivery: "test_fetch_locks test_fetch_expiry",
     broken.DoubleActivity: "test_fetch_activities_first_in_first_out test_fetch_activities_expiry",
     broken.ExpiredLockRenewed: "test_renew_instance_expired",
     broken.ExpiredActivityRenewed: "test_renew_activity_expired",

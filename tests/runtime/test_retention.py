@@ -23,8 +23,8 @@ from duroxide import (
 )
 from duroxide.errors import InvalidInput
 from duroxide.providers.management import ManagementNotAvailable
+from duroxide.testing.faults import Fail, FaultPlan, FaultyProvider, Rule
 
-from .faulty import BEFORE, FaultyProvider
 from .stage import Stage, eventually
 
 
@@ -135,24 +135,12 @@ def test_failures_pass(stage: Stage, registry: Registry, caplog: pytest.LogCaptu
     add(registry)
     stage.start()
     stage.run("a", "leaf", 1)
-    faulty = _FailsOnce(stage.provider)
+    faulty = FaultyProvider(stage.provider, FaultPlan((Rule(Fail(), on="delete_instance_bulk", nth=1),)))
     stage.start(on=faulty, **KEEPER)
 
     eventually(lambda: not ids(stage))
-    assert faulty.has_failed.is_set()
+    assert {"Fail": 1} == faulty.faults
     assert any("retention failed, and will be tried again" in record.getMessage() for record in caplog.records)
-
-
-class _FailsOnce(FaultyProvider):
-    """Fails the first deletion."""
-
-    def __init__(self, provider: SqlProvider) -> None:
-        super().__init__(provider)
-        self.plan("delete_instance_bulk", BEFORE)
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._provider, name)
-        return self._faulty(name, attribute) if name == "delete_instance_bulk" else super().__getattr__(name)
 
 
 def test_mistakes(sqlite_url: str) -> None:
