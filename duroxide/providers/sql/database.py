@@ -289,9 +289,10 @@ class Database:
             try:
                 result = work(transaction)
             except BaseException as error:
+                is_lost = not self.dialect.is_alive(connection)
                 self._undo(connection, error)
-                if transaction.is_undecided:
-                    self._raise_if_undecided(error)
+                if is_lost and transaction.is_undecided:
+                    self._raise_undecided(error)
                 raise
             if not transaction.is_committed:
                 payload = transaction.payload()
@@ -333,8 +334,10 @@ class Database:
             try:
                 transaction.messages |= self.dialect.transact(connection, steps, question, tell=f"{PROCESS}:m")
             except BaseException as error:
+                is_lost = not self.dialect.is_alive(connection)
                 self._undo(connection, error)
-                self._raise_if_undecided(error)
+                if is_lost:
+                    self._raise_undecided(error)
                 raise
         return transaction.changes()
 
@@ -401,13 +404,15 @@ class Database:
         try:
             self.dialect.commit(connection, notification)
         except BaseException as error:
+            is_lost = not self.dialect.is_alive(connection)
             self._undo(connection, error)
-            self._raise_if_undecided(error)
+            if is_lost:
+                self._raise_undecided(error)
             raise
 
-    def _raise_if_undecided(self, error: BaseException) -> None:
+    def _raise_undecided(self, error: BaseException) -> None:
         """Cut off in the middle of a commit: it may have happened, so it must not be repeated blindly."""
-        if _is_cut_off(self.dialect, error) and not self.dialect.is_contention(error):
+        if _is_database_error(error):
             reason = self.dialect.reason(error)
             message = f"the connection was lost during a commit, which may or may not have happened: {reason}"
             raise ProviderError("commit", message, retryable=True) from error

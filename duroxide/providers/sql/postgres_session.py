@@ -23,6 +23,9 @@ from .dialect import rows_of
 from .statements import AnyRow
 
 
+#: Statements that a session keeps at most: ours are a hundred, the rest may be lists with ever other filters.
+MOST_PREPARED = 200
+
 #: psycopg's TransactionStatus.IDLE.
 _IDLE = 0
 
@@ -109,7 +112,7 @@ class Session:
         """Return *call* by the name of its statement, which is prepared if it is not yet."""
         name = self.prepared.get(call.text)
         if name is None:
-            if not _CAN_BE_PREPARED.match(call.text):
+            if len(self.prepared) >= MOST_PREPARED or not _CAN_BE_PREPARED.match(call.text):
                 return _inlined(call)
             name = f"duroxide_{len(self.prepared)}"
             self.driver.execute(f"PREPARE {name} AS {call.text}", prepare=False)
