@@ -31,6 +31,8 @@ class Written:
     error: BaseException | None = None
     changes: Changes = NO_CHANGES
     is_done: bool = False
+    #: Whether it is its turn to lead.
+    leads: bool = False
     # Held until it is done, or to lead.
     _turn: threading.Lock = field(factory=threading.Lock)
 
@@ -62,15 +64,26 @@ class GroupCommit:
         mine = Written(work, use)
         mine.wait()  # nobody holds it yet
         with self._mutex:
-            leads, self._is_led = not self._is_led, True
-            if not leads:
+            mine.leads, self._is_led = not self._is_led, True
+            if not mine.leads:
                 self._waiting.append(mine)
-        if not leads:
-            mine.wait()
-            if mine.is_done:
-                return mine
-        self._lead(mine)
+        if not mine.leads:
+            try:
+                mine.wait()
+            except BaseException:  # Ctrl-C
+                self._withdraw(mine)
+                raise
+        if not mine.is_done:
+            self._lead(mine)
         return mine
+
+    def _withdraw(self, mine: Written) -> None:
+        """Nobody waits for it any more: take it back, unless somebody is at it, and let another lead."""
+        with self._mutex:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+        if mine.leads:
+            self._hand_over()
 
     def _lead(self, mine: Written) -> None:
         with self._mutex:
@@ -93,5 +106,7 @@ class GroupCommit:
         with self._mutex:
             next_leader = self._waiting.popleft() if self._waiting else None
             self._is_led = next_leader is not None
+            if next_leader is not None:
+                next_leader.leads = True
         if next_leader is not None:
             next_leader.wake()
