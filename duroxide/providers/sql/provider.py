@@ -42,7 +42,6 @@ from .database import Database, Transaction
 from .dialect import Dialect, Use
 from .management import SqlManagement
 from .migrate import check_readable, migrate
-from .postgres import PostgresDialect
 from .shared import SharedDatabase, shared_database
 from .sqlite import SqliteDialect
 from .turns import commit_turns
@@ -413,6 +412,8 @@ def _dialect(
 ) -> Dialect:
     if engine.dialect.name == "sqlite":
         return SqliteDialect(relaxes=relaxes)
+    from .postgres import PostgresDialect  # noqa: PLC0415  # 20 ms of start-up that SQLite need not pay
+
     return PostgresDialect(schema, channel, owns_engine=owns_engine, read_only=read_only)
 
 
