@@ -14,10 +14,10 @@ from ..._clock import new_token
 from ..._core.commit import ActivityLock, Outgoing
 from ..._core.messages import ActivityExecute, ActivityKey, Deliver
 from ..contract import ActivityAck, ActivityItem, Release, SessionClaim, TagFilter
-from .database import Transaction
 from .orchestrations import adding
 from .sessions import claim_sessions, touch_sessions
 from .statements import AnyRow, Bulk, Query, Values
+from .transaction import Transaction
 
 
 _LOCK_COLUMNS = "instance_id text, execution_id bigint, activity_id bigint, token text"

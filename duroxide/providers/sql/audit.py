@@ -15,8 +15,8 @@ from ..._core.audit import ExecutionFacts, Violation, check_execution
 from ..._core.codec import START_KIND, UnreadableEvent, decode_event
 from ..._core.commit import ExecutionStatus
 from ..._core.events import Event, SubOrchestrationScheduled
-from .database import Transaction
 from .statements import AnyRow, Query
+from .transaction import Transaction
 
 
 __all__ = ["Violation", "audit"]

@@ -27,11 +27,12 @@ from ..._core.events import SubOrchestrationScheduled
 from ..._core.messages import StartOrchestration
 from ...errors import CannotDeleteSubOrchestration, InstanceError, InstanceNotFound, InstanceStillRunning
 from ..management import DeleteResult, InstanceFilter
-from .database import Database, Transaction
+from .database import Database
 from .dialect import Use
 from .listing import ENDED, IS_ENDED, Where
 from .pauses import Turns
 from .statements import AnyRow, Bulk, Query, Values
+from .transaction import Transaction
 
 
 #: What one transaction of a bulk operation may remove, if it is not a single tree.

@@ -33,8 +33,8 @@ from ..management import (
     check_count,
     time_ms,
 )
-from .database import Transaction
 from .statements import AnyRow, Query, Values
+from .transaction import Transaction
 
 
 _INFO = (

@@ -24,9 +24,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...errors import InvalidInput, ProviderError
-from .database import Database, Transaction
+from .database import Database
 from .dialect import Dialect, driver_error
 from .schema import VERSION_TABLE, metadata
+from .transaction import Transaction
 
 
 _log = logging.getLogger("duroxide.provider")

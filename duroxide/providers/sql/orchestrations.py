@@ -23,8 +23,8 @@ from ..._core.messages import Message, StartOrchestration
 from ..._core.versions import VersionRange
 from ...errors import InstanceAlreadyExists
 from ..contract import OrchestrationItem, QueuedItem, Release
-from .database import WAITING, Transaction
 from .statements import AnyRow, Ask, Query, Step, Values
+from .transaction import WAITING, Transaction
 from .turn_statements import INSERT_MESSAGES
 
 

@@ -38,12 +38,13 @@ from ..contract import (
 )
 from . import activities, orchestrations, reads, sessions
 from .audit import Violation, audit
-from .database import Database, Transaction
+from .database import Database
 from .dialect import Dialect, Use
 from .management import SqlManagement
 from .migrate import check_readable, migrate
 from .shared import SharedDatabase, shared_database
 from .sqlite import SqliteDialect
+from .transaction import Transaction
 from .turns import commit_turns
 from .watcher import DataVersionEar, NotificationEar, Watcher
 

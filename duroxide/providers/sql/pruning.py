@@ -15,12 +15,13 @@ from attrs import frozen
 
 from ...errors import InstanceNotFound
 from ..management import InstanceFilter, PruneOptions, PruneResult, time_ms
-from .database import Database, Transaction
+from .database import Database
 from .deletion import MAX_EVENTS, MAX_INSTANCES
 from .dialect import Use
 from .listing import Where
 from .pauses import Turns
 from .statements import Bulk, Query
+from .transaction import Transaction
 
 
 #: Executions looked up, and removed, together.

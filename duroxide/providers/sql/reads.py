@@ -9,8 +9,8 @@ from ..._core.commit import ExecutionStatus
 from ..._core.events import Event, KvEntry
 from ...errors import UnreadableHistory
 from ..contract import HistoryRequest, InstanceInfo
-from .database import Transaction
 from .statements import Query
+from .transaction import Transaction
 
 
 _HISTORIES = Query(

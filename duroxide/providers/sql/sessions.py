@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ..contract import SessionClaim
-from .database import Transaction
 from .statements import Bulk, Query
+from .transaction import Transaction
 
 
 _CLAIM = Query(

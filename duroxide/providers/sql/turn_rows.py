@@ -10,9 +10,10 @@ from ..._core.codec import encode_event
 from ..._core.commit import ExecutionStatus, TurnCommit
 from ..._core.events import TYPE_NAMES
 from ..._core.versions import Version
-from .database import Database, Transaction
+from .database import Database
 from .orchestrations import message_values
 from .statements import Values
+from .transaction import Transaction
 
 
 @define

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 
 from ..._core.commit import CommitResult, TurnCommit
 from . import turn_statements as sql
-from .database import Database, Script, Transaction
+from .database import Database
 from .dialect import Conflict
 from .sessions import TOUCH
 from .statements import Bulk, Step, Values
+from .transaction import Script, Transaction
 from .turn_rows import TurnRows
 
 

@@ -19,10 +19,10 @@ from ..._core.events import Event
 from ..._core.versions import VersionRange
 from ...errors import ProviderError
 from ...providers.contract import OrchestrationItem, Release
-from ...providers.sql.database import Transaction
 from ...providers.sql.provider import SqlProvider
 from ...providers.sql.schema import TABLES
 from ...providers.sql.statements import Query
+from ...providers.sql.transaction import Transaction
 from .clock import VirtualClock
 
 
