@@ -181,10 +181,7 @@ class Database:
             try:
                 result = work(transaction)
             except BaseException as error:
-                is_lost = not self.dialect.is_alive(connection)
-                self._undo(connection, error)
-                if is_lost and transaction.is_undecided:
-                    self._raise_undecided(error)
+                self._give_up(connection, error, is_undecided=transaction.is_undecided)
                 raise
             if not transaction.is_committed:
                 payload = transaction.payload()
@@ -226,10 +223,7 @@ class Database:
             try:
                 transaction.messages |= self.dialect.transact(connection, steps, question, tell=f"{PROCESS}:m")
             except BaseException as error:
-                is_lost = not self.dialect.is_alive(connection)
-                self._undo(connection, error)
-                if is_lost:
-                    self._raise_undecided(error)
+                self._give_up(connection, error, is_undecided=True)
                 raise
         return transaction.changes()
 
@@ -296,15 +290,20 @@ class Database:
         try:
             self.dialect.commit(connection, notification)
         except BaseException as error:
-            is_lost = not self.dialect.is_alive(connection)
-            self._undo(connection, error)
-            if is_lost:
-                self._raise_undecided(error)
+            self._give_up(connection, error, is_undecided=True)
             raise
 
-    def _raise_undecided(self, error: BaseException) -> None:
-        """Cut off in the middle of a commit: it may have happened, so it must not be repeated blindly."""
-        if _is_database_error(error):
+    def _give_up(self, connection: Connection, error: BaseException, *, is_undecided: bool) -> None:
+        """
+        Undo a transaction that failed.
+
+        Raises:
+            ProviderError: If it was cut off in the middle of a commit (*is_undecided*): it may have happened, so it must not
+                be repeated blindly. An error that the server has answered with says that it did not.
+        """
+        is_lost = not self.dialect.is_alive(connection)
+        self._undo(connection, error)
+        if is_lost and is_undecided and _is_database_error(error):
             reason = self.dialect.reason(error)
             message = f"the connection was lost during a commit, which may or may not have happened: {reason}"
             raise ProviderError("commit", message, retryable=True) from error
