@@ -29,8 +29,8 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
 
-from ._core import actions, executor, scheduler
 from ._core import events as e
+from ._core import executor, scheduler
 from ._core.executor import Executor
 from ._core.replay import Replay
 from ._core.verdicts import Failed, Turn
@@ -94,9 +94,8 @@ _LIBRARIES = (
 #: What is called from here is orchestration code, wherever it is installed.
 _ENTRANCES = frozenset(
     {
-        actions.Value.send.__code__,
-        actions.Error.send.__code__,
-        executor._calling.__code__,  # noqa: SLF001  # the functions at whose call the user's code begins
+        scheduler.Scheduler._step.__code__,  # noqa: SLF001  # the functions at whose call the user's code begins
+        executor._calling.__code__,  # noqa: SLF001  # likewise
         scheduler.Scheduler._close_generator.__code__,  # noqa: SLF001  # likewise
         scheduler.Scheduler._close_generators.__code__,  # noqa: SLF001  # likewise
     }
@@ -104,7 +103,7 @@ _ENTRANCES = frozenset(
 
 
 #: Beyond this nothing belongs to orchestration code any more.
-_FEED = Replay.feed.__code__
+_FEED = Replay.absorb.__code__
 
 #: Random numbers of one's own are fine, as long as the seed is one's own, too.
 _SEED = random.Random.seed.__code__

@@ -26,20 +26,12 @@ class Value:
 
     value: Any
 
-    def send(self, generator: AnyGenerator) -> Any:
-        """Continue *generator* with the value, up to its next yield."""
-        return generator.send(self.value)
-
 
 @frozen
 class Error:
     """An action's answer: what it raises where it is waited for, made anew each time."""
 
     make: Callable[[], BaseException]
-
-    def send(self, generator: AnyGenerator) -> Any:
-        """Raise the error inside *generator*, and run it up to its next yield."""
-        return generator.throw(self.make())
 
 
 Outcome: TypeAlias = Value | Error
@@ -60,11 +52,13 @@ class Action(Generic[T_co]):
     ``value = yield action`` does the same; only the type checker learns less.
     """
 
-    __slots__ = ("home", "outcome", "waiters")
+    __slots__ = ("home", "outcome", "owner", "waiters")
 
-    def __init__(self, home: object) -> None:
+    def __init__(self, home: object, owner: Branch[Any] | None = None) -> None:
         #: The scheduler it belongs to; an action means nothing in another execution.
         self.home = home
+        #: The branch whose end cancels it, if one does.
+        self.owner = owner
         #: None: nobody has answered it yet. (An answer of None is ``Value(None)``.)
         self.outcome: Outcome | None = None
         self.waiters: list[Waiter] = []
@@ -91,13 +85,15 @@ Orchestration: TypeAlias = Generator[Action[Any], Any, T]
 class Scheduled(Action[T_co]):
     """A request to the world outside: an activity, a timer, an event, a child."""
 
-    __slots__ = ("decode", "event_id", "is_cancelled", "is_recorded", "owner", "request")
+    __slots__ = ("decode", "event_id", "is_cancelled", "is_recorded", "request")
 
     def __init__(self, home: object, request: Request, owner: Branch[Any], decode: Callable[[str], Any]) -> None:
-        super().__init__(home)
-        self.request = request
-        #: The branch whose end cancels it.
+        # Not by way of super(): this is done in every turn.
+        self.home = home
         self.owner = owner
+        self.outcome = None
+        self.waiters = []
+        self.request = request
         #: JSON text → the value that code receives.
         self.decode = decode
         #: Its schedule event's id, as soon as it has one.
@@ -114,18 +110,17 @@ class Scheduled(Action[T_co]):
 class Branch(Action[T_co]):
     """A generator of several steps that runs beside others. Its answer is what it returns or raises."""
 
-    __slots__ = ("generator", "is_closed", "next_outcome", "notify_ready", "owned", "parent")
+    __slots__ = ("generator", "is_closed", "next_outcome", "notify_ready", "owned")
 
     def __init__(
         self,
         home: object,
         generator: AnyGenerator,
-        parent: Branch[Any] | None,
+        owner: Branch[Any] | None,
         notify_ready: Callable[[Branch[Any]], None],
     ) -> None:
-        super().__init__(home)
+        super().__init__(home, owner)
         self.generator = generator
-        self.parent = parent
         self.notify_ready = notify_ready
         #: What was started in it and is not finished: cancelled with it. An ordered set.
         self.owned: dict[Action[Any], None] = {}

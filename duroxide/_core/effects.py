@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import field
-
 from .._frozen import frozen
 from ..errors import ErrorDetails
 from . import events as e
@@ -41,66 +39,71 @@ class Inheritance:
 class Effects:
     """The rows that a turn leaves, besides the events it was given."""
 
+    activities: tuple[ActivityExecute, ...] = ()
+    messages: tuple[Outgoing, ...] = ()
+    cancelled_activities: tuple[int, ...] = ()
+    cancelled_timers: tuple[int, ...] = ()
     #: Appended after the turn's own events: breadcrumbs, then the terminal event.
-    events: list[e.Event] = field(factory=list)
-    activities: list[ActivityExecute] = field(factory=list)
-    messages: list[Outgoing] = field(factory=list)
-    cancelled_activities: list[int] = field(factory=list)
-    cancelled_timers: list[int] = field(factory=list)
+    events: tuple[e.Event, ...] = ()
     status: ExecutionStatus = ExecutionStatus.RUNNING
     output: str | None = None
 
 
-def effects_of(
-    turn: Turn,
-    started: e.OrchestrationStarted,
-    *,
-    open_timers: Iterable[int],
-    next_event_id: int,
-    timestamp_ms: int,
-    inheritance: Inheritance | None = None,
-) -> Effects:
+@frozen
+class Ending:
+    """What the end of an execution needs to know besides its last turn."""
+
+    #: Timers of the execution that have not fired.
+    open_timers: Iterable[int]
+    #: The id after the turn's last event.
+    next_event_id: int
+    timestamp_ms: int
+    #: What to carry over, if the turn continues as new.
+    inheritance: Inheritance | None = None
+
+
+def effects_of(turn: Turn, started: e.OrchestrationStarted, ending: Ending | None = None) -> Effects:
     """
     Return what *turn* means for the world.
 
     Args:
-        open_timers: Timers of the execution that have not fired.
-
-        next_event_id: The id after the turn's last event.
-
-        inheritance: What to carry over, if the turn continues as new.
+        ending: Needed unless the execution goes on.
     """
-    effects = Effects(cancelled_activities=list(turn.cancelled_activities))
-    is_ending = not isinstance(turn.verdict, Continue)
     children = _dropped_children(turn) if turn.cancelled_children else []
-    _start_work(effects, turn, started, given_up={*turn.cancelled_activities, *children}, is_ending=is_ending)
-    if children:
-        dropped = zip(children, turn.cancelled_children, strict=True)
-        _cancel_children(effects, started, dropped, PARENT_DROPPED, but=_scheduled_in(turn))
-    if not is_ending:
-        return effects
-    return _end(effects, turn, started, list(open_timers), next_event_id, timestamp_ms, inheritance)
-
-
-def _start_work(
-    effects: Effects, turn: Turn, started: e.OrchestrationStarted, *, given_up: set[int], is_ending: bool
-) -> None:
+    given_up = {*turn.cancelled_activities, *children}
+    activities: list[ActivityExecute] = []
+    messages: list[Outgoing] = []
+    is_ending = not isinstance(turn.verdict, Continue)
     for event in turn.events:
         match event:
             case e.ActivityScheduled():  # first, because it is the most frequent
                 if not is_ending and event.event_id not in given_up:
-                    effects.activities.append(_activity(event, started))
+                    activities.append(_activity(event, started))
             case e.OrchestrationChained():
-                effects.messages.append(Outgoing(_start_of(event, None)))
-            case _ if is_ending:
-                pass
-            case e.TimerCreated():
-                effects.messages.append(_timer(event, started))
-            case e.SubOrchestrationScheduled() if event.event_id not in given_up:
-                parent = e.Parent(started.instance_id, started.execution_id, event.event_id)
-                effects.messages.append(Outgoing(_start_of(event, parent)))
+                messages.append(Outgoing(_start_of(event, None)))
+            case e.ScheduleEvent() if not is_ending and event.event_id not in given_up:
+                messages += _awaited(event, started)
             case _:
                 pass
+    if children:
+        dropped = zip(children, turn.cancelled_children, strict=True)
+        messages += _child_cancellations(started, dropped, PARENT_DROPPED, but=_scheduled_in(turn))
+    if not is_ending:
+        return Effects(tuple(activities), tuple(messages), turn.cancelled_activities)
+    assert ending is not None, "whoever ends says what there is to end"
+    return _end(turn, started, messages, ending)
+
+
+def _awaited(event: e.ScheduleEvent, started: e.OrchestrationStarted) -> Iterable[Outgoing]:
+    """Return the message that *event*, which is no activity, waits for or starts its child with, if there is one."""
+    match event:
+        case e.TimerCreated():
+            return (_timer(event, started),)
+        case e.SubOrchestrationScheduled():
+            parent = e.Parent(started.instance_id, started.execution_id, event.event_id)
+            return (Outgoing(_start_of(event, parent)),)
+        case _:
+            return ()
 
 
 def _activity(event: e.ActivityScheduled, started: e.OrchestrationStarted) -> ActivityExecute:
@@ -137,58 +140,44 @@ def _dropped_children(turn: Turn) -> list[int]:
     return [event.source_event_id for event in turn.events if isinstance(event, e.SubOrchestrationCancelRequested)]
 
 
-def _cancel_children(
-    effects: Effects,
-    started: e.OrchestrationStarted,
-    children: Iterable[tuple[int, str]],
-    reason: str,
-    *,
-    but: set[int],
-) -> None:
+def _child_cancellations(
+    started: e.OrchestrationStarted, children: Iterable[tuple[int, str]], reason: str, *, but: set[int]
+) -> Iterable[Outgoing]:
     """Cancel *children* (schedule id and instance id); those scheduled in this very turn were never started."""
     for source, child in children:
         if source not in but:
             parent = e.Parent(started.instance_id, started.execution_id, source)
-            cancel = e.OrchestrationCancelRequested(0, 0, reason, parent)
-            effects.messages.append(Outgoing(Deliver(child, None, cancel)))
+            yield Outgoing(Deliver(child, None, e.OrchestrationCancelRequested(0, 0, reason, parent)))
 
 
-def _end(
-    effects: Effects,
-    turn: Turn,
-    started: e.OrchestrationStarted,
-    open_timers: list[int],
-    next_event_id: int,
-    timestamp_ms: int,
-    inheritance: Inheritance | None,
-) -> Effects:
-    ending = ending_of(turn.verdict, timestamp_ms)
-    reason = e.TERMINAL_REASONS[type(ending)]
-    effects.cancelled_timers.extend(open_timers)
+def _end(turn: Turn, started: e.OrchestrationStarted, messages: list[Outgoing], ending: Ending) -> Effects:
+    last = ending_of(turn.verdict, ending.timestamp_ms)
+    reason = e.TERMINAL_REASONS[type(last)]
+    events: list[e.Event] = []
+    cancelled_activities = list(turn.cancelled_activities)
     for scheduled in turn.left_open:
         is_subscription = isinstance(scheduled, (e.ExternalSubscribed, e.QueueSubscribed))
         breadcrumb = CANCELLED_BY[type(scheduled)]
         why = SUBSCRIPTION_TERMINAL if is_subscription else reason
-        effects.events.append(breadcrumb(next_event_id + len(effects.events), timestamp_ms, scheduled.event_id, why))
+        event_id = ending.next_event_id + len(events)
+        events.append(breadcrumb(event_id, ending.timestamp_ms, scheduled.event_id, why))
         if isinstance(scheduled, e.ActivityScheduled):
-            effects.cancelled_activities.append(scheduled.event_id)
+            cancelled_activities.append(scheduled.event_id)
     children = [
         (each.event_id, each.instance_id) for each in turn.left_open if isinstance(each, e.SubOrchestrationScheduled)
     ]
-    _cancel_children(effects, started, children, PARENT_ENDED, but=_scheduled_in(turn))
-    effects.events.append(_numbered(ending, next_event_id + len(effects.events)))
-    outgoing = _report(turn, started, inheritance)
+    messages += _child_cancellations(started, children, PARENT_ENDED, but=_scheduled_in(turn))
+    events.append(_numbered(last, ending.next_event_id + len(events)))
+    outgoing = _report(turn, started, ending.inheritance)
     if outgoing is not None:
-        effects.messages.append(outgoing)
-    status, output = _STATUS[type(ending)], _output_of(ending)
+        messages.append(outgoing)
     return Effects(
-        effects.events,
-        effects.activities,
-        effects.messages,
-        effects.cancelled_activities,
-        effects.cancelled_timers,
-        status,
-        output,
+        messages=tuple(messages),
+        cancelled_activities=tuple(cancelled_activities),
+        cancelled_timers=tuple(ending.open_timers),
+        events=tuple(events),
+        status=_STATUS[type(last)],
+        output=_output_of(last),
     )
 
 

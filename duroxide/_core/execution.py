@@ -19,7 +19,7 @@ from .commit import (
     NewExecution,
     TurnCommit,
 )
-from .effects import Effects, Inheritance, effects_of
+from .effects import Effects, Ending, Inheritance, effects_of
 from .executor import Executor
 from .ledger import Ledger
 from .messages import ActivityExecute, Deliver, StartOrchestration
@@ -48,18 +48,15 @@ class Execution:
         is_new: Whether the start event is still to be written.
     """
 
-    __slots__ = ("_stored_kv", "executor", "incarnation", "is_new")
+    __slots__ = ("_stored_kv", "executor", "incarnation", "is_new", "started")
 
     def __init__(self, executor: Executor, *, incarnation: int, is_new: bool) -> None:
         self.executor = executor
+        #: Event 1.
+        self.started = executor.started
         self.incarnation = incarnation
         self.is_new = is_new
         self._stored_kv: dict[str, e.KvEntry] = dict(executor.kv)
-
-    @property
-    def started(self) -> e.OrchestrationStarted:
-        """Event 1."""
-        return self.executor.started
 
     @property
     def last_event_id(self) -> int:
@@ -72,39 +69,55 @@ class Execution:
         self.executor.absorb(events, persisted=persisted)
         self._stored_kv = dict(self.executor.kv)
 
-    def advance(
+    def resume(self, messages: Iterable[Deliver], *, now_ms: int) -> Staged:
+        """Begin a turn: run the code on what *messages* become. Whatever it asks for waits for `decide`."""
+        executor = self.executor
+        if executor.has_ended:
+            return Staged(dropped=[f"{type(each.event).__name__}: the execution has ended" for each in messages])
+        staged = stage(
+            messages,
+            executor.ledger,
+            execution_id=self.started.execution_id,
+            first_event_id=executor.last_event_id + 1,
+            timestamp_ms=max(executor.now_ms, now_ms),
+            is_cancelled=executor.is_cancel_requested,
+            parent=self.started.parent,
+        )
+        executor.absorb(staged.events)
+        return staged
+
+    def decide(
         self,
-        messages: Iterable[Deliver],
+        staged: Staged,
         *,
-        now_ms: int,
         lock: InstanceLock | None = None,
         consumed_messages: tuple[int, ...] = (),
         finished_activities: tuple[ActivityLock, ...] = (),
         fired_timers: tuple[int, ...] = (),
         claim: Claim = claim_nothing,
-    ) -> tuple[TurnCommit, Staged]:
+    ) -> TurnCommit:
         """
-        Run one turn with *messages*; return what to write, and what became of the messages.
+        End the turn that `resume` began and returned *staged* of: return what to write.
 
         If the commit is refused, the execution is worthless and must be closed; if it is accepted,
         `confirm` it.
         """
-        executor, started, before = self.executor, self.started, self.last_event_id
-        if executor.has_ended:
-            return self._nothing(messages, before, lock, consumed_messages)
-        turn, staged = self._turn(messages, now_ms)
-        events = [*staged.events, *turn.events]
-        if self.is_new:
-            events.insert(0, started)
-        effects = self._effects(turn, events, staged)
-        events.extend(effects.events)
-        eager = [
-            ActivityLock(activity.key, token)
-            for activity in effects.activities
-            if (token := claim(activity)) is not None
-        ]
-        kinds = set(map(type, turn.events))
-        commit = TurnCommit(
+        started = self.started
+        before = 0 if self.is_new else self.executor.last_event_id - len(staged.events)
+        if self.executor.has_ended:
+            # Nothing follows a terminal event.
+            return TurnCommit(
+                instance_id=started.instance_id,
+                execution_id=started.execution_id,
+                incarnation=self.incarnation,
+                last_event_id=before,
+                lock=lock,
+                consumed_messages=consumed_messages,
+            )
+        turn = self._turn(staged)
+        effects = self._effects(turn, staged)
+        changes_state = not _STATE_EVENTS.isdisjoint(map(type, turn.events))
+        return TurnCommit(
             instance_id=started.instance_id,
             execution_id=started.execution_id,
             incarnation=self.incarnation,
@@ -113,40 +126,35 @@ class Execution:
             consumed_messages=consumed_messages,
             finished_activities=finished_activities,
             fired_timers=fired_timers,
-            events=tuple(events),
+            events=(*((started,) if self.is_new else ()), *staged.events, *turn.events, *effects.events),
             started=_new_execution(started) if self.is_new else None,
             status=effects.status,
             output=effects.output,
-            custom_status=_status_change(turn) if e.CustomStatusUpdated in kinds else None,
-            kv=e.NOTHING if _KV_EVENTS.isdisjoint(kinds) else self._kv_changes(),
-            activities=tuple(effects.activities),
-            eager=tuple(eager),
-            messages=tuple(effects.messages),
-            cancelled_activities=tuple(effects.cancelled_activities),
-            cancelled_timers=tuple(effects.cancelled_timers),
+            custom_status=_status_change(turn) if changes_state else None,
+            kv=self._kv_changes() if changes_state else e.NOTHING,
+            activities=effects.activities,
+            eager=_claimed(effects.activities, claim) if effects.activities else (),
+            messages=effects.messages,
+            cancelled_activities=effects.cancelled_activities,
+            cancelled_timers=effects.cancelled_timers,
         )
-        return commit, staged
 
-    def _turn(self, messages: Iterable[Deliver], now_ms: int) -> tuple[Turn, Staged]:
-        """Stage *messages* and run the code on what they become."""
+    def advance(self, messages: Iterable[Deliver], *, now_ms: int) -> tuple[TurnCommit, Staged]:
+        """Run one turn with *messages*; return what to write, as `decide` does, and what became of the messages."""
+        staged = self.resume(messages, now_ms=now_ms)
+        return self.decide(staged), staged
+
+    def _turn(self, staged: Staged) -> Turn:
+        """Return what the code has decided, or that it must not go on."""
         executor = self.executor
-        staged = stage(
-            messages,
-            executor.ledger,
-            execution_id=self.started.execution_id,
-            first_event_id=executor.last_event_id + 1,
-            timestamp_ms=max(now_ms, executor.now_ms),
-            is_cancelled=executor.is_cancel_requested,
-            parent=self.started.parent,
-        )
-        turn = executor.feed(staged.events)
+        turn = executor.decide()
         if staged.impossible:
             turn = Turn(
                 Failed(ErrorDetails.nondeterminism(staged.impossible[0])), left_open=tuple(executor.ledger.wanted())
             )
         if executor.limits.max_history_events is not None:
             turn = self._within_limits(turn, staged)
-        return turn, staged
+        return turn
 
     def confirm(self, commit: TurnCommit) -> None:
         """Take note that *commit*, the last one made, is in the store now."""
@@ -162,26 +170,26 @@ class Execution:
         """Forget the code."""
         self.executor.close()
 
-    def _effects(self, turn: Turn, events: Sequence[e.Event], staged: Staged) -> Effects:
+    def _effects(self, turn: Turn, staged: Staged) -> Effects:
+        if isinstance(turn.verdict, Continue):
+            return effects_of(turn, self.started)
         executor = self.executor
-        inheritance = None
-        if isinstance(turn.verdict, ContinuesAsNew):
-            unread = executor.unread_messages()
-            most = executor.limits.max_carried_messages
-            if len(unread) > most:
-                staged.warnings.append(
-                    f"continue-as-new drops the newest {len(unread) - most} of {len(unread)} unread queue messages: at"
-                    f" most {most} are carried (max_carried_messages)"
-                )
-            inheritance = Inheritance(executor.custom_status, dict(executor.kv), unread[:most])
-        return effects_of(
-            turn,
-            self.started,
-            open_timers=() if isinstance(turn.verdict, Continue) else executor.ledger.timers(),
-            next_event_id=(events[-1].event_id if events else executor.last_event_id) + 1,
-            timestamp_ms=executor.now_ms,
-            inheritance=inheritance,
-        )
+        last_event_id = executor.last_event_id + len(turn.events)
+        inheritance = self._inheritance(staged) if isinstance(turn.verdict, ContinuesAsNew) else None
+        ending = Ending(executor.ledger.timers(), last_event_id + 1, executor.now_ms, inheritance)
+        return effects_of(turn, self.started, ending)
+
+    def _inheritance(self, staged: Staged) -> Inheritance:
+        """Return what the next execution gets from this one."""
+        executor = self.executor
+        unread = executor.unread_messages()
+        most = executor.limits.max_carried_messages
+        if len(unread) > most:
+            staged.warnings.append(
+                f"continue-as-new drops the newest {len(unread) - most} of {len(unread)} unread queue messages: at"
+                f" most {most} are carried (max_carried_messages)"
+            )
+        return Inheritance(executor.custom_status, dict(executor.kv), unread[:most])
 
     def _within_limits(self, turn: Turn, staged: Staged) -> Turn:
         """Return *turn*, or the failure of an execution whose history would become too long."""
@@ -198,20 +206,6 @@ class Execution:
             staged.warnings.append(warning)
         return turn
 
-    def _nothing(
-        self, messages: Iterable[Deliver], before: int, lock: InstanceLock | None, consumed_messages: tuple[int, ...]
-    ) -> tuple[TurnCommit, Staged]:
-        """Return the commit that only consumes messages: nothing follows a terminal event."""
-        commit = TurnCommit(
-            instance_id=self.started.instance_id,
-            execution_id=self.started.execution_id,
-            incarnation=self.incarnation,
-            last_event_id=before,
-            lock=lock,
-            consumed_messages=consumed_messages,
-        )
-        return commit, Staged(dropped=[f"{type(each.event).__name__}: the execution has ended" for each in messages])
-
     def _kv_changes(self) -> dict[str, e.KvEntry | None]:
         """Return the keys whose stored value is not what the code left."""
         live = self.executor.kv
@@ -222,7 +216,8 @@ class Execution:
         return changes
 
 
-_KV_EVENTS = frozenset({e.KeyValueSet, e.KeyValueCleared, e.KeyValuesCleared})
+#: What changes key-values or custom status.
+_STATE_EVENTS = frozenset({e.KeyValueSet, e.KeyValueCleared, e.KeyValuesCleared, e.CustomStatusUpdated})
 
 
 def begin(
@@ -270,13 +265,8 @@ def fail(
     ledger = Ledger(history)
     turn = Turn(Failed(details), left_open=tuple(ledger.wanted()))
     last_event_id = max(event.event_id for event in history)
-    effects = effects_of(
-        turn,
-        started,
-        open_timers=ledger.timers(),
-        next_event_id=last_event_id + 1,
-        timestamp_ms=max(now_ms, *(event.timestamp_ms for event in history)),
-    )
+    now_ms = max(now_ms, *(event.timestamp_ms for event in history))
+    effects = effects_of(turn, started, Ending(ledger.timers(), last_event_id + 1, now_ms))
     return TurnCommit(
         instance_id=started.instance_id,
         execution_id=started.execution_id,
@@ -288,9 +278,16 @@ def fail(
         started=_new_execution(started) if is_new else None,
         status=effects.status,
         output=effects.output,
-        messages=tuple(effects.messages),
-        cancelled_activities=tuple(effects.cancelled_activities),
-        cancelled_timers=tuple(effects.cancelled_timers),
+        messages=effects.messages,
+        cancelled_activities=effects.cancelled_activities,
+        cancelled_timers=effects.cancelled_timers,
+    )
+
+
+def _claimed(activities: Iterable[ActivityExecute], claim: Claim) -> tuple[ActivityLock, ...]:
+    """Return the locks under which this runtime runs some of *activities* itself."""
+    return tuple(
+        [ActivityLock(activity.key, token) for activity in activities if (token := claim(activity)) is not None]
     )
 
 

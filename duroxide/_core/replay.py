@@ -60,6 +60,9 @@ from .verdicts import Cancelled, Completed, Continue, ContinuesAsNew, Failed, Tu
 _CONTINUE = Turn(Continue())
 _NONE = Value(None)
 
+#: Answers that bring a value.
+_RESULTS = (e.ActivityCompleted, e.SubOrchestrationCompleted)
+
 #: Requests whose end is recorded when code gives them up. A timer just fires unheard.
 _LEAVE_BREADCRUMBS = (CallActivity, StartSubOrchestration, WaitExternal, DequeueEvent)
 
@@ -126,20 +129,21 @@ class Replay:
         anything that code or history may do: that becomes a `Failed` verdict.
         """
         self.absorb(events, persisted=persisted)
-        return self._turn()
+        return self.decide()
 
     def absorb(self, events: Sequence[e.Event], *, persisted: int = 0) -> None:
         """Apply *events* as `feed` does, without asking what the code decides then: half the cost."""
-        first = 0
+        #: How many of *events* are followed by another one that was in history, so that the code is replaying.
+        replayed = persisted - 1
         if not self._is_started:
             # The start event was given to the constructor; the code's first steps react to it.
-            first = 1
             self._is_started = True
             self.is_replaying = persisted > 0
+            replayed -= 1
             self._scheduler.start(self._begin())
             self._settle()
-        for position, event in enumerate(events, start=first):
-            self.is_replaying = position + 1 < persisted
+        for position, event in enumerate(events):
+            self.is_replaying = position < replayed
             self._apply(event)
         self.is_replaying = False
 
@@ -189,6 +193,7 @@ class Replay:
     # Applying events
 
     def _apply(self, event: e.Event) -> None:
+        # Without max(), which is slow, and this is done for every event there is.
         self.last_event_id = max(self.last_event_id, event.event_id)
         self.now_ms = max(self.now_ms, event.timestamp_ms)
         if self._failure is not None or self.has_ended:
@@ -199,7 +204,7 @@ class Replay:
             apply(self, event)
         if self._scheduler.ready:
             self._scheduler.run()
-        self._settle()
+            self._settle()
 
     def _settle(self) -> None:
         """When the code has ended by itself: give up what it leaves open, at once, so that it counts from here on."""
@@ -212,10 +217,6 @@ class Replay:
                 action.is_cancelled = True
                 self._given_up(action)
 
-    @property
-    def _is_finished(self) -> bool:
-        return self._scheduler.outcome is not None or self._scheduler.misuse is not None
-
     def _match(self, event: e.ScheduleEvent) -> None:
         """Match a recorded schedule with the oldest request that has not been matched."""
         action = self._unmatched[0] if self._unmatched else None
@@ -225,7 +226,7 @@ class Replay:
             return
         # Whatever becomes of the code, this was started and may have to be ended.
         self.ledger.apply(event)
-        if self._is_finished:
+        if self._scheduler.is_finished:
             return
         if action is not None:
             self._fail(mismatch(event, action.request, self._scheduler.where(action.owner)))
@@ -252,7 +253,24 @@ class Replay:
         """Give the answer to the code that waits for it, if it still does."""
         source = event.source_event_id
         scheduled = self.ledger.open.get(source)
-        if self._is_finished:
+        if scheduled is None or type(event) not in ANSWERED_BY[type(scheduled)] or self._scheduler.is_finished:
+            self._complete_in_vain(event, scheduled)
+            return
+        self.ledger.close(source)
+        action = self._waiting.pop(source)
+        if self._dropped:
+            self._dropped.pop(action, None)
+        if isinstance(event, _RESULTS):
+            self._answer(action, event.result)
+        elif isinstance(event, e.TimerFired):
+            self._scheduler.resolve(action, _NONE)
+        elif isinstance(event, (e.ActivityFailed, e.SubOrchestrationFailed)):
+            self._answer_failure(action, event)
+
+    def _complete_in_vain(self, event: e.CompletionEvent, scheduled: e.ScheduleEvent | None) -> None:
+        """Take an answer that nobody can wait for: the code has ended, or it is another code."""
+        source = event.source_event_id
+        if self._scheduler.is_finished:
             self.ledger.close(source)
             action = self._waiting.pop(source, None)
             if action is not None:
@@ -260,30 +278,19 @@ class Replay:
         elif scheduled is None:
             known = self.ledger.kind_of(source)
             self._fail((closed_schedule if known else early_completion)(event, self._scheduler.where()))
-        elif type(event) not in ANSWERED_BY[type(scheduled)]:
-            self._fail(wrong_kind(event, scheduled, self._scheduler.where()))
         else:
-            self.ledger.close(source)
-            action = self._waiting.pop(source)
-            if self._dropped:
-                self._dropped.pop(action, None)
-            self._give(action, event)
+            self._fail(wrong_kind(event, scheduled, self._scheduler.where()))
 
-    def _give(self, action: Scheduled[Any], event: e.CompletionEvent) -> None:
-        if isinstance(event, (e.ActivityCompleted, e.SubOrchestrationCompleted)):
-            self._answer(action, event.result)
-        elif isinstance(event, e.TimerFired):
-            self._scheduler.resolve(action, _NONE)
-        elif isinstance(event, (e.ActivityFailed, e.SubOrchestrationFailed)):
-            if event.details.is_system_error and not action.is_cancelled:
-                self._failure = event.details
-                return
-            is_activity = isinstance(event, e.ActivityFailed)
-            make = partial(exception_for, event.details, self.exceptions, is_activity=is_activity)
-            self._scheduler.resolve(action, Error(make))
+    def _answer_failure(self, action: Scheduled[Any], event: e.ActivityFailed | e.SubOrchestrationFailed) -> None:
+        if event.details.is_system_error and not action.is_cancelled:
+            self._failure = event.details
+            return
+        is_activity = isinstance(event, e.ActivityFailed)
+        make = partial(exception_for, event.details, self.exceptions, is_activity=is_activity)
+        self._scheduler.resolve(action, Error(make))
 
     def _answer(self, action: Scheduled[Any], text: str) -> None:
-        if action.outcome is not None or self._is_finished:
+        if action.outcome is not None or self._scheduler.is_finished:
             return  # it was given up
         try:
             value = Value(action.decode(text))
@@ -324,7 +331,7 @@ class Replay:
         if action is None:
             self.ledger.apply(event)
             return
-        if event.reason == e.DROPPED and not action.is_cancelled and not self._is_finished:
+        if event.reason == e.DROPPED and not action.is_cancelled and not self._scheduler.is_finished:
             self._fail(cancellation_mismatch(event, action.request, self._scheduler.where(action.owner)))
             return
         self.ledger.apply(event)
@@ -345,7 +352,8 @@ class Replay:
 
     # Deciding
 
-    def _turn(self) -> Turn:
+    def decide(self) -> Turn:
+        """Return what the code decides after the events so far: what it has asked for and is not in history yet."""
         verdict = self._verdict()
         if verdict is None:
             return _CONTINUE
@@ -372,7 +380,7 @@ class Replay:
             case Error(make):
                 return _failed(make())
             case None:
-                return Continue()
+                return _CONTINUE.verdict
 
     def _output(self, value: Any) -> Verdict:
         try:
@@ -382,21 +390,24 @@ class Replay:
 
     def _decisions(self, verdict: Verdict) -> Turn:
         """Number what is not in history yet: requests in order, then breadcrumbs by schedule."""
-        if isinstance(verdict, Continue) and not self._unmatched and not self._dropped:
+        goes_on = verdict is _CONTINUE.verdict
+        if goes_on and not self._unmatched and not self._dropped:
             return _CONTINUE
         events: list[e.Event] = []
-        fresh: dict[int, e.ScheduleEvent] = {}
-        event_id = self.last_event_id
+        event_id, now_ms, started = self.last_event_id, self.now_ms, self.started
         for action in self._unmatched:
             event_id += 1
             action.event_id = event_id
-            event = record(action.request, event_id=event_id, timestamp_ms=self.now_ms, started=self.started)
-            events.append(event)
-            if action.outcome is None or action.is_cancelled:
-                fresh[event_id] = event
-        activities, children = self._breadcrumbs(events, fresh) if self._dropped else ((), ())
-        left_open = () if isinstance(verdict, Continue) else self._left_open(fresh)
-        return Turn(verdict, tuple(events), activities, children, left_open)
+            events.append(record(action.request, event_id, now_ms, started))
+        if goes_on and not self._dropped:
+            return Turn(verdict, tuple(events))
+        fresh = {
+            action.event_id: event
+            for action, event in zip(self._unmatched, events, strict=True)
+            if isinstance(event, e.ScheduleEvent) and (action.outcome is None or action.is_cancelled)
+        }
+        activities, children = self._breadcrumbs(events, fresh)
+        return Turn(verdict, tuple(events), activities, children, () if goes_on else self._left_open(fresh))
 
     def _breadcrumbs(
         self, events: list[e.Event], fresh: Mapping[int, e.ScheduleEvent]

@@ -173,7 +173,7 @@ def child_id(parent_instance_id: str, execution_id: int, event_id: int) -> str:
     return f"{parent_instance_id}::sub::{place}"
 
 
-def record(request: Request, *, event_id: int, timestamp_ms: int, started: e.OrchestrationStarted) -> e.ScheduleEvent:
+def record(request: Request, event_id: int, timestamp_ms: int, started: e.OrchestrationStarted) -> e.ScheduleEvent:
     """Return the event that puts *request* into the history of the execution that *started* began."""
     match request:
         case CallActivity(name, input_, session_id, tag, attempt, expires_at_ms):

@@ -37,14 +37,16 @@ class Scheduler:
         self.ready: deque[Branch[Any]] = deque()
         self._root: Branch[Any] | None = None
         self._current: Branch[Any] | None = None
+        #: What the orchestration function returned or raised, once it has.
+        self.outcome: Outcome | None = None
         #: Set when code broke a rule of the engine; ends the orchestration, whatever code does about it.
         self.misuse: BaseException | None = None
         self._is_over = False
 
     @property
-    def outcome(self) -> Outcome | None:
-        """What the orchestration function returned or raised, once it has."""
-        return self._root.outcome if self._root is not None else None
+    def is_finished(self) -> bool:
+        """Whether the code will not go on, whatever it is answered."""
+        return self.outcome is not None or self.misuse is not None
 
     @property
     def is_running(self) -> bool:
@@ -62,7 +64,7 @@ class Scheduler:
     def run(self) -> None:
         """Go on with every branch that has got its answer, until everything waits or the root is done."""
         ready = self.ready
-        while ready and self._root is not None and self._root.outcome is None and self.misuse is None:
+        while ready and self.outcome is None and self.misuse is None:
             branch = ready.popleft()
             if not branch.is_closed:
                 self._step(branch)
@@ -72,9 +74,8 @@ class Scheduler:
         if action.outcome is not None:
             return
         action.outcome = outcome
-        owner = action.owner if isinstance(action, Scheduled) else action.parent if isinstance(action, Branch) else None
-        if owner is not None:
-            owner.owned.pop(action, None)
+        if action.owner is not None:
+            action.owner.owned.pop(action, None)
         _tell(action)
 
     def close(self) -> None:
@@ -86,14 +87,20 @@ class Scheduler:
     def _step(self, branch: Branch[Any]) -> None:
         """Run *branch* until it waits for something, or ends."""
         before, self._current = self._current, branch
-        outcome = branch.next_outcome
+        generator, outcome = branch.generator, branch.next_outcome
         try:
             while True:
-                awaited = outcome.send(branch.generator)
-                answer = self._answer_of(awaited, branch)
-                if answer is None:
+                if isinstance(outcome, Value):
+                    awaited = generator.send(outcome.value)
+                else:
+                    awaited = generator.throw(outcome.make())
+                if not isinstance(awaited, Action) or awaited.home is not self:
+                    self.misuse = OrchestrationMisuse(_not_an_action(awaited, where(generator)))
                     return
-                outcome = answer
+                if awaited.outcome is None:
+                    awaited.waiters.append(branch)
+                    return
+                outcome = awaited.outcome
         except StopIteration as stop:
             ending: Outcome = Value(stop.value)
         except Exception as error:  # noqa: BLE001  # user code: whatever it raises is the branch's answer
@@ -105,33 +112,23 @@ class Scheduler:
             self._current = before
         branch.is_closed = True
         self._hand_over(branch)
+        if branch is self._root:
+            self.outcome = ending
         self.resolve(branch, ending)
 
-    def _answer_of(self, awaited: object, branch: Branch[Any]) -> Outcome | None:
-        """Return the answer to what *branch* has just yielded; None means that it has to wait."""
-        if not isinstance(awaited, Action) or awaited.home is not self:
-            self.misuse = OrchestrationMisuse(_not_an_action(awaited, where(branch.generator)))
-            return None
-        if awaited.outcome is None:
-            awaited.waiters.append(branch)
-        return awaited.outcome
-
     def _hand_over(self, branch: Branch[Any]) -> None:
-        """What a finished branch started and did not wait for belongs to its parent from now on."""
-        parent = branch.parent
-        if parent is not None:
+        """What a finished branch started and did not wait for belongs to its owner from now on."""
+        owner = branch.owner
+        if owner is not None:
             for action in branch.owned:
-                if isinstance(action, Scheduled):
-                    action.owner = parent
-                elif isinstance(action, Branch):
-                    action.parent = parent
-                parent.owned[action] = None
+                action.owner = owner
+                owner.owned[action] = None
 
     # Combining
 
     def request(self, request: Request, decode: Callable[[str], Any]) -> Scheduled[Any]:
         """Return a new action for *request*, owned by the branch that is running."""
-        owner = self._running_branch(request)
+        owner = self._current or self._running_branch(request)
         action: Scheduled[Any] = Scheduled(self, request, owner, decode)
         if not self._is_over:
             owner.owned[action] = None
@@ -139,13 +136,13 @@ class Scheduler:
 
     def branch(self, generator: AnyGenerator) -> Branch[Any]:
         """Start *generator* at once, as a branch of the one that is running."""
-        parent = self._running_branch(generator)
-        branch: Branch[Any] = Branch(self, generator, parent, self.ready.append)
+        owner = self._running_branch(generator)
+        branch: Branch[Any] = Branch(self, generator, owner, self.ready.append)
         if self._is_over:
             branch.is_closed = True
             generator.close()
             return branch
-        parent.owned[branch] = None
+        owner.owned[branch] = None
         self._step(branch)
         return branch
 
@@ -265,7 +262,7 @@ class Scheduler:
             " or select that it is part of. Let it return instead."
         )
         assert self._root is not None, "it runs, so it was started"
-        branch.parent = self._root
+        branch.owner = self._root
         self._root.owned[branch] = None
 
     def _close_generator(self, branch: Branch[Any]) -> None:
@@ -318,10 +315,10 @@ def where(generator: AnyGenerator) -> str:
 
 
 def _tell(action: Action[Any]) -> None:
-    """Tell those who wait for *action* that it has its answer."""
-    waiters, action.waiters = action.waiters, []
-    for waiter in waiters:
+    """Tell those who wait for *action* that it has its answer; now that it has, nobody else will."""
+    for waiter in action.waiters:
         waiter.notify(action)
+    action.waiters.clear()
 
 
 def _wait_for(actions: tuple[Action[Any], ...], waiter: Join[Any] | Select[Any]) -> None:

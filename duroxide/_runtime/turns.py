@@ -53,6 +53,18 @@ class Turned:
     is_over: bool = False
 
 
+@define(eq=False)
+class Resumed:
+    """A turn whose code has run, and whose decisions are still to be asked for."""
+
+    execution: Execution
+    staged: Staged
+    finished: list[Finished]
+    timers: Sequence[DueTimer] = ()
+    item: OrchestrationItem | None = None
+    batch: Batch | None = None
+
+
 @define
 class Round:
     """What one round takes in, and what comes of it."""
@@ -83,6 +95,9 @@ class Turns:
         """
         Run a turn for every instance of *round_* that has something new.
 
+        First all code runs, and only then is it asked what follows: code that waits for a timer, or for the first of
+        several answers, is not to be late by the work for others.
+
         Args:
             claim: Decides which new activities this runtime runs itself at once.
         """
@@ -95,27 +110,29 @@ class Turns:
         for timer in round_.timers:
             due.setdefault(timer.instance_id, []).append(timer)
         live = self._bring_up_to_date(round_.items)
+        resumed: list[Resumed] = []
         for item in round_.items:
-            turned = self._guarded_turn(item, live.pop(item.lock.instance_id, None), outcomes, claim)
-            if turned is not None:
-                round_.turns.append(turned)
-        for instance_id in outcomes | due:
+            turn = self._guarded_turn(item, live.pop(item.lock.instance_id, None), outcomes, round_)
+            if isinstance(turn, Resumed):
+                resumed.append(turn)
+            elif turn is not None:
+                round_.turns.append(turn)
+        for instance_id in outcomes | due if due else outcomes:
             own = outcomes.get(instance_id, [])
             execution = self._cache.take(instance_id) if self._options.short_way_round else None
             if execution is None:
                 round_.general.extend(own)
             else:
-                self._short_turn(execution, own, due.get(instance_id, ()), round_, claim)
+                turn = self._short_turn(execution, own, due.get(instance_id, ()), round_)
+                if turn is not None:
+                    resumed.append(turn)
+        for turn in resumed:
+            self._decide(turn, round_, claim)
 
     def _short_turn(
-        self,
-        execution: Execution,
-        outcomes: list[Finished],
-        timers: Sequence[DueTimer],
-        round_: Round,
-        claim: Claim,
-    ) -> None:
-        """The short way round: outcomes and due timers go straight into the next turn of a live execution."""
+        self, execution: Execution, outcomes: list[Finished], timers: Sequence[DueTimer], round_: Round
+    ) -> Resumed | None:
+        """Begin a turn on what has come up in this runtime; what is not for *execution* goes the general way."""
         own, others = _split(outcomes, execution)
         round_.general.extend(others)
         open_timers = [
@@ -125,69 +142,29 @@ class Turns:
         ]
         if not (own or open_timers):
             self._cache.keep(execution)
-            return
+            return None
         try:
-            round_.turns.append(self._advance(execution, (), own, None, None, claim, open_timers))
-        except Exception:  # noqa: BLE001  # as below: the general way will try it again, and count
+            return self._resume(execution, (), own, timers=open_timers)
+        except Exception:  # noqa: BLE001  # one instance that trips the engine must not hold up the others
             _log.exception("the turn of instance %r failed", execution.started.instance_id)
-            execution.close()
-            round_.general.extend(own)
-
-    def _guarded_turn(
-        self,
-        item: OrchestrationItem,
-        execution: Execution | None,
-        outcomes: dict[str, list[Finished]],
-        claim: Claim,
-    ) -> Turned | None:
-        try:
-            return self._turn_of(item, execution, outcomes, claim)
-        except ProviderError:
-            raise
-        except Exception:  # noqa: BLE001  # one instance that trips the engine must not hold up the others; it becomes poison
-            _log.exception("the turn of instance %r failed", item.lock.instance_id)
-            if execution is not None:
-                execution.close()
-            self._pass_on(item, UNREADABLE_DELAY_MS, "its turn failed")
+            self._tripped(execution, None, own, round_)
             return None
 
-    def _advance(
-        self,
-        execution: Execution,
-        deliveries: Iterable[Deliver],
-        own: list[Finished],
-        item: OrchestrationItem | None,
-        batch: Batch | None,
-        claim: Claim,
-        timers: Sequence[DueTimer] = (),
-    ) -> Turned:
-        started = execution.started
-        instance_id, execution_id = started.instance_id, started.execution_id
-        commit, staged = execution.advance(
-            [
-                *deliveries,
-                *[each.message for each in timers],
-                *[Deliver(instance_id, execution_id, each.outcome) for each in own],
-            ],
-            now_ms=self._now_ms,
-            lock=None if item is None else item.lock,
-            consumed_messages=() if batch is None else batch.message_ids,
-            finished_activities=tuple([each.lock for each in own]),
-            fired_timers=tuple([each.event_id for each in timers]),
-            claim=claim,
-        )
-        if batch is not None and batch.refusals:
-            commit = evolve(commit, messages=(*commit.messages, *batch.refusals))
-        _log_dropped(commit, staged)
-        return Turned(commit, execution, item, own)
+    def _guarded_turn(
+        self, item: OrchestrationItem, execution: Execution | None, outcomes: dict[str, list[Finished]], round_: Round
+    ) -> Turned | Resumed | None:
+        try:
+            return self._turn_of(item, execution, outcomes)
+        except ProviderError:
+            raise
+        except Exception:  # noqa: BLE001  # likewise; it becomes poison
+            _log.exception("the turn of instance %r failed", item.lock.instance_id)
+            self._tripped(execution, item, [], round_)
+            return None
 
     def _turn_of(
-        self,
-        item: OrchestrationItem,
-        execution: Execution | None,
-        outcomes: dict[str, list[Finished]],
-        claim: Claim,
-    ) -> Turned | None:
+        self, item: OrchestrationItem, execution: Execution | None, outcomes: dict[str, list[Finished]]
+    ) -> Turned | Resumed | None:
         batch = sort_messages(item)
         if batch.is_over:
             return Turned(consume(item, batch), None, item)
@@ -205,7 +182,59 @@ class Turns:
             own, others = _split(outcomes.pop(item.lock.instance_id, []), execution)
             if others:
                 outcomes[item.lock.instance_id] = others
-        return self._advance(execution, batch.deliveries, own, item, batch, claim)
+        return self._resume(execution, batch.deliveries, own, item=item, batch=batch)
+
+    def _resume(
+        self,
+        execution: Execution,
+        deliveries: Iterable[Deliver],
+        own: list[Finished],
+        *,
+        timers: Sequence[DueTimer] = (),
+        item: OrchestrationItem | None = None,
+        batch: Batch | None = None,
+    ) -> Resumed:
+        """Run the code of *execution* on all that is new."""
+        started = execution.started
+        instance_id, execution_id = started.instance_id, started.execution_id
+        messages = [
+            *deliveries,
+            *[each.message for each in timers],
+            *[Deliver(instance_id, execution_id, each.outcome) for each in own],
+        ]
+        staged = execution.resume(messages, now_ms=self._now_ms)
+        return Resumed(execution, staged, own, timers, item, batch)
+
+    def _decide(self, resumed: Resumed, round_: Round, claim: Claim) -> None:
+        """Add to *round_* what is to be written of a turn whose code has run."""
+        execution, item, batch, own = resumed.execution, resumed.item, resumed.batch, resumed.finished
+        try:
+            commit = execution.decide(
+                resumed.staged,
+                lock=None if item is None else item.lock,
+                consumed_messages=() if batch is None else batch.message_ids,
+                finished_activities=tuple([each.lock for each in own]),
+                fired_timers=tuple([each.event_id for each in resumed.timers]) if resumed.timers else (),
+                claim=claim,
+            )
+        except Exception:  # noqa: BLE001  # likewise
+            _log.exception("the turn of instance %r failed", execution.started.instance_id)
+            self._tripped(execution, item, own, round_)
+            return
+        if batch is not None and batch.refusals:
+            commit = evolve(commit, messages=(*commit.messages, *batch.refusals))
+        _log_dropped(commit, resumed.staged)
+        round_.turns.append(Turned(commit, execution, item, own))
+
+    def _tripped(
+        self, execution: Execution | None, item: OrchestrationItem | None, own: list[Finished], round_: Round
+    ) -> None:
+        """The engine failed at one instance: forget what is in memory of it, and let others try, and count."""
+        if execution is not None:
+            execution.close()
+        round_.general.extend(own)
+        if item is not None:
+            self._pass_on(item, UNREADABLE_DELAY_MS, "its turn failed")
 
     def _begin(self, item: OrchestrationItem, batch: Batch) -> Execution | None:
         """Begin the execution that a start message asks for, if its orchestration is registered here."""

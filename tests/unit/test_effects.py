@@ -112,9 +112,8 @@ class TestContinue:
         """Activities that the runtime claims are named with their token."""
         instance = Instance(busy)
         execution = instance.execution
-        commit, _ = execution.advance(
-            [Deliver("i", None, raised(0, "other"))], now_ms=0, claim=lambda activity: activity.name
-        )
+        staged = execution.resume([Deliver("i", None, raised(0, "other"))], now_ms=0)
+        commit = execution.decide(staged, claim=lambda activity: activity.name)
 
         assert commit.eager == ()
 
