@@ -7,8 +7,10 @@ was a fifth of the cost of a turn. Here nothing keeps running code from assignin
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
@@ -19,4 +21,12 @@ else:
     frozen = partial(define, unsafe_hash=True)
 
 
-__all__ = ["frozen"]
+__all__ = ["frozen", "values_of"]
+
+
+def values_of(names: Iterable[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gets the values of the fields *names* of an object, all at once."""
+    several = tuple(names)
+    if len(several) > 1:
+        return attrgetter(*several)
+    return lambda value: tuple([getattr(value, name) for name in several])

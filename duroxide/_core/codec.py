@@ -26,6 +26,7 @@ from typing import Any
 from attrs import NOTHING as REQUIRED
 from attrs import Attribute, define, evolve, fields, frozen
 
+from .._frozen import values_of
 from ..errors import MAX_CAUSES, ErrorCategory, ErrorDetails, ErrorKind
 from .events import EVENT_TYPES, TYPE_NAMES, Event, KvEntry, Parent, QueuedMessage
 from .messages import Deliver, Message, StartOrchestration
@@ -166,16 +167,21 @@ class _Plan:
     fields: tuple[_Field, ...] = ()
 
     @cached_property
-    def writers(self) -> list[tuple[str, str, Callable[[Any], str], object]]:
+    def contents(self) -> Callable[[Any], tuple[Any, ...]]:
+        """What gets the values of all fields at once."""
+        return values_of(each.name for each in self.fields)
+
+    @cached_property
+    def writers(self) -> list[tuple[str, Callable[[Any], str], object]]:
         """What writing needs of each field, at hand: this is done for every event there is."""
-        return [(each.name, each.prefix, each.format.write, each.default) for each in self.fields]
+        return [(each.prefix, each.format.write, each.default) for each in self.fields]
 
 
 def _encode(plan: _Plan, value: object) -> str:
     parts = [
         prefix + write(content)
-        for name, prefix, write, default in plan.writers
-        if (content := getattr(value, name)) is not None and content is not default
+        for content, (prefix, write, default) in zip(plan.contents(value), plan.writers, strict=True)
+        if content is not None and content is not default
     ]
     return "{" + ",".join(parts) + "}"
 
@@ -246,7 +252,9 @@ def _plan_for(type_name: str) -> _Plan:
 
 
 def _write_kv(entries: Mapping[str, KvEntry]) -> str:
-    return _encode_json({key: [entry.value, entry.updated_at_ms] for key, entry in entries.items()})
+    return (
+        _encode_json({key: [entry.value, entry.updated_at_ms] for key, entry in entries.items()}) if entries else "{}"
+    )
 
 
 def _read_kv(content: object) -> Mapping[str, KvEntry]:
@@ -254,7 +262,7 @@ def _read_kv(content: object) -> Mapping[str, KvEntry]:
 
 
 def _write_queued(messages: tuple[QueuedMessage, ...]) -> str:
-    return _encode_json([[message.queue, message.data] for message in messages])
+    return _encode_json([[message.queue, message.data] for message in messages]) if messages else "[]"
 
 
 def _read_queued(content: object) -> tuple[QueuedMessage, ...]:

@@ -8,7 +8,7 @@ was built, by `duroxide._core.advance`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum, StrEnum
 
 from attrs import field
@@ -117,6 +117,21 @@ class TurnCommit:
     cancelled_activities: tuple[int, ...] = ()
     #: Timers of this execution whose messages to remove, by event id; only at its end.
     cancelled_timers: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> Sequence[str | None]:
+        """For each of *activities* the token to insert it with, or None if anybody may take it."""
+        if not self.eager:
+            return [None] * len(self.activities)
+        if len(self.eager) == len(self.activities):
+            # As a rule: all of them, in order, and with the very same keys.
+            in_order = [
+                lock.token for lock, work in zip(self.eager, self.activities, strict=True) if lock.key is work.key
+            ]
+            if len(in_order) == len(self.eager):
+                return in_order
+        tokens = {lock.key: lock.token for lock in self.eager}
+        return [tokens.get(work.key) for work in self.activities]
 
 
 class CommitResult(Enum):

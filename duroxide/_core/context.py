@@ -13,7 +13,9 @@ import uuid
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
+from weakref import WeakKeyDictionary
 
+from .._frozen import frozen
 from ..errors import InvalidInput
 from . import limits, payloads
 from .actions import Action, Value, Winner
@@ -184,13 +186,13 @@ class OrchestrationContext(OrchestrationState):
         Raises:
             PayloadError: If *input* cannot be turned into JSON.
         """
-        name, result_type = _activity(activity)
+        callee = _activity(activity)
+        name, decode = callee.name, callee.decode
         if tag is not None:
             limits.check_tag(tag)
         if session_id is not None:
             limits.check_name("session id", session_id)
-        text = self._encode(input, where=f"input of activity {name!r}")
-        decode = decoder(result_type, f"result of activity {name!r}")
+        text = self._encode(input, where=callee.what_goes_in)
         _check_retry(retry)
         live_ms = None if time_to_live is None else duration_ms(time_to_live, what="time_to_live of an activity")
 
@@ -403,12 +405,38 @@ def _check_retry(retry: object) -> None:
         raise InvalidInput(msg)
 
 
-def _activity(activity: Callable[..., Any] | str) -> tuple[str, object]:
-    """Return the name and the result's type of an activity."""
+@frozen
+class _Callee:
+    """What is known of an activity that is called."""
+
+    name: str
+    #: How errors call its input.
+    what_goes_in: str
+    #: JSON text of its result → value.
+    decode: Callable[[str], Any]
+
+    @classmethod
+    def called(cls, name: str, result_type: object) -> _Callee:
+        """Return what calling the activity *name* needs."""
+        return cls(name, f"input of activity {name!r}", decoder(result_type, f"result of activity {name!r}"))
+
+
+#: Those that were called by function: to work it out anew takes longer than all the rest of a call.
+_callees: WeakKeyDictionary[Callable[..., Any], _Callee] = WeakKeyDictionary()
+
+
+def _activity(activity: Callable[..., Any] | str) -> _Callee:
     if isinstance(activity, str):
         limits.check_name("activity name", activity)
-        return activity, None
-    return registered_name(activity), activity_result_type(activity)
+        return _Callee.called(activity, None)
+    name = registered_name(activity)
+    try:
+        callee = _callees.get(activity)
+        if callee is None or callee.name != name:
+            callee = _callees[activity] = _Callee.called(name, activity_result_type(activity))
+    except TypeError:  # neither hashable nor weakly referable
+        return _Callee.called(name, activity_result_type(activity))
+    return callee
 
 
 def _check_version(version: str | None) -> None:

@@ -73,7 +73,7 @@ class Execution:
         """Begin a turn: run the code on what *messages* become. Whatever it asks for waits for `decide`."""
         executor = self.executor
         if executor.has_ended:
-            return Staged(dropped=[f"{type(each.event).__name__}: the execution has ended" for each in messages])
+            return Staged(dropped=tuple(f"{type(each.event).__name__}: the execution has ended" for each in messages))
         staged = stage(
             messages,
             executor.ledger,
@@ -149,9 +149,8 @@ class Execution:
         executor = self.executor
         turn = executor.decide()
         if staged.impossible:
-            turn = Turn(
-                Failed(ErrorDetails.nondeterminism(staged.impossible[0])), left_open=tuple(executor.ledger.wanted())
-            )
+            failed = Failed(ErrorDetails.nondeterminism(staged.impossible[0]))
+            turn = Turn(failed, left_open=tuple(executor.ledger.wanted()))
         if executor.limits.max_history_events is not None:
             turn = self._within_limits(turn, staged)
         return turn
@@ -185,10 +184,11 @@ class Execution:
         unread = executor.unread_messages()
         most = executor.limits.max_carried_messages
         if len(unread) > most:
-            staged.warnings.append(
+            warning = (
                 f"continue-as-new drops the newest {len(unread) - most} of {len(unread)} unread queue messages: at"
                 f" most {most} are carried (max_carried_messages)"
             )
+            staged.warnings += (warning,)
         return Inheritance(executor.custom_status, dict(executor.kv), unread[:most])
 
     def _within_limits(self, turn: Turn, staged: Staged) -> Turn:
@@ -203,7 +203,7 @@ class Execution:
             details = ErrorDetails.from_exception(error, kind=ErrorKind.ORCHESTRATION_FAILED)
             return Turn(Failed(details), left_open=tuple(executor.ledger.wanted()))
         if warning is not None:
-            staged.warnings.append(warning)
+            staged.warnings += (warning,)
         return turn
 
     def _kv_changes(self) -> dict[str, e.KvEntry | None]:

@@ -64,11 +64,12 @@ class Ledger:
         """Take note of a schedule that waits for an answer."""
         event_id = event.event_id
         self.open[event_id] = event
-        missing = event_id - len(self._kinds) + 1
-        if missing > 0:
-            self._kinds.extend(bytes(missing))
+        kinds = self._kinds
+        missing = event_id - len(kinds)
+        if missing >= 0:
+            kinds += bytes(missing + 1)
         if event_id >= 0:
-            self._kinds[event_id] = _CODES[type(event)]
+            kinds[event_id] = _CODES[type(event)]
 
     def close(self, event_id: int) -> None:
         """The schedule *event_id* has got its answer."""
@@ -78,6 +79,8 @@ class Ledger:
 
     def kind_of(self, event_id: int) -> type[e.Event] | None:
         """Return the type of the schedule event *event_id*, open or not; None if it never was one."""
+        if event_id in self.open:
+            return type(self.open[event_id])
         code = self._kinds[event_id] if 0 <= event_id < len(self._kinds) else 0
         return _KINDS[code - 1] if code else None
 

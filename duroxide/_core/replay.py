@@ -164,8 +164,9 @@ class Replay:
 
     def emit(self, request: Request, decode: Callable[[str], Any] = json.loads) -> Scheduled[Any]:
         """Take note that the code asks for *request*."""
-        action = self._scheduler.request(request, decode)
-        if self._scheduler.is_over:
+        scheduler = self._scheduler
+        action = scheduler.request(request, decode)
+        if scheduler.is_over:
             return action
         if isinstance(request, ContinueAsNew):
             # The end of the turn records it, after all that is asked for in the turn, also later.
@@ -193,9 +194,11 @@ class Replay:
     # Applying events
 
     def _apply(self, event: e.Event) -> None:
-        # Without max(), which is slow, and this is done for every event there is.
-        self.last_event_id = max(self.last_event_id, event.event_id)
-        self.now_ms = max(self.now_ms, event.timestamp_ms)
+        event_id, timestamp_ms = event.event_id, event.timestamp_ms
+        if event_id > self.last_event_id:  # noqa: PLR1730  # max() takes longer, and this is done for every event there is
+            self.last_event_id = event_id
+        if timestamp_ms > self.now_ms:  # noqa: PLR1730  # likewise
+            self.now_ms = timestamp_ms
         if self._failure is not None or self.has_ended:
             self.ledger.apply(event)
             return

@@ -41,7 +41,8 @@ class Scheduler:
         self.outcome: Outcome | None = None
         #: Set when code broke a rule of the engine; ends the orchestration, whatever code does about it.
         self.misuse: BaseException | None = None
-        self._is_over = False
+        #: Whether the code has ended or was forgotten, so that nothing it still asks for counts.
+        self.is_over = False
 
     @property
     def is_finished(self) -> bool:
@@ -80,7 +81,7 @@ class Scheduler:
 
     def close(self) -> None:
         """Forget the code. What its ``finally`` blocks do from now on has no effect."""
-        self._is_over = True
+        self.is_over = True
         if self._root is not None:
             self._close_generators(self._root)
 
@@ -130,7 +131,7 @@ class Scheduler:
         """Return a new action for *request*, owned by the branch that is running."""
         owner = self._current or self._running_branch(request)
         action: Scheduled[Any] = Scheduled(self, request, owner, decode)
-        if not self._is_over:
+        if not self.is_over:
             owner.owned[action] = None
         return action
 
@@ -138,7 +139,7 @@ class Scheduler:
         """Start *generator* at once, as a branch of the one that is running."""
         owner = self._running_branch(generator)
         branch: Branch[Any] = Branch(self, generator, owner, self.ready.append)
-        if self._is_over:
+        if self.is_over:
             branch.is_closed = True
             generator.close()
             return branch
@@ -226,7 +227,7 @@ class Scheduler:
         """Close all branches of a finished root, and yield what it leaves unanswered."""
         if self._root is None:
             return
-        self._is_over = True
+        self.is_over = True
         self._close_generators(self._root)
         stack: list[Action[Any]] = list(self._root.owned)
         for action in stack:
@@ -234,11 +235,6 @@ class Scheduler:
                 stack.extend(action.owned)
             elif isinstance(action, Scheduled):
                 yield action
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the code has ended or was forgotten, so that nothing it still asks for counts."""
-        return self._is_over
 
     def _cancel_request(self, action: Scheduled[Any]) -> None:
         action.is_cancelled = True

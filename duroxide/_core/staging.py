@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import field
+from attrs import define, field
 
-from .._frozen import frozen
+from .._frozen import values_of
 from . import events as e
 from .ledger import ANSWERED_BY, Ledger
 from .messages import Deliver
 from .nondeterminism import unknown_schedule, wrong_message_kind
 
 
-@frozen
+@define
 class Staged:
     """What a batch of messages adds to history."""
 
     events: list[e.Event] = field(factory=list)
     #: Messages that were dropped, with the reason; for the log.
-    dropped: list[str] = field(factory=list)
+    dropped: tuple[str, ...] = ()
     #: What the people who run this should know; for the log.
-    warnings: list[str] = field(factory=list)
+    warnings: tuple[str, ...] = ()
     #: Set when a message cannot be true: the turn fails with this text.
-    impossible: list[str] = field(factory=list)
+    impossible: tuple[str, ...] = ()
 
 
 def stage(
@@ -56,7 +56,7 @@ def stage(
     for message in messages:
         event = message.event
         if message.execution_id is not None and message.execution_id != execution_id:
-            staged.dropped.append(f"{_name(event)} for execution {message.execution_id}, now {execution_id}")
+            staged.dropped += (f"{_name(event)} for execution {message.execution_id}, now {execution_id}",)
             continue
         if isinstance(event, e.CompletionEvent):
             if not _may_answer(event, ledger, answered, staged):
@@ -64,10 +64,10 @@ def stage(
             answered.add(event.source_event_id)
         elif isinstance(event, e.OrchestrationCancelRequested):
             if event.parent is not None and event.parent != parent:
-                staged.dropped.append(f"a cancel request of {event.parent}, whose child this is not")
+                staged.dropped += (f"a cancel request of {event.parent}, whose child this is not",)
                 continue
             if is_cancelled:
-                staged.dropped.append("a second cancel request: the first reason counts")
+                staged.dropped += ("a second cancel request: the first reason counts",)
                 continue
             is_cancelled = True
         staged.events.append(_placed(event, first_event_id + len(staged.events), timestamp_ms))
@@ -78,13 +78,13 @@ def _may_answer(event: e.CompletionEvent, ledger: Ledger, answered: set[int], st
     source = event.source_event_id
     scheduled = ledger.kind_of(source)
     if scheduled is None:
-        staged.impossible.append(unknown_schedule(event))
+        staged.impossible += (unknown_schedule(event),)
         return False
     if type(event) not in ANSWERED_BY[scheduled]:
-        staged.impossible.append(wrong_message_kind(event, scheduled))
+        staged.impossible += (wrong_message_kind(event, scheduled),)
         return False
     if source not in ledger.open or source in answered:
-        staged.dropped.append(f"{_name(event)} for event {source}, which has been answered")
+        staged.dropped += (f"{_name(event)} for event {source}, which has been answered",)
         return False
     return True
 
@@ -93,10 +93,10 @@ def _name(event: e.Event) -> str:
     return e.TYPE_NAMES[type(event)]
 
 
-_PAYLOADS = {kind: e.payload_fields(kind) for kind in e.TYPE_NAMES}
+_PAYLOADS = {kind: values_of(e.payload_fields(kind)) for kind in e.TYPE_NAMES}
 
 
 def _placed(event: e.Event, event_id: int, timestamp_ms: int) -> e.Event:
     """Return *event* with its place in history."""
     kind = type(event)
-    return kind(event_id, timestamp_ms, *[getattr(event, name) for name in _PAYLOADS[kind]])
+    return kind(event_id, timestamp_ms, *_PAYLOADS[kind](event))

@@ -11,10 +11,9 @@ import logging
 import threading
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from .._core.commit import CommitResult, ExecutionStatus, TurnCommit
-from .._core.messages import ActivityKey
+from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, TurnCommit
+from .._core.messages import ActivityExecute, ActivityKey
 from ..errors import ProviderError
 from ..providers.contract import ActivityAck, Provider, Release
 from .activities import ActivityWorker, Finished
@@ -171,7 +170,9 @@ class Commits:
                 )
 
 
-def _claimed(commit: TurnCommit) -> list[tuple[Any, Any]]:
+def _claimed(commit: TurnCommit) -> list[tuple[ActivityExecute, ActivityLock]]:
     """Return the eager activities of *commit* with their locks."""
+    if len(commit.eager) == len(commit.activities):
+        return list(zip(commit.activities, commit.eager, strict=True))
     locks = {lock.key: lock for lock in commit.eager}
     return [(work, locks[work.key]) for work in commit.activities if work.key in locks]

@@ -134,12 +134,11 @@ class TestCarriedOver:
         queued = instance.next_execution().execution.started.queued
 
         assert [queued[0].data, queued[-1].data, len(queued)] == ["0", "999", 1000]
-        assert instance.staged.warnings == [
-            (
-                "continue-as-new drops the newest 2 of 1002 unread queue messages: at most 1000 are carried"
-                " (max_carried_messages)"
-            )
-        ]
+        (warning,) = instance.staged.warnings
+        assert warning == (
+            "continue-as-new drops the newest 2 of 1002 unread queue messages: at most 1000 are carried"
+            " (max_carried_messages)"
+        )
 
 
 class TestLeftBehind:

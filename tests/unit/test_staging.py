@@ -53,7 +53,7 @@ class TestStage:
         result = staged(completed(0, 2), history=(*HISTORY, completed(5, 2)))
 
         assert result.events == []
-        assert result.dropped == ["ActivityCompleted for event 2, which has been answered"]
+        assert result.dropped == ("ActivityCompleted for event 2, which has been answered",)
 
     def test_twice_in_a_batch(self) -> None:
         """[48] The first of two answers in one batch counts."""

@@ -179,10 +179,8 @@ class TurnRows:
             self.cancelled_activities.append((instance_id, execution_id, activity_id))
 
     def _add_activities(self, commit: TurnCommit, positions: Iterator[int]) -> None:
-        tokens = {lock.key: lock.token for lock in commit.eager}
-        for work in commit.activities:
+        for work, token in zip(commit.activities, commit.tokens, strict=True):
             key = work.key
-            token = tokens.get(key)
             visible_at_ms = self.now_ms if token is None else self.now_ms + self.lock_ms
             self.activities.append(
                 (
