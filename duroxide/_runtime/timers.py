@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 
-from attrs import frozen
+from typing import NamedTuple
 
 from .._core.commit import TurnCommit
 from .._core.events import TimerFired
@@ -21,9 +21,8 @@ from .._core.messages import Deliver
 MOST_TIMERS = 100_000
 
 
-@frozen(order=True)
-class DueTimer:
-    """One timer of one execution."""
+class DueTimer(NamedTuple):
+    """One timer of one execution. A tuple, because a crowd of them is put in order."""
 
     fire_at_ms: int
     instance_id: str

@@ -135,11 +135,12 @@ class Turns:
         """Begin a turn on what has come up in this runtime; what is not for *execution* goes the general way."""
         own, others = _split(outcomes, execution)
         round_.general.extend(others)
-        open_timers = [
-            each
-            for each in timers
-            if each.execution_id == execution.started.execution_id and each.event_id in execution.executor.ledger.open
-        ]
+        open_timers: list[DueTimer] = []
+        if timers:
+            execution_id, ledger = execution.started.execution_id, execution.executor.ledger
+            open_timers = [
+                each for each in timers if each.execution_id == execution_id and each.event_id in ledger.open
+            ]
         if not (own or open_timers):
             self._cache.keep(execution)
             return None
@@ -197,11 +198,11 @@ class Turns:
         """Run the code of *execution* on all that is new."""
         started = execution.started
         instance_id, execution_id = started.instance_id, started.execution_id
-        messages = [
-            *deliveries,
-            *[each.message for each in timers],
-            *[Deliver(instance_id, execution_id, each.outcome) for each in own],
-        ]
+        messages = [*deliveries]
+        if timers:
+            messages += [each.message for each in timers]
+        if own:
+            messages += [Deliver(instance_id, execution_id, each.outcome) for each in own]
         staged = execution.resume(messages, now_ms=self._now_ms)
         return Resumed(execution, staged, own, timers, item, batch)
 
