@@ -206,10 +206,14 @@ class _Guarded(Executor):
     #: The first call that was noticed. It decides, whatever code did about it.
     _violation: NondeterministicCall | None = None
 
-    def feed(self, events: Sequence[e.Event] = (), *, persisted: int = 0) -> Turn:
-        """Apply *events*; see `Replay.feed`. A call that raised is the verdict from then on."""
+    def absorb(self, events: Sequence[e.Event], *, persisted: int = 0) -> None:
+        """Apply *events*, which runs the code; see `Replay.absorb`."""
         with self._watch():
-            turn = super().feed(events, persisted=persisted)
+            super().absorb(events, persisted=persisted)
+
+    def decide(self) -> Turn:
+        """Return what the code decides. A call that raised is the verdict from then on."""
+        turn = super().decide()
         if self._violation is None:
             return turn
         details = ErrorDetails.from_exception(self._violation, kind=ErrorKind.PANICKED)

@@ -26,7 +26,8 @@ class Executor(Replay):
     at once; both always decide the same.
 
     Args:
-        fn: The orchestration function: ``fn(ctx, input)`` or ``fn(ctx)``, usually a generator function.
+        fn: The orchestration function: ``fn(ctx, input)`` or ``fn(ctx)``, usually a generator function; or what a
+            registry knows of it.
 
         started: Event 1 of the execution.
 
@@ -40,14 +41,14 @@ class Executor(Replay):
 
     def __init__(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[..., Any] | FunctionInfo,
         started: OrchestrationStarted,
         *,
         exceptions: ExceptionTypes = NO_EXCEPTIONS,
         log: LogSink = discard,
         limits: Limits = NO_LIMITS,
     ) -> None:
-        info = inspect_orchestration(fn, name=started.name)
+        info = fn if isinstance(fn, FunctionInfo) else inspect_orchestration(fn, name=started.name)
         logger = OrchestrationLogger(lambda: self.is_replaying, log)
         super().__init__(
             started,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
@@ -19,6 +19,7 @@ from .._core.commit import ExecutionStatus, TurnCommit
 from .._core.events import Event, OrchestrationStarted
 from .._core.execution import Claim, Execution, begin
 from .._core.executor import Executor
+from .._core.functions import FunctionInfo
 from .._core.messages import Deliver
 from .._core.registry import Registry
 from .._core.staging import Staged
@@ -249,9 +250,9 @@ class Turns:
         version, info = resolved
         started = begin(message, version, timestamp_ms=self._now_ms, duroxide_version=__version__)
         incarnation = item.incarnation or new_incarnation()
-        return Execution(self._executor(info.fn, started), incarnation=incarnation, is_new=True)
+        return Execution(self._executor(info, started), incarnation=incarnation, is_new=True)
 
-    def _executor(self, fn: Callable[..., Any], started: OrchestrationStarted) -> Executor:
+    def _executor(self, info: FunctionInfo, started: OrchestrationStarted) -> Executor:
         def log(level: int, message: str, args: tuple[object, ...], keywords: dict[str, Any]) -> None:
             extra = {
                 "instance_id": started.instance_id,
@@ -263,7 +264,7 @@ class Turns:
             _orchestration_log.log(level, message, *args, extra=extra, **keywords)
 
         make = executor_class(self._options.guard)
-        return make(fn, started, exceptions=self._registry.exceptions, log=log, limits=self._options.limits)
+        return make(info, started, exceptions=self._registry.exceptions, log=log, limits=self._options.limits)
 
     # Reading what is not in memory
 
@@ -318,7 +319,7 @@ class Turns:
         if resolved is None:
             self._not_registered(item, f"{started.name!r} {started.version}")
             return None
-        execution = Execution(self._executor(resolved[1].fn, started), incarnation=item.incarnation, is_new=False)
+        execution = Execution(self._executor(resolved[1], started), incarnation=item.incarnation, is_new=False)
         execution.catch_up(history[1:])
         return execution
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from attrs import define, field
 
@@ -132,7 +133,7 @@ class TurnRows:
         instance_id, execution_id, custom = commit.instance_id, commit.execution_id, commit.custom_status
         parent = started.parent
         status, output = commit.status.value, _storable(commit.output)
-        pinned = Version.parse(started.duroxide_version).packed
+        pinned = _packed(started.duroxide_version)
         last_event_id = commit.events[-1].event_id if commit.events else 0
         common: Values = (instance_id, commit.incarnation, started.name, started.version, execution_id)
         common = (*common, last_event_id, status, output, pinned)
@@ -205,6 +206,12 @@ class TurnRows:
                 self._for_anybody |= key.activity_id not in commit.cancelled_activities
             elif work.session_id is not None:
                 self.active_sessions.append((work.session_id, self.now_ms))
+
+
+@cache
+def _packed(version: str) -> int:
+    """Return a release as the number that it is stored as; there are few, and every start names one."""
+    return Version.parse(version).packed
 
 
 def _storable(text: str | None) -> str | None:
