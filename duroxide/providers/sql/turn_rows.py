@@ -25,6 +25,7 @@ class TurnRows:
     lock_ms: int
     unlocked: list[Values] = field(factory=list)
     advanced: list[Values] = field(factory=list)
+    changed: list[Values] = field(factory=list)
     created: list[Values] = field(factory=list)
     continued: list[Values] = field(factory=list)
     finished: list[Values] = field(factory=list)
@@ -47,7 +48,7 @@ class TurnRows:
     #: Whether there are activities for anybody.
     _for_anybody: bool = False
     #: Instances whose status, custom status or key-values change.
-    _changed: set[str] = field(factory=set)
+    _announced: set[str] = field(factory=set)
 
     @classmethod
     def of(cls, commits: Sequence[TurnCommit], database: Database, lock_ms: int) -> TurnRows:
@@ -67,7 +68,7 @@ class TurnRows:
         for visible_at_ms in self._visible:
             transaction.leave_message(visible_at_ms)
         transaction.activities |= self._for_anybody
-        transaction.instances |= self._changed
+        transaction.instances |= self._announced
 
     def _add(self, commit: TurnCommit) -> None:
         instance_id, execution_id = commit.instance_id, commit.execution_id
@@ -101,30 +102,30 @@ class TurnRows:
         self._add_removals(commit)
         if commit.status is not ExecutionStatus.RUNNING or commit.custom_status is not None or commit.kv:
             # Nobody waits for a mere start.
-            self._changed.add(instance_id)
+            self._announced.add(instance_id)
 
     def _add_progress(self, commit: TurnCommit) -> None:
         """Move a known execution on, and end it if the turn did."""
-        ends = commit.status is not ExecutionStatus.RUNNING
-        custom = commit.custom_status
-        status, output = (commit.status.value, _storable(commit.output)) if ends else (None, None)
-        self.advanced.append(
-            (
-                commit.instance_id,
-                commit.incarnation,
-                commit.execution_id,
-                commit.last_event_id,
-                self.now_ms,
-                commit.events[-1].event_id if commit.events else commit.last_event_id,
-                status,
-                output,
-                0 if custom is None else 1,
-                None if custom is None else _storable(custom.status),
-                self.now_ms if commit.events else None,
-            )
+        now_ms, events, custom = self.now_ms, commit.events, commit.custom_status
+        moved: Values = (
+            commit.instance_id,
+            commit.incarnation,
+            commit.execution_id,
+            commit.last_event_id,
+            now_ms,
+            events[-1].event_id if events else commit.last_event_id,
+            now_ms if events else None,
         )
-        if ends:
-            self.ended.append((commit.instance_id, commit.execution_id, status, output, self.now_ms))
+        if commit.status is not ExecutionStatus.RUNNING:
+            status, output = commit.status.value, _storable(commit.output)
+            self.ended.append((commit.instance_id, commit.execution_id, status, output, now_ms))
+        elif custom is None:
+            self.advanced.append(moved)
+            return
+        else:
+            status, output = None, None
+        status_change = (0, None) if custom is None else (1, _storable(custom.status))
+        self.changed.append((*moved, status, output, *status_change))
 
     def _add_start(self, commit: TurnCommit) -> None:
         """Bring an execution to life, and with the first one its instance."""

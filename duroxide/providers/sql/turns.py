@@ -26,6 +26,7 @@ from .turn_rows import TurnRows
 _STEPS: Sequence[tuple[Bulk, str, bool]] = (
     (sql.UNLOCK, "unlocked", True),
     (sql.ADVANCE, "advanced", True),
+    (sql.CHANGE, "changed", True),
     (sql.CREATE_INSTANCES, "created", True),
     (sql.CONTINUE_INSTANCES, "continued", True),
     (sql.FINISH_ACTIVITIES, "finished", True),
