@@ -27,13 +27,12 @@ from functools import cache
 from types import CodeType, FrameType, FunctionType, MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from attrs import frozen
-
 from ._core import actions, executor, scheduler
 from ._core import events as e
 from ._core.executor import Executor
 from ._core.replay import Replay
 from ._core.verdicts import Failed, Turn
+from ._nouns import frozen
 from ._rules import RULES
 from .errors import ErrorDetails, ErrorKind, NondeterministicCall
 

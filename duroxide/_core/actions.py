@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from attrs import frozen
-
+from .._nouns import frozen
 from .requests import Request
 
 

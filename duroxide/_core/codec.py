@@ -24,8 +24,9 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from attrs import NOTHING as REQUIRED
-from attrs import Attribute, define, evolve, fields, frozen
+from attrs import Attribute, evolve, fields
 
+from .._nouns import define, frozen
 from ..errors import MAX_CAUSES, ErrorCategory, ErrorDetails, ErrorKind
 from .events import EVENT_TYPES, TYPE_NAMES, Event, KvEntry, Parent, QueuedMessage
 from .messages import Deliver, Message, StartOrchestration

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, StrEnum
 
-from attrs import field, frozen
+from attrs import field
 
+from .._nouns import frozen
 from .events import NOTHING, Event, KvEntry, Parent
 from .messages import ActivityExecute, ActivityKey, Message
 

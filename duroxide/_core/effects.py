@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import field, frozen
+from attrs import field
 
+from .._nouns import frozen
 from ..errors import ErrorDetails
 from . import events as e
 from .commit import ExecutionStatus, Outgoing

@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from attrs import field, fields, frozen
+from attrs import field, fields
 
+from .._nouns import frozen
 from ..errors import ErrorDetails
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
 
+from .._nouns import frozen
 from .events import NOTHING, Event, KvEntry, Parent, QueuedMessage
 
 

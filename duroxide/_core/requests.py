@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
-from attrs import frozen
-
+from .._nouns import frozen
 from . import events as e
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import heapq
 
-from attrs import frozen
-
 from .._core.commit import TurnCommit
 from .._core.events import TimerFired
 from .._core.messages import Deliver
+from .._nouns import frozen
 
 
 #: Timers remembered at most. A timer that was given up stays until it is due, so there may be many.

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from ..._nouns import frozen
 
 
 #: SQLSTATE of a division by zero: how an exact statement says that it did not hold, and undoes its transaction.
