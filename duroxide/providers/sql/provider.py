@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from ..._clock import Clock
+from ..._core.audit import Violation
 from ..._core.commit import ActivityLock, CommitResult, InstanceLock, Outgoing, TurnCommit
 from ..._core.events import Event, KvEntry
 from ..._core.messages import StartOrchestration
@@ -36,7 +37,6 @@ from ..contract import (
     TagFilter,
 )
 from . import activities, orchestrations, reads, sessions
-from .audit import Violation, audit
 from .database import Database
 from .dialect import Dialect, Use
 from .management import SqlManagement
@@ -314,6 +314,8 @@ class SqlProvider(SqlManagement):
 
         Sees the database at one moment, and disturbs nobody.
         """
+        from .audit import audit  # noqa: PLC0415  # nothing that starts needs it
+
         return self._database.read("audit", audit, use=Use.SNAPSHOT)
 
     def _watcher(self, *, in_memory: bool) -> Watcher | None:
