@@ -13,10 +13,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from attrs import define
-
 from ._clock import monotonic
 from ._core.durations import Duration, duration_ms
+from ._nouns import define
 from .errors import ProviderError, WaitTimeout
 from .providers.wakeups import Wakeups
 

@@ -12,8 +12,6 @@ import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
-from attrs import frozen
-
 from ._core import limits, payloads
 from ._core.actions import Action
 from ._core.commit import ExecutionStatus, Outgoing
@@ -31,6 +29,7 @@ from ._core.limits import NO_LIMITS, Limits
 from ._core.messages import Deliver, StartOrchestration
 from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
 from ._core.versions import Version
+from ._nouns import frozen
 from ._waiting import wait_until
 from .errors import ErrorKind, InvalidInput, NondeterminismError, UnreadableHistory
 from .errors import OrchestrationFailed as OrchestrationFailedError

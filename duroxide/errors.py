@@ -37,7 +37,9 @@ import traceback as tracebacks
 from collections.abc import Iterator
 from enum import StrEnum
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
+
+from ._nouns import frozen
 
 
 class ErrorCategory(StrEnum):

@@ -16,11 +16,12 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from attrs import Attribute, evolve, field, frozen
+from attrs import Attribute, evolve, field
 
 from ._core import limits
 from ._core.commit import ExecutionStatus
 from ._core.durations import Duration, duration_ms
+from ._nouns import frozen
 from .errors import InvalidInput
 from .providers.management import DeleteResult, InstanceFilter, Management, PruneOptions, PruneResult, check_count
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from .._frozen import frozen
+from .._nouns import noun
 from .requests import Request
 
 
@@ -20,14 +20,14 @@ T_co = TypeVar("T_co", covariant=True)
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
 
 
-@frozen
+@noun
 class Value:
     """An action's answer: what it returned."""
 
     value: Any
 
 
-@frozen
+@noun
 class Error:
     """An action's answer: what it raises where it is waited for, made anew each time."""
 
@@ -178,7 +178,7 @@ class Join(Action[T_co]):
         return Value(values)
 
 
-@frozen
+@noun
 class Winner(Generic[T]):
     """What a select returns: which of its arguments was first (from 0), and its value."""
 

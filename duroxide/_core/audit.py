@@ -17,8 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from attrs import frozen
-
+from .._nouns import frozen
 from . import events as e
 from .commit import ExecutionStatus
 

@@ -24,9 +24,9 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from attrs import NOTHING as REQUIRED
-from attrs import Attribute, define, evolve, fields, frozen
+from attrs import Attribute, evolve, fields
 
-from .._frozen import values_of
+from .._nouns import define, frozen, values_of
 from ..errors import MAX_CAUSES, ErrorCategory, ErrorDetails, ErrorKind
 from .events import EVENT_TYPES, TYPE_NAMES, Event, KvEntry, Parent, QueuedMessage
 from .messages import Deliver, Message, StartOrchestration
@@ -160,11 +160,18 @@ class _Field:
 
 @define
 class _Plan:
-    """A class's name in messages, its constructor and its prepared fields."""
+    """A class's name in messages, and how its fields are written and read: found out when the first one is."""
 
     name: str
-    build: Callable[..., Any]
-    fields: tuple[_Field, ...] = ()
+    build: type
+    #: Fields that have columns of their own.
+    without: tuple[str, ...] = ()
+    omit_defaults: bool = False
+
+    @cached_property
+    def fields(self) -> tuple[_Field, ...]:
+        """Its prepared fields."""
+        return _fields_of(self.build, without=self.without, omit_defaults=self.omit_defaults)
 
     @cached_property
     def contents(self) -> Callable[[Any], tuple[Any, ...]]:
@@ -273,7 +280,7 @@ def _enum_format(kind: type[ErrorCategory | ErrorKind]) -> _Format:
     return _Format(lambda value: encode_basestring_ascii(value.value), kind)
 
 
-_DETAILS_PLAN = _Plan("ErrorDetails", ErrorDetails)
+_DETAILS_PLAN = _Plan("ErrorDetails", ErrorDetails, omit_defaults=True)
 _PARENT_PLAN = _Plan("Parent", Parent)
 
 _FORMATS: Mapping[object, _Format] = {
@@ -289,7 +296,7 @@ _FORMATS: Mapping[object, _Format] = {
 }
 
 
-def _fields_of(cls: type, *, without: tuple[str, ...] = (), omit_defaults: bool = False) -> tuple[_Field, ...]:
+def _fields_of(cls: type, *, without: tuple[str, ...], omit_defaults: bool) -> tuple[_Field, ...]:
     hints = typing.get_type_hints(cls)
     attributes: tuple[Attribute[Any], ...] = fields(cls)
     return tuple(
@@ -311,11 +318,7 @@ def _format_of(hint: Any) -> _Format:
     return _FORMATS[hint] if hint in _FORMATS else _FORMATS[kinds[0]]
 
 
-_DETAILS_PLAN.fields = _fields_of(ErrorDetails, omit_defaults=True)
-_PARENT_PLAN.fields = _fields_of(Parent)
-_START_PLAN = _Plan(
-    START_KIND, StartOrchestration, _fields_of(StartOrchestration, without=("instance_id", "execution_id"))
-)
+_START_PLAN = _Plan(START_KIND, StartOrchestration, without=("instance_id", "execution_id"))
 _PLANS: Mapping[type, _Plan] = {
-    cls: _Plan(name, cls, _fields_of(cls, without=("event_id", "timestamp_ms"))) for name, cls in EVENT_TYPES.items()
+    cls: _Plan(name, cls, without=("event_id", "timestamp_ms")) for name, cls in EVENT_TYPES.items()
 }

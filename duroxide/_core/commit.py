@@ -13,7 +13,7 @@ from enum import Enum, StrEnum
 
 from attrs import field
 
-from .._frozen import frozen
+from .._nouns import noun
 from .events import NOTHING, Event, KvEntry, Parent
 from .messages import ActivityExecute, ActivityKey, Message
 
@@ -27,7 +27,7 @@ class ExecutionStatus(StrEnum):
     CONTINUED_AS_NEW = "ContinuedAsNew"
 
 
-@frozen
+@noun
 class NewExecution:
     """The execution (and with execution 1 the instance) that the commit brings to life."""
 
@@ -38,14 +38,14 @@ class NewExecution:
     duroxide_version: str
 
 
-@frozen
+@noun
 class CustomStatusChange:
     """The last status that the turn set; None clears it. The stored version grows by one."""
 
     status: str | None
 
 
-@frozen
+@noun
 class Outgoing:
     """A message to enqueue. Visible at once, or from *visible_at_ms* on (timers)."""
 
@@ -53,7 +53,7 @@ class Outgoing:
     visible_at_ms: int | None = None
 
 
-@frozen
+@noun
 class ActivityLock:
     """Proof of ownership: the worker-queue row *key* is locked under *token*."""
 
@@ -61,7 +61,7 @@ class ActivityLock:
     token: str
 
 
-@frozen
+@noun
 class InstanceLock:
     """Proof of ownership: the instance is locked under *token*."""
 
@@ -69,7 +69,7 @@ class InstanceLock:
     token: str
 
 
-@frozen(kw_only=True)
+@noun(kw_only=True)
 class TurnCommit:
     """
     Everything that one turn of one execution writes, all or nothing.

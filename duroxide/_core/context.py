@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
 from weakref import WeakKeyDictionary
 
-from .._frozen import frozen
+from .._nouns import noun
 from ..errors import InvalidInput
 from . import limits, payloads
 from .actions import Action, Value, Winner
@@ -405,7 +405,7 @@ def _check_retry(retry: object) -> None:
         raise InvalidInput(msg)
 
 
-@frozen
+@noun
 class _Callee:
     """What is known of an activity that is called."""
 

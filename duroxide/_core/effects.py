@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._frozen import frozen
+from .._nouns import noun
 from ..errors import ErrorDetails
 from . import events as e
 from .commit import ExecutionStatus, Outgoing
@@ -26,7 +26,7 @@ PARENT_ENDED = "parent canceled"
 SUBSCRIPTION_TERMINAL = "orchestration_terminal"
 
 
-@frozen
+@noun
 class Inheritance:
     """What the next execution gets from one that continues as new."""
 
@@ -35,7 +35,7 @@ class Inheritance:
     queued: tuple[e.QueuedMessage, ...]
 
 
-@frozen
+@noun
 class Effects:
     """The rows that a turn leaves, besides the events it was given."""
 
@@ -49,7 +49,7 @@ class Effects:
     output: str | None = None
 
 
-@frozen
+@noun
 class Ending:
     """What the end of an execution needs to know besides its last turn."""
 

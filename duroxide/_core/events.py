@@ -19,7 +19,7 @@ from typing import Any
 
 from attrs import field, fields
 
-from .._frozen import frozen
+from .._nouns import noun
 from ..errors import ErrorDetails
 
 
@@ -65,7 +65,7 @@ __all__ = [
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@frozen
+@noun
 class Event:
     """
     The envelope of every event.
@@ -79,7 +79,7 @@ class Event:
     timestamp_ms: int
 
 
-@frozen
+@noun
 class Parent:
     """Whom an execution reports to when it ends: the schedule *event_id* of that execution."""
 
@@ -88,7 +88,7 @@ class Parent:
     event_id: int
 
 
-@frozen
+@noun
 class KvEntry:
     """One live key-value pair's value and when it was set, in milliseconds since the epoch."""
 
@@ -96,7 +96,7 @@ class KvEntry:
     updated_at_ms: int
 
 
-@frozen
+@noun
 class QueuedMessage:
     """A queue message nobody has read yet."""
 
@@ -104,7 +104,7 @@ class QueuedMessage:
     data: str
 
 
-@frozen
+@noun
 class OrchestrationStarted(Event):
     """Always event 1: what the execution starts from, and all that it inherits."""
 
@@ -124,33 +124,33 @@ class OrchestrationStarted(Event):
     queued: tuple[QueuedMessage, ...] = ()
 
 
-@frozen
+@noun
 class OrchestrationCompleted(Event):
     """The function returned *output* (JSON text)."""
 
     output: str
 
 
-@frozen
+@noun
 class OrchestrationFailed(Event):
     """The function raised, or was cancelled, or could not go on."""
 
     details: ErrorDetails
 
 
-@frozen
+@noun
 class OrchestrationContinuedAsNew(Event):
     """The next execution starts with *input* (JSON text)."""
 
     input: str
 
 
-@frozen
+@noun
 class ScheduleEvent(Event):
     """Something the code asked for. Completions refer to its event id."""
 
 
-@frozen
+@noun
 class ActivityScheduled(ScheduleEvent):
     """An activity is to be run."""
 
@@ -164,28 +164,28 @@ class ActivityScheduled(ScheduleEvent):
     expires_at_ms: int | None = None
 
 
-@frozen
+@noun
 class TimerCreated(ScheduleEvent):
     """A timer is to fire at *fire_at_ms*."""
 
     fire_at_ms: int
 
 
-@frozen
+@noun
 class ExternalSubscribed(ScheduleEvent):
     """The code waits for the next external event called *name*."""
 
     name: str
 
 
-@frozen
+@noun
 class QueueSubscribed(ScheduleEvent):
     """The code asked for the next message of the queue *name*."""
 
     name: str
 
 
-@frozen
+@noun
 class SubOrchestrationScheduled(ScheduleEvent):
     """A child is to be started as *instance_id* (the full id)."""
 
@@ -195,7 +195,7 @@ class SubOrchestrationScheduled(ScheduleEvent):
     version: str | None = None
 
 
-@frozen
+@noun
 class OrchestrationChained(ScheduleEvent):
     """An independent orchestration is to be started."""
 
@@ -205,14 +205,14 @@ class OrchestrationChained(ScheduleEvent):
     version: str | None = None
 
 
-@frozen
+@noun
 class CustomStatusUpdated(ScheduleEvent):
     """The code set its status text, or cleared it (None)."""
 
     status: str | None = None
 
 
-@frozen
+@noun
 class KeyValueSet(ScheduleEvent):
     """The code set *key*."""
 
@@ -221,61 +221,61 @@ class KeyValueSet(ScheduleEvent):
     updated_at_ms: int = 0
 
 
-@frozen
+@noun
 class KeyValueCleared(ScheduleEvent):
     """The code removed *key*."""
 
     key: str
 
 
-@frozen
+@noun
 class KeyValuesCleared(ScheduleEvent):
     """The code removed all keys."""
 
 
-@frozen
+@noun
 class CompletionEvent(Event):
     """The answer to the schedule *source_event_id*."""
 
     source_event_id: int
 
 
-@frozen
+@noun
 class ActivityCompleted(CompletionEvent):
     """The activity returned *result* (JSON text)."""
 
     result: str
 
 
-@frozen
+@noun
 class ActivityFailed(CompletionEvent):
     """The activity raised, or could not be run."""
 
     details: ErrorDetails
 
 
-@frozen
+@noun
 class TimerFired(CompletionEvent):
     """The timer's time has come."""
 
     fire_at_ms: int
 
 
-@frozen
+@noun
 class SubOrchestrationCompleted(CompletionEvent):
     """The child returned *result* (JSON text)."""
 
     result: str
 
 
-@frozen
+@noun
 class SubOrchestrationFailed(CompletionEvent):
     """The child failed, was cancelled, or could not be started."""
 
     details: ErrorDetails
 
 
-@frozen
+@noun
 class ExternalEvent(Event):
     """Somebody raised *name*. It goes to the oldest open subscription, or to nobody."""
 
@@ -283,7 +283,7 @@ class ExternalEvent(Event):
     data: str
 
 
-@frozen
+@noun
 class QueueEventDelivered(Event):
     """Somebody put *data* into the queue *name*."""
 
@@ -291,7 +291,7 @@ class QueueEventDelivered(Event):
     data: str
 
 
-@frozen
+@noun
 class OrchestrationCancelRequested(Event):
     """Somebody cancelled the instance. The first reason counts."""
 
@@ -300,7 +300,7 @@ class OrchestrationCancelRequested(Event):
     parent: Parent | None = None
 
 
-@frozen
+@noun
 class Breadcrumb(Event):
     """The schedule *source_event_id* is not wanted any more. Not an answer: one may still come."""
 
@@ -308,22 +308,22 @@ class Breadcrumb(Event):
     reason: str
 
 
-@frozen
+@noun
 class ActivityCancelRequested(Breadcrumb):
     """The activity's row is removed; a running one is told."""
 
 
-@frozen
+@noun
 class ExternalSubscribedCancelled(Breadcrumb):
     """The wait never resolves."""
 
 
-@frozen
+@noun
 class QueueSubscriptionCancelled(Breadcrumb):
     """The dequeue never resolves; its message goes to the next one."""
 
 
-@frozen
+@noun
 class SubOrchestrationCancelRequested(Breadcrumb):
     """The child is told to cancel itself."""
 

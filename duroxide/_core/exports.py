@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
+from .._nouns import frozen
 from ..errors import InvalidInput
 from . import events as e
 from .codec import UnreadableEvent, event_from_dict, event_to_dict

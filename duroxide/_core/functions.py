@@ -18,8 +18,7 @@ from inspect import Parameter
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from attrs import frozen
-
+from .._nouns import frozen
 from ..errors import RegistrationError
 
 

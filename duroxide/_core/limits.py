@@ -12,9 +12,10 @@ import unicodedata
 
 from collections.abc import Collection
 
-from attrs import field, frozen
+from attrs import field
 from attrs.validators import ge, optional
 
+from .._nouns import frozen
 from ..errors import InvalidInput, LimitExceeded
 
 

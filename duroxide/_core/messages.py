@@ -14,11 +14,11 @@ from collections.abc import Mapping
 
 from attrs import field
 
-from .._frozen import frozen
+from .._nouns import noun
 from .events import NOTHING, Event, KvEntry, Parent, QueuedMessage
 
 
-@frozen
+@noun
 class StartOrchestration:
     """
     Start execution *execution_id* of an instance.
@@ -40,7 +40,7 @@ class StartOrchestration:
     queued: tuple[QueuedMessage, ...] = ()
 
 
-@frozen
+@noun
 class Deliver:
     """
     Append *event* to the history of an instance.
@@ -57,7 +57,7 @@ class Deliver:
 Message = StartOrchestration | Deliver
 
 
-@frozen
+@noun
 class ActivityKey:
     """Names one scheduled activity, and so at most one row of the worker queue."""
 
@@ -66,7 +66,7 @@ class ActivityKey:
     activity_id: int
 
 
-@frozen
+@noun
 class ActivityExecute:
     """Run one activity. *input* is JSON text."""
 

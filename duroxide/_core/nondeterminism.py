@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import asdict, frozen
+from attrs import asdict
 
+from .._nouns import frozen
 from . import events as e
 from .ledger import ANSWERED_BY
 from .requests import Request

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field
 
+from .._nouns import frozen
 from ..errors import InvalidInput, RegistrationError
 from .functions import FunctionInfo, describe, inspect_activity, inspect_orchestration, remember_name
 from .limits import check_name

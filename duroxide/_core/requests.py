@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
-from .._frozen import frozen
+from .._nouns import noun
 from . import events as e
 
 
-@frozen
+@noun
 class CallActivity:
     """Run an activity with *input* (JSON text)."""
 
@@ -28,28 +28,28 @@ class CallActivity:
     expires_at_ms: int | None = None
 
 
-@frozen
+@noun
 class CreateTimer:
     """Fire at *fire_at_ms*."""
 
     fire_at_ms: int
 
 
-@frozen
+@noun
 class WaitExternal:
     """Wait for the next external event called *name*."""
 
     name: str
 
 
-@frozen
+@noun
 class DequeueEvent:
     """Take the next message of the queue *name*."""
 
     name: str
 
 
-@frozen
+@noun
 class StartSubOrchestration:
     """Start a child and wait for it. Without *instance_id* its id is made from the event's."""
 
@@ -59,7 +59,7 @@ class StartSubOrchestration:
     version: str | None = None
 
 
-@frozen
+@noun
 class StartOrchestrationDetached:
     """Start an independent orchestration."""
 
@@ -69,7 +69,7 @@ class StartOrchestrationDetached:
     version: str | None = None
 
 
-@frozen
+@noun
 class ContinueAsNew:
     """End this execution and start the next one with *input*. Recorded by the end of the turn, not by itself."""
 
@@ -77,14 +77,14 @@ class ContinueAsNew:
     version: str | None = None
 
 
-@frozen
+@noun
 class UpdateCustomStatus:
     """Set the custom status, or clear it."""
 
     status: str | None
 
 
-@frozen
+@noun
 class SetKeyValue:
     """Set *key* to *value*."""
 
@@ -93,14 +93,14 @@ class SetKeyValue:
     updated_at_ms: int
 
 
-@frozen
+@noun
 class ClearKeyValue:
     """Remove *key*."""
 
     key: str
 
 
-@frozen
+@noun
 class ClearKeyValues:
     """Remove all keys."""
 
@@ -125,7 +125,7 @@ def _nothing(_: object) -> tuple[()]:
     return ()
 
 
-@frozen
+@noun
 class Recording:
     """How a kind of request gets into history, and which fields must agree when it is met again."""
 

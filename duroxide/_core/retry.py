@@ -13,8 +13,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field
 
+from .._nouns import frozen
 from ..errors import InvalidInput
 from .durations import Duration, duration_ms, to_timedelta
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import field
 
-from .._frozen import values_of
+from .._nouns import define, values_of
 from . import events as e
 from .ledger import ANSWERED_BY, Ledger
 from .messages import Deliver

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from attrs import frozen
-
+from .._nouns import frozen
 from ..errors import ErrorDetails
 
 

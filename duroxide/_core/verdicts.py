@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from .._frozen import frozen
+from .._nouns import noun
 from ..errors import ErrorDetails
 from .events import Event, ScheduleEvent
 
 
-@frozen
+@noun
 class Continue:
     """The orchestration waits for something, or has ended in an earlier turn."""
 
 
-@frozen
+@noun
 class Completed:
     """The function returned; *output* is JSON text."""
 
     output: str
 
 
-@frozen
+@noun
 class Failed:
     """The function raised, or history and code do not fit together."""
 
     details: ErrorDetails
 
 
-@frozen
+@noun
 class ContinuesAsNew:
     """The execution ends and the next one begins with *input* (JSON text)."""
 
@@ -36,7 +36,7 @@ class ContinuesAsNew:
     version: str | None
 
 
-@frozen
+@noun
 class Cancelled:
     """The instance was cancelled. Beats whatever the function did in the same turn."""
 
@@ -46,7 +46,7 @@ class Cancelled:
 Verdict: TypeAlias = Continue | Completed | Failed | ContinuesAsNew | Cancelled
 
 
-@frozen
+@noun
 class Turn:
     """
     What the code decides when it has seen all of a history.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
+from .._nouns import frozen
 from ..errors import InvalidInput
 
 

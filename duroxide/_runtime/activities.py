@@ -18,13 +18,14 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future,
 from functools import partial
 from itertools import count
 
-from attrs import define, field, frozen
+from attrs import field
 
 from .._clock import monotonic, new_token
 from .._core.commit import ActivityLock
 from .._core.events import ActivityFailed
 from .._core.functions import FunctionInfo
 from .._core.messages import ActivityExecute, ActivityKey
+from .._nouns import define, frozen
 from ..client import Client
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from .._core import events as e
 from .._core.commit import ExecutionStatus, Outgoing, TurnCommit
 from .._core.execution import begin, fail
 from .._core.messages import Deliver, StartOrchestration
+from .._nouns import frozen
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind
 from ..providers.contract import OrchestrationItem
 

@@ -12,10 +12,9 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 
-from attrs import frozen
-
 from .._core import events as e
 from .._core.commit import TurnCommit
+from .._nouns import frozen
 from ..errors import ErrorCategory, ErrorDetails
 
 

@@ -7,12 +7,13 @@ from concurrent.futures import Executor
 from datetime import timedelta
 from typing import get_args
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field
 
 from .._core.durations import Duration, duration_ms
 from .._core.limits import NO_LIMITS, Limits
 from .._core.versions import VersionRange
 from .._guard import Mode
+from .._nouns import frozen
 from ..errors import InvalidInput
 from ..providers.contract import TagFilter
 from ..retention import RetentionPolicy

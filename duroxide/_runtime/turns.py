@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from .._clock import new_incarnation
 from .._core.commit import ExecutionStatus, TurnCommit
@@ -24,6 +24,7 @@ from .._core.messages import Deliver
 from .._core.registry import Registry
 from .._core.staging import Staged
 from .._guard import executor_class
+from .._nouns import define
 from .._version import __version__
 from ..errors import ProviderError, UnreadableHistory
 from ..providers.contract import HistoryRequest, OrchestrationItem, Provider, Release

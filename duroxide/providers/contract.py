@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field
 
 from .._core import limits
 from .._core.audit import Violation
@@ -40,6 +40,7 @@ from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, Instance
 from .._core.events import Event, KvEntry, Parent
 from .._core.messages import ActivityExecute, Message, StartOrchestration
 from .._core.versions import VersionRange
+from .._nouns import frozen
 from ..errors import InvalidInput, UnreadableHistory
 from .wakeups import Wakeups
 

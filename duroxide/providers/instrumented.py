@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from .._clock import monotonic
+from .._nouns import frozen
 from .contract import Provider
 from .wrapping import WrappedProvider
 

@@ -17,10 +17,11 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field
 
 from .._core import limits
 from .._core.commit import ExecutionStatus
+from .._nouns import frozen
 from ..errors import DuroxideError, InstanceError, InvalidInput
 from .contract import InstanceInfo
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Self, TypeVar
 
-from attrs import frozen
+from .._nouns import frozen
 
 
 CallbackT = TypeVar("CallbackT")

@@ -42,7 +42,8 @@ from duroxide import (
     RuntimeOptions,
     SqlProvider,
 )
-from duroxide._guard import WATCHED, _find, executor_class
+from duroxide._guard import executor_class
+from duroxide._guard.watching import WATCHED, _find
 from duroxide._rules import RULES
 from duroxide.lint.banned import ban_of
 from duroxide.testing import NondeterministicCall, Simulator, guard

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .audit import Violation
+from ..._core.audit import Violation
 from .provider import SqlProvider
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from attrs import define, field
+from attrs import field
 
 from ..._core.audit import ExecutionFacts, Violation, check_execution
 from ..._core.codec import START_KIND, UnreadableEvent, decode_event
 from ..._core.commit import ExecutionStatus
 from ..._core.events import Event, SubOrchestrationScheduled
+from ..._nouns import define
 from .statements import AnyRow, Query
 from .transaction import Transaction
 

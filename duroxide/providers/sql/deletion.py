@@ -19,12 +19,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
-from attrs import frozen
-
 from ..._core.codec import START_KIND, UnreadableEvent, decode_event, decode_message
 from ..._core.commit import ExecutionStatus
 from ..._core.events import SubOrchestrationScheduled
 from ..._core.messages import StartOrchestration
+from ..._nouns import frozen
 from ...errors import CannotDeleteSubOrchestration, InstanceError, InstanceNotFound, InstanceStillRunning
 from ..management import DeleteResult, InstanceFilter
 from .database import Database

@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 
+from ..._nouns import define
 from ..wakeups import NO_CHANGES, Changes
 from .dialect import Use
 

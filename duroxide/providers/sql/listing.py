@@ -16,10 +16,9 @@ import reprlib
 from collections.abc import Sequence
 from functools import cache
 
-from attrs import frozen
-
 from ..._core import limits
 from ..._core.commit import ExecutionStatus
+from ..._nouns import frozen
 from ...errors import InvalidInput
 from ..contract import InstanceInfo
 from ..management import (

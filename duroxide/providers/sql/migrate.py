@@ -158,9 +158,9 @@ def definitions(compiler: SqlAlchemyDialect, dialect: Dialect, schema: str | Non
     """Yield the statements that create everything in *schema*, which exists."""
     copies = MetaData()
     for table in metadata.sorted_tables:
-        copy = table.to_metadata(copies) if schema is None else table.to_metadata(copies, schema=schema)
-        yield str(CreateTable(copy).compile(dialect=compiler)).strip()
-        for index in sorted(copy.indexes, key=lambda each: each.name or ""):
+        placed = table if schema is None else table.to_metadata(copies, schema=schema)
+        yield str(CreateTable(placed).compile(dialect=compiler)).strip()
+        for index in sorted(placed.indexes, key=lambda each: each.name or ""):
             yield str(CreateIndex(index).compile(dialect=compiler))
     yield from dialect.completion()
     table_name = _table(schema)

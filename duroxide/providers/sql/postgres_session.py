@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field
 from sqlalchemy import Connection
 
+from ..._nouns import define, frozen
 from .dialect import rows_of
 from .statements import AnyRow
 

@@ -7,7 +7,6 @@ What the operations do is in the module of their topic; here is how a provider i
 from __future__ import annotations
 
 import os
-import re
 
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -21,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from ..._clock import Clock
+from ..._core.audit import Violation
 from ..._core.commit import ActivityLock, CommitResult, InstanceLock, Outgoing, TurnCommit
 from ..._core.events import Event, KvEntry
 from ..._core.messages import StartOrchestration
@@ -37,7 +37,6 @@ from ..contract import (
     TagFilter,
 )
 from . import activities, orchestrations, reads, sessions
-from .audit import Violation, audit
 from .database import Database
 from .dialect import Dialect, Use
 from .management import SqlManagement
@@ -57,8 +56,8 @@ BUSY_TIMEOUT_MS = 60_000
 #: What ``PRAGMA synchronous`` may be: FULL survives a power cut, NORMAL may lose the last commits in one.
 SYNCHRONOUS = ("FULL", "NORMAL")
 
-#: Schemas whose name can be part of a channel's: with "duroxide_", 63 characters at most.
-_PLAIN_NAME = re.compile(r"[a-zA-Z0-9_]{1,54}")
+#: Letters of a schema's name that is part of a channel's: with "duroxide_", 63 characters at most.
+_LONGEST_NAME = 54
 
 _members = count(1)
 
@@ -315,6 +314,8 @@ class SqlProvider(SqlManagement):
 
         Sees the database at one moment, and disturbs nobody.
         """
+        from .audit import audit  # noqa: PLC0415  # nothing that starts needs it
+
         return self._database.read("audit", audit, use=Use.SNAPSHOT)
 
     def _watcher(self, *, in_memory: bool) -> Watcher | None:
@@ -421,7 +422,7 @@ def _dialect(
 def _channel(schema: str | None) -> str:
     """Return the channel on which Postgres tells of changes in *schema*, and in no other."""
     name = "public" if schema is None else schema
-    if not _PLAIN_NAME.fullmatch(name):
+    if not (len(name) <= _LONGEST_NAME and name.isascii() and name.replace("_", "0").isalnum()):
         # Too long for a channel, or with characters that would have to be quoted.
         name = sha256(name.encode()).hexdigest()[:32]
     return f"duroxide_{name}"

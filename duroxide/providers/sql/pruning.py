@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
-from attrs import frozen
-
+from ..._nouns import frozen
 from ...errors import InstanceNotFound
 from ..management import InstanceFilter, PruneOptions, PruneResult, time_ms
 from .database import Database

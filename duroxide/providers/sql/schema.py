@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text, text
+
+from ..._nouns import frozen
 
 
 #: Keeps our tables apart from those of an application that shares its database with us.

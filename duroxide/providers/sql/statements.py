@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from ..._nouns import frozen
 
 
 #: SQLSTATE of a division by zero: how an exact statement says that it did not hold, and undoes its transaction.
@@ -31,7 +31,7 @@ Values = tuple[Any, ...]
 AnyRow: TypeAlias = Any
 
 # Postgres names the rows that a DELETE is given in another way; also when it is only to be explained.
-_DELETES = re.compile(r"(EXPLAIN \(FORMAT JSON\) )?DELETE")
+_DELETES = ("DELETE", "EXPLAIN (FORMAT JSON) DELETE")
 # A parameter, but not a cast.
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
@@ -131,7 +131,7 @@ def sqlite_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
 
 def postgres_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
     """Return *bulk* as text that takes one array for each column."""
-    keyword = "USING" if _DELETES.match(bulk.text) else "FROM"
+    keyword = "USING" if bulk.text.startswith(_DELETES) else "FROM"
     declared = _declared(bulk.columns)
     arrays = ", ".join(f"${position}::{kind}[]" for position, (_, kind) in enumerate(declared, start=1))
     names = ", ".join(f"p_{name}" for name, _ in declared)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field
 from sqlalchemy import Connection
 
+from ..._nouns import define, frozen
 from ..wakeups import Changes
 from .dialect import Dialect
 from .shared import PROCESS

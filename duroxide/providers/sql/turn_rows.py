@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from attrs import define, field
+from attrs import field
 
 from ..._core.codec import encode_event
 from ..._core.commit import ExecutionStatus, TurnCommit
 from ..._core.events import TYPE_NAMES
 from ..._core.versions import Version
+from ..._nouns import define
 from .database import Database
 from .orchestrations import message_values
 from .statements import Values

@@ -1,12 +1,10 @@
 """
-The guard: notices when orchestration code calls what will give another answer in replay.
+How the guard notices that orchestration code calls what will give another answer in replay.
 
 While the code of an execution runs, and only then, its thread has a profile function that is told of every call: also
 of those into C, which cannot be replaced (`datetime.now`). Other threads, activities and the engine are not looked at.
 
-Rule 1: what counts is on whose behalf a call is made. What the engine, a logger or an import does for itself is fine.
-
-Rule 2: switched off, it is not there: an `Executor` without any of this runs.
+Rule: what counts is on whose behalf a call is made. What the engine, a logger or an import does for itself is fine.
 
 A thread that is being profiled by somebody else already is left alone: it has one profile function.
 """
@@ -25,23 +23,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import CodeType, FrameType, FunctionType, MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from attrs import frozen
-
-from ._core import events as e
-from ._core import executor, scheduler
-from ._core.executor import Executor
-from ._core.replay import Replay
-from ._core.verdicts import Failed, Turn
-from ._rules import RULES
-from .errors import ErrorDetails, ErrorKind, NondeterministicCall
+from .._core import events as e
+from .._core import executor, scheduler
+from .._core.executor import Executor
+from .._core.replay import Replay
+from .._core.verdicts import Failed, Turn
+from .._nouns import frozen
+from .._rules import RULES
+from ..errors import ErrorDetails, ErrorKind, NondeterministicCall
 
 
 _log = logging.getLogger("duroxide.guard")
-
-#: What to do about such a call: nothing, log it once for each line that makes it, or raise.
-Mode: TypeAlias = Literal["off", "warn", "raise"]
 
 #: What is watched, by the rule that it breaks: functions of Python and of C, and methods.
 WATCHED: Mapping[str, Sequence[str]] = MappingProxyType(
@@ -80,12 +74,13 @@ _TRUSTED = frozenset({"_pytest", "dateutil", "importlib", "linecache", "logging"
 #: A module that is imported, and an object that is thrown away.
 _NOT_ASKED_FOR = frozenset({"<module>", "__del__"})
 
-_OURS = os.path.dirname(__file__)  # noqa: PTH120  # compared with the names in code objects, which are text
+_PACKAGE = __name__.partition(".")[0]
+_OURS = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120  # compared with the names in code objects, which are text
 #: The engine, with the methods that attrs has written for it.
 _NOT_THEIRS = (
     f"{_OURS}{os.sep}",
-    f"<attrs generated methods {__package__}.",
-    f"<attrs generated init {__package__}.",
+    f"<attrs generated methods {_PACKAGE}.",
+    f"<attrs generated init {_PACKAGE}.",
 )
 _LIBRARIES = (
     "<frozen ",
@@ -281,24 +276,5 @@ def _text(started: e.OrchestrationStarted, site: Site, watched: _Watched) -> str
     return f"orchestration {started.name!r} calls {site.what} at {site.place}: {rule.reason}; {rule.remedy}."
 
 
-_CLASSES: Mapping[Mode, type[Executor]] = MappingProxyType({"off": Executor, "warn": _Warning, "raise": _Raising})
-
-#: What tests have switched on for the whole process; the last one counts.
-_switched: list[Mode] = []
-
-
-def executor_class(mode: Mode) -> type[Executor]:
-    """Return the class of executors that do *mode* about such calls; what is off may be `switched_on` by a test."""
-    if mode == "off" and _switched:
-        mode = _switched[-1]
-    return _CLASSES[mode]
-
-
-@contextmanager
-def switched_on(mode: Mode) -> Iterator[None]:
-    """Guard whatever begins or is replayed in this process meanwhile, and is not guarded anyway."""
-    _switched.append(mode)
-    try:
-        yield
-    finally:
-        _switched.remove(mode)
+#: By what they do about such calls.
+GUARDED: Mapping[str, type[Executor]] = MappingProxyType({"warn": _Warning, "raise": _Raising})
