@@ -73,7 +73,13 @@ def decode(text: str, type_: object, *, where: str) -> Any:
     Raises:
         PayloadError: If *text* is not JSON, or does not fit the type.
     """
-    value = _parse(text, where)
+    try:
+        value, end = _scan(text, 0)
+    except (ValueError, RecursionError, StopIteration):
+        end = -1
+    if end != len(text):
+        # Not what we write: white space around it, or an error to report.
+        value = _parse(text, where)
     if type_ in _UNTYPED or (type(value) is type_ and type_ in _PLAIN):
         return value
     if value is None and type_ in (None, type(None)):
@@ -120,19 +126,10 @@ def _write(tree: object) -> str:
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return _load(text)
+        return _decode(text)
     except (ValueError, RecursionError) as error:
         msg = f"{where} is not JSON: {error}. The text begins {text[:80]!r}. Write it with duroxide, or as JSON text."
         raise PayloadError(msg) from error
-
-
-def _load(text: str) -> Any:
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:
-        return _decode(text)
-    # decode() looks for white space around the text, with regular expressions; what we wrote has none.
-    return value if end == len(text) else _decode(text)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -143,6 +140,7 @@ def _refuse_constant(name: str) -> Any:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _decode = _decoder.decode
 _scan: Callable[[str, int], tuple[Any, int]]
+# Not decode(), which looks for white space around the text, with regular expressions; what we wrote has none.
 _scan = _decoder.scan_once  # type: ignore[attr-defined]  # undocumented: what raw_decode() calls
 
 
