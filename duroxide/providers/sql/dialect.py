@@ -191,18 +191,18 @@ def partial_indexes(words: Mapping[str, str]) -> list[str]:
 
 def rows_of(text: str, cursor: Any) -> Sequence[AnyRow]:
     """Return what *cursor* found, as named tuples."""
-    if cursor.description is None:
-        return ()
-    make = _row_types.get(text)
-    if make is None:
+    if text not in _row_types:
+        # Once for each statement: psycopg makes an object for each column whenever it is asked.
+        columns = cursor.description
         # Some columns are expressions without a name.
-        row_type = namedtuple("Row", [column[0] for column in cursor.description], rename=True)  # type: ignore[misc]  # noqa: PYI024
-        make = _row_types[text] = row_type._make
-    return [make(row) for row in cursor.fetchall()]
+        row_type = None if columns is None else namedtuple("Row", [column[0] for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
+        _row_types[text] = None if row_type is None else row_type._make
+    make = _row_types[text]
+    return () if make is None else [make(row) for row in cursor.fetchall()]
 
 
-#: What makes a row of the answer to each statement.
-_row_types: dict[str, Callable[[Any], AnyRow]] = {}
+#: What makes a row of the answer to each statement; None for one that has no answer.
+_row_types: dict[str, Callable[[Any], AnyRow] | None] = {}
 
 
 def driver_connection(connection: Connection) -> Any:
