@@ -194,9 +194,12 @@ def rows_of(text: str, cursor: Any) -> Sequence[AnyRow]:
     if text not in _row_types:
         # Once for each statement: psycopg makes an object for each column whenever it is asked.
         columns = cursor.description
-        # Some columns are expressions without a name.
-        row_type = None if columns is None else namedtuple("Row", [column[0] for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
-        _row_types[text] = None if row_type is None else row_type._make
+        if columns is None:
+            _row_types[text] = None
+        else:
+            # Some columns are expressions without a name.
+            row_type = namedtuple("Row", [column[0] for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
+            _row_types[text] = row_type._make
     make = _row_types[text]
     return () if make is None else [make(row) for row in cursor.fetchall()]
 
