@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 
 from ..providers.sql import SqlProvider
 from ..providers.sql.dialect import Use
-from ..providers.sql.postgres_session import Call, Session, literal
 from ..providers.sql.statements import Ask, Bulk, Query, Step, Values, postgres_arrays, postgres_bulk, sqlite_bulk
 
 
@@ -121,6 +120,8 @@ class _Explaining:
                 rows[0],
             ).all()
         else:
+            from ..providers.sql.postgres_session import Call, Session, literal  # noqa: PLC0415  # psycopg is an extra
+
             literals = [literal(array) for array in postgres_arrays(bulk.columns, rows)]
             call = Call(postgres_bulk(explained, self._inner._words), literals)  # noqa: SLF001
             answer = Session.of(connection).run([call], prepare=False)[0].rows
