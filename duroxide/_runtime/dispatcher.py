@@ -45,6 +45,9 @@ _log = logging.getLogger("duroxide.runtime")
 #: How long (seconds) nothing must have happened before the store is asked what is due next: who has work has no time.
 _IDLE = 0.02
 
+#: Outcomes that are not divided any more, so that half of them is under way while the other half has its turns.
+_WORTH_A_ROUND = 32
+
 #: How long the thread may take to end after the time-out of a shutdown, in seconds.
 _LAST_WORDS = 1.0
 
@@ -296,9 +299,12 @@ class Dispatcher:
     def _drain(self) -> list[Finished]:
         """Take outcomes out of the inbox, except those of instances whose commits are under way."""
         busy: frozenset[str] = frozenset() if self._sent is None else self._sent.instance_ids
+        most = self._options.batch_size
+        if self._commits.is_pipelined:
+            most = min(most, max(len(self._inbox) // 2, _WORTH_A_ROUND))
         finished: list[Finished] = []
         busy_ones: list[Finished] = []
-        while self._inbox and len(finished) + len(busy_ones) < self._options.batch_size:
+        while self._inbox and len(finished) + len(busy_ones) < most:
             each = self._inbox.popleft()
             (busy_ones if each.lock.key.instance_id in busy else finished).append(each)
         self._inbox.extendleft(reversed(busy_ones))

@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from .dialect import Conflict, Use, driver_error, partial_indexes, reported
-from .postgres_session import Answer, Call, Session, literal
+from .postgres_literals import array_literals, literal
+from .postgres_session import Answer, Call, Session
 from .schema import PREFIX, STORAGE, TABLES
 from .statements import (
     NOT_EXACT,
@@ -27,7 +28,6 @@ from .statements import (
     Query,
     Step,
     Values,
-    postgres_arrays,
     postgres_bulk,
     postgres_exact_bulk,
     postgres_query,
@@ -196,21 +196,21 @@ class PostgresDialect:
         text = self._texts.get(bulk)
         if text is None:
             text = self._texts[bulk] = postgres_bulk(bulk, self._words)
-        return Call(text, _literals(bulk.columns, step.rows))
+        return Call(text, array_literals(bulk.columns, step.rows))
 
     def _exact_call(self, step: Step) -> Call:
         bulk = step.bulk
         text = self._exact_texts.get(bulk)
         if text is None:
             text = self._exact_texts[bulk] = postgres_exact_bulk(bulk, self._words)
-        return Call(text, [*_literals(bulk.columns, step.rows), str(len(step.rows))])
+        return Call(text, [*array_literals(bulk.columns, step.rows), str(len(step.rows))])
 
     def _ask_call(self, ask: Ask) -> Call:
         compiled = self._queries.get(ask.query)
         if compiled is None:
             compiled = self._queries[ask.query] = postgres_query(ask.query, self._words)
         text, names = compiled
-        literals = [] if ask.keys is None else _literals(ask.query.columns, ask.keys)
+        literals = [] if ask.keys is None else array_literals(ask.query.columns, ask.keys)
         return Call(text, [*literals, *(literal(ask.parameters[name]) for name in names)])
 
     def _telling_call(self, ask: Ask, payload: str) -> Call:
@@ -317,8 +317,3 @@ class PostgresDialect:
     @staticmethod
     def _state(error: BaseException) -> str | None:
         return getattr(driver_error(error), "sqlstate", None)
-
-
-def _literals(columns: str, rows: Sequence[Values]) -> list[str]:
-    """Return the array of each column."""
-    return [literal(array) for array in postgres_arrays(columns, rows)]

@@ -4,8 +4,6 @@ Speaking to one session of Postgres: whole scripts in one message, and statement
 What counts is how often client and server wait for each other. So the statements of a script travel together, as
 one text with their values in it, and what begins a transaction travels with its first script. A statement that was
 prepared is named instead of repeated, which spares the server most of its work.
-
-Rule: values get into a text by way of `literal`, and by no other.
 """
 
 from __future__ import annotations
@@ -37,15 +35,6 @@ _KEY = "duroxide_session"
 
 _PLACE = re.compile(r"\$(\d+)")
 _CAN_BE_PREPARED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
-
-
-def literal(value: str | int | None) -> str:
-    """Return *value* as SQL: a text as ``E'…'``, in which a backslash means the same whatever the settings."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
-    return str(value)
 
 
 @frozen
