@@ -77,8 +77,7 @@ class Commits:
         look: Callable[[], None],
     ) -> None:
         self._provider = provider
-        #: Whether what is sent is under way while this thread does something else.
-        self.is_pipelined = isinstance(provider, Pipelined)
+        self._pipelined = provider if isinstance(provider, Pipelined) else None
         self._lock_ms = milliseconds(options.worker_lock_timeout)
         self._metrics = metrics
         self._cache = cache
@@ -86,6 +85,11 @@ class Commits:
         self._timers = timers
         self._again = again
         self._look = look
+
+    @property
+    def is_pipelined(self) -> bool:
+        """Whether what is sent is under way while this thread does something else."""
+        return self._pipelined is not None
 
     def send(self, round_: Round) -> SentRound:
         """Begin to write the turns of *round_* in one transaction, where that can be done beside other work."""
@@ -97,8 +101,8 @@ class Commits:
 
     def _sent(self, commits: list[TurnCommit]) -> Callable[[], Sequence[CommitResult]]:
         """Return what gets the results of *commits*."""
-        if isinstance(self._provider, Pipelined):
-            return self._provider.send_turns(commits, lock_ms=self._lock_ms).results
+        if self._pipelined is not None:
+            return self._pipelined.send_turns(commits, lock_ms=self._lock_ms).results
         return partial(self._provider.commit_turns, commits, lock_ms=self._lock_ms)
 
     def _written(

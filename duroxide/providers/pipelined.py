@@ -34,8 +34,7 @@ class Pipelined(Protocol):
         Begin to do what `Provider.commit_turns` does, and return while it is being done.
 
         Raises no ProviderError: `SentTurns.results` does. When the batch is written, before `results` is called or
-        then, is open, and so it is whether others see it before; in this process nobody is woken earlier. A batch
-        that has to be tried again, or in which a commit is refused, is dealt with in `results`. Until that is called, the
+        then, is open. `results` wakes those who wait in this process. A batch that has to be tried again, or in which a commit is refused, is dealt with in `results`. Until that is called, the
         batch may hold a connection and locks of the database, so it should be called soon, and nothing else that waits
         for the same instances. If it never is, the batch may or may not have been written.
 
