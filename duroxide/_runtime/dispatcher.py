@@ -206,9 +206,9 @@ class Dispatcher:
         return pause if due_ms is None else min(pause, (due_ms - self._provider.now_ms()) / 1000)
 
     def _round(self) -> None:
-        round_ = self._take_in()
-        self._items = tuple(round_.items)
+        round_ = Round((), [], [])
         try:
+            self._take_in(round_)
             self._turns.run(round_, self.worker.claim)
             self._collect()
             self._commits.acknowledge(round_.general)
@@ -245,26 +245,27 @@ class Dispatcher:
         is_our_fault = not isinstance(error, ProviderError)
         self._returns.instances(Release(item.lock, 0, ignore_attempt=not is_our_fault) for item in round_.items)
 
-    def _take_in(self) -> Round:
-        """Return what the next round is about."""
-        timers = self._due_timers()
-        finished = self._drain()
+    def _take_in(self, round_: Round) -> None:
+        """Let *round_* have what has come up."""
+        round_.timers = self._due_timers()
+        round_.finished = self._drain()
         if self._sent is not None:
-            if self._can_wait(self._sent, timers, finished):
-                return Round((), finished, timers)
+            if self._goes_beside(round_, self._sent):
+                return
             self._collect()
-            finished += self._drain()
+            round_.finished += self._drain()
         self._returns.settle()
-        return Round(() if timers else self._fetch(), finished, timers)
+        if not round_.timers:
+            round_.items = self._items = tuple(self._fetch())
 
-    def _can_wait(self, sent: SentRound, timers: list[DueTimer], finished: list[Finished]) -> bool:
-        """Whether a round of *timers* and *finished* is run before the answer to *sent* is collected."""
-        if self._is_stopping or self._returns.owes or not (timers or finished):
+    def _goes_beside(self, round_: Round, sent: SentRound) -> bool:
+        """Whether *round_*, which has fetched nothing, is run before the answer to *sent* is collected."""
+        if self._is_stopping or self._returns.owes or not (round_.timers or round_.finished):
             return False
-        if any(timer.instance_id in sent.instance_ids for timer in timers):
+        if any(timer.instance_id in sent.instance_ids for timer in round_.timers):
             return False
-        # Messages are put off by one round.
-        return bool(timers or sent.round.items or not self._has_messages)
+        # Messages are put off by one round, not by more.
+        return bool(round_.timers or sent.round.items or not self._has_messages)
 
     def _due_timers(self) -> list[DueTimer]:
         """Return timers to fire the short way. Not in each round: what is in memory must not keep messages waiting."""

@@ -34,9 +34,10 @@ class Pipelined(Protocol):
         Begin to do what `Provider.commit_turns` does, and return while it is being done.
 
         Raises no ProviderError: `SentTurns.results` does. When the batch is written, before `results` is called or
-        then, is open. `results` wakes those who wait in this process. A batch that has to be tried again, or in which a commit is refused, is dealt with in `results`. Until that is called, the
-        batch may hold a connection and locks of the database, so it should be called soon, and nothing else that waits
-        for the same instances. If it never is, the batch may or may not have been written.
+        then, is open. `results` wakes those who wait in this process; and it deals with a batch that has to be tried again, or
+        in which a commit is refused. Until it is called, the batch may hold a connection and locks of the database, so it
+        should be called soon, and nothing else that waits for the same instances. If it never is, the batch may or may
+        not have been written.
 
         Several batches, of different instances, may be under way at the same time, each with its thread.
         """

@@ -276,8 +276,10 @@ class Database:
         is_good = not (connection.invalidated or connection.in_transaction() or self._closed.is_set())
         if is_good and self._owns_engine and len(self._at_hand) < KEPT_AT_HAND:
             self._at_hand.append(connection)
-        else:
-            connection.close()
+            return
+        if self._closed.is_set() and self._owns_engine:
+            connection.invalidate()  # the pool that it came from has been emptied for good
+        connection.close()
 
     def _let_go(self) -> None:
         """Give all that is at hand back to the pool, which knows what to do with it."""
