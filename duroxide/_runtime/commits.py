@@ -1,5 +1,5 @@
 """
-The commits of a round: written in one transaction, and what becomes of each.
+The commits of a round: sent, written in one transaction, and what becomes of each.
 
 What was accepted is true from now on: its execution is kept, its activities run. What was refused never
 happened: its execution is thrown away, its messages are put back, its outcomes go the general way.
@@ -10,25 +10,45 @@ from __future__ import annotations
 import logging
 import threading
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from attrs import field
 
 from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, TurnCommit
 from .._core.messages import ActivityExecute, ActivityKey
+from .._nouns import frozen
 from ..errors import ProviderError
 from ..providers.contract import ActivityAck, Provider, Release
+from ..providers.pipelined import Pipelined
 from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
 from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
 from .returns import Returns
 from .timers import Timers
-from .turns import UNREADABLE_DELAY_MS, Turned
+from .turns import UNREADABLE_DELAY_MS, Round, Turned
 
 
 _log = logging.getLogger("duroxide.runtime")
 
 #: After a failure of the store that its own retries did not get over, in seconds.
 PAUSE_AFTER_FAILURE = 0.05
+
+
+@frozen
+class SentRound:
+    """A round whose commits are under way."""
+
+    round: Round
+    #: Waits for them.
+    results: Callable[[], Sequence[CommitResult]]
+    #: Whose executions are neither in the cache nor to be read from the store until then.
+    instance_ids: frozenset[str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        ids = frozenset([each.commit.instance_id for each in self.round.turns])
+        object.__setattr__(self, "instance_ids", ids)
 
 
 class Commits:
@@ -57,6 +77,7 @@ class Commits:
         look: Callable[[], None],
     ) -> None:
         self._provider = provider
+        self._pipelined = provider if isinstance(provider, Pipelined) else None
         self._lock_ms = milliseconds(options.worker_lock_timeout)
         self._metrics = metrics
         self._cache = cache
@@ -65,10 +86,30 @@ class Commits:
         self._again = again
         self._look = look
 
-    def write(self, turns: list[Turned], worker: ActivityWorker) -> None:
-        """Write *turns* in one transaction, and deal with what becomes of each."""
+    @property
+    def is_pipelined(self) -> bool:
+        """Whether what is sent is under way while this thread does something else."""
+        return self._pipelined is not None
+
+    def send(self, round_: Round) -> SentRound:
+        """Begin to write the turns of *round_* in one transaction, where that can be done beside other work."""
+        return SentRound(round_, self._sent([each.commit for each in round_.turns]))
+
+    def collect(self, sent: SentRound, worker: ActivityWorker) -> None:
+        """See to it that the turns of *sent* are written, and deal with what becomes of each."""
+        self._written(sent.round.turns, sent.results, worker)
+
+    def _sent(self, commits: list[TurnCommit]) -> Callable[[], Sequence[CommitResult]]:
+        """Return what gets the results of *commits*."""
+        if self._pipelined is not None:
+            return self._pipelined.send_turns(commits, lock_ms=self._lock_ms).results
+        return partial(self._provider.commit_turns, commits, lock_ms=self._lock_ms)
+
+    def _written(
+        self, turns: list[Turned], get_results: Callable[[], Sequence[CommitResult]], worker: ActivityWorker
+    ) -> None:
         try:
-            results = self._provider.commit_turns([each.commit for each in turns], lock_ms=self._lock_ms)
+            results = get_results()
         except ProviderError as error:
             self._not_committed(turns, error, worker)
             return
@@ -98,7 +139,7 @@ class Commits:
         if not error.retryable and len(turns) > 1:
             # One of them cannot be written; the others must not suffer.
             for turned in turns:
-                self.write([turned], worker)
+                self._written([turned], self._sent([turned.commit]), worker)
             return
         _log.warning("a commit of %d turns failed and will be done again: %s", len(turns), error)
         for turned in turns:

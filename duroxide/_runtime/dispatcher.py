@@ -5,10 +5,15 @@ A round takes whatever has come up since the last one — fetched instances, and
 runtime's own activities — runs a turn for each instance concerned, and commits all of them in one
 transaction. While it commits, the next round's work piles up: the busier it gets, the larger the batches.
 
+Where the store works while this process does something else, a round's commits are sent, and the turns of the next
+round, of other instances, are run before the answer is collected. Who has nothing else to do waits for it at once.
+
 Rule 1: an execution that has advanced without its commit being accepted is thrown away. It is a cache.
 
 Rule 2: a commit that is refused, or a store that fails, costs time, never an instance: the messages
 are put back and do not count as tried.
+
+Rule 3: while commits are under way, nothing else is asked of the store, and their instances have no turn.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from ..errors import ProviderError
 from ..providers.contract import OrchestrationItem, Provider, Release
 from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
-from .commits import PAUSE_AFTER_FAILURE, Commits
+from .commits import PAUSE_AFTER_FAILURE, Commits, SentRound
 from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
 from .returns import Returns
@@ -39,6 +44,9 @@ _log = logging.getLogger("duroxide.runtime")
 
 #: How long (seconds) nothing must have happened before the store is asked what is due next: who has work has no time.
 _IDLE = 0.02
+
+#: Outcomes that are not divided any more, so that half of them is under way while the other half has its turns.
+_WORTH_A_ROUND = 32
 
 #: How long the thread may take to end after the time-out of a shutdown, in seconds.
 _LAST_WORDS = 1.0
@@ -89,7 +97,10 @@ class Dispatcher:
         self._is_stopping = False
         self._stopping = threading.Event()
         self._stop_by = 0.0
-        self._held: tuple[OrchestrationItem, ...] = ()
+        #: The round whose commits are under way.
+        self._sent: SentRound | None = None
+        #: What the round of this moment has fetched.
+        self._items: tuple[OrchestrationItem, ...] = ()
         self.worker: ActivityWorker
         self._thread = threading.Thread(target=self._loop, name=f"duroxide-dispatch-{runtime_id[-6:]}", daemon=True)
 
@@ -140,14 +151,15 @@ class Dispatcher:
 
     @property
     def held(self) -> tuple[OrchestrationItem, ...]:
-        """The instances of the round under way, whose locks are to be renewed if it takes long."""
-        return self._held
+        """The instances of the rounds under way, whose locks are to be renewed if it takes long."""
+        sent = self._sent
+        return self._items if sent is None else (*sent.round.items, *self._items)
 
     # The loop
 
     def _loop(self) -> None:
         failures = 0
-        while not (self._is_stopping and (not self._inbox or monotonic() >= self._stop_by)):
+        while self._sent or not (self._is_stopping and (not self._inbox or monotonic() >= self._stop_by)):
             try:
                 self._wait()
                 self._round()
@@ -194,24 +206,66 @@ class Dispatcher:
         return pause if due_ms is None else min(pause, (due_ms - self._provider.now_ms()) / 1000)
 
     def _round(self) -> None:
-        self._returns.settle()
-        timers = self._due_timers()
-        round_ = Round(() if timers else self._fetch(), self._drain(), timers)
-        self._held = tuple(round_.items)
+        round_ = Round((), [], [])
         try:
+            self._take_in(round_)
             self._turns.run(round_, self.worker.claim)
+            self._collect()
             self._commits.acknowledge(round_.general)
             if round_.turns:
-                self._commits.write(round_.turns, self.worker)
+                self._sent = self._commits.send(round_)
         except Exception as error:  # re-raised
-            self._inbox.extend(round_.finished)  # still locked by this runtime, so still worth something
-            for turned in round_.turns:
-                self._commits.take_back(turned, self.worker)
-            is_our_fault = not isinstance(error, ProviderError)
-            self._returns.instances(Release(item.lock, 0, ignore_attempt=not is_our_fault) for item in round_.items)
+            try:
+                self._collect()
+            finally:
+                self._give_back(round_, error)
             raise
         finally:
-            self._held = ()
+            self._items = ()
+        if not (self._inbox and self._commits.is_pipelined):
+            self._collect()
+
+    def _collect(self) -> None:
+        """Wait for the commits under way, if there are any, and deal with what becomes of them."""
+        if self._sent is None:
+            return
+        try:
+            self._commits.collect(self._sent, self.worker)
+        except Exception as error:  # re-raised
+            self._give_back(self._sent.round, error)
+            raise
+        finally:
+            self._sent = None
+
+    def _give_back(self, round_: Round, error: Exception) -> None:
+        """Undo what *round_* has taken, as far as its fate is not known: *error* came in between."""
+        self._inbox.extend(round_.finished)  # still locked by this runtime, so still worth something
+        for turned in round_.turns:
+            self._commits.take_back(turned, self.worker)
+        is_our_fault = not isinstance(error, ProviderError)
+        self._returns.instances(Release(item.lock, 0, ignore_attempt=not is_our_fault) for item in round_.items)
+
+    def _take_in(self, round_: Round) -> None:
+        """Let *round_* have what has come up."""
+        round_.timers = self._due_timers()
+        round_.finished = self._drain()
+        if self._sent is not None:
+            if self._goes_beside(round_, self._sent):
+                return
+            self._collect()
+            round_.finished += self._drain()
+        self._returns.settle()
+        if not round_.timers:
+            round_.items = self._items = tuple(self._fetch())
+
+    def _goes_beside(self, round_: Round, sent: SentRound) -> bool:
+        """Whether *round_*, which has fetched nothing, is run before the answer to *sent* is collected."""
+        if self._is_stopping or self._returns.owes or not (round_.timers or round_.finished):
+            return False
+        if any(timer.instance_id in sent.instance_ids for timer in round_.timers):
+            return False
+        # Messages are put off by one round, not by more.
+        return bool(round_.timers or sent.round.items or not self._has_messages)
 
     def _due_timers(self) -> list[DueTimer]:
         """Return timers to fire the short way. Not in each round: what is in memory must not keep messages waiting."""
@@ -244,7 +298,15 @@ class Dispatcher:
         return items
 
     def _drain(self) -> list[Finished]:
+        """Take outcomes out of the inbox, except those of instances whose commits are under way."""
+        busy: frozenset[str] = frozenset() if self._sent is None else self._sent.instance_ids
+        most = self._options.batch_size
+        if self._commits.is_pipelined:
+            most = min(most, max(len(self._inbox) // 2, _WORTH_A_ROUND))
         finished: list[Finished] = []
-        while self._inbox and len(finished) < self._options.batch_size:
-            finished.append(self._inbox.popleft())
+        busy_ones: list[Finished] = []
+        while self._inbox and len(finished) + len(busy_ones) < most:
+            each = self._inbox.popleft()
+            (busy_ones if each.lock.key.instance_id in busy else finished).append(each)
+        self._inbox.extendleft(reversed(busy_ones))
         return finished

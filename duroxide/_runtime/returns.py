@@ -36,6 +36,11 @@ class Returns:
         self._activities.extend(releases)
         self.settle()
 
+    @property
+    def owes(self) -> bool:
+        """Whether something is still to be given back."""
+        return bool(self._instances or self._activities)
+
     def settle(self) -> None:
         """Give back what is still owed."""
         self._instances = self._left(self._instances, self._provider.release_orchestration_items)

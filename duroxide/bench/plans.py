@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 from ..providers.sql import SqlProvider
 from ..providers.sql.dialect import Use
-from ..providers.sql.postgres_session import Call, Session, literal
-from ..providers.sql.statements import Ask, Bulk, Query, Step, Values, postgres_arrays, postgres_bulk, sqlite_bulk
+from ..providers.sql.postgres_literals import array_literals
+from ..providers.sql.statements import Ask, Bulk, Query, Step, Values, postgres_bulk, sqlite_bulk
 
 
 _SQLITE = "EXPLAIN QUERY PLAN "
@@ -121,8 +121,9 @@ class _Explaining:
                 rows[0],
             ).all()
         else:
-            literals = [literal(array) for array in postgres_arrays(bulk.columns, rows)]
-            call = Call(postgres_bulk(explained, self._inner._words), literals)  # noqa: SLF001
+            from ..providers.sql.postgres_session import Call, Session  # noqa: PLC0415  # psycopg is an extra
+
+            call = Call(postgres_bulk(explained, self._inner._words), array_literals(bulk.columns, rows))  # noqa: SLF001
             answer = Session.of(connection).run([call], prepare=False)[0].rows
         self._found.append(_plan(bulk.text, answer, is_sqlite=self._is_sqlite))
 

@@ -29,7 +29,8 @@ class InstrumentedProvider(WrappedProvider):
     """
     Passes every call on to *provider*, whose results and errors it leaves as they are, and counts.
 
-    Give it to a Runtime or a Client in place of the provider; `operations` tells what they did.
+    Give it to a Runtime or a Client in place of the provider; `operations` tells what they did. Commits that were sent
+    ahead (`Pipelined`) count as ``commit_turns``, with the time that was spent waiting for them.
     """
 
     def __init__(self, provider: Provider) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from attrs import frozen
+
+from .._core.commit import CommitResult, TurnCommit
 from .contract import Provider
 from .management import Management
+from .pipelined import Pipelined, SentTurns
 
 
 #: The names of all operations of a provider, those of management included.
@@ -17,6 +21,18 @@ OPERATIONS = frozenset(
     for name, member in vars(protocol).items()
     if not name.startswith("_") and callable(member)
 )
+
+
+@frozen
+class Collected:
+    """Commits that are under way as far as the caller knows; *collect* gets the results."""
+
+    collect: Callable[[], Sequence[CommitResult]]
+
+    def results(self) -> Sequence[CommitResult]:
+        """Return what becomes of them."""
+        return self.collect()
+
 
 # To a type checker, a wrapper is whatever it wraps: its operations are made at run time.
 _Anything: Any = object
@@ -36,9 +52,18 @@ class WrappedProvider(_Anything):  # type: ignore[misc]  # see above
             operation = getattr(provider, name, None)
             if callable(operation):
                 setattr(self, name, partial(self._call, name, operation))
+        if isinstance(provider, Pipelined):
+            self.send_turns = self._send_turns
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._provider!r})>"
+
+    def _send_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> SentTurns:
+        """Let `_call` collect the results, as those of ``commit_turns``."""
+        assert isinstance(self._provider, Pipelined), "it was when it was wrapped"
+        sent = self._provider.send_turns(commits, lock_ms=lock_ms)
+        collect = partial(self._call, "commit_turns", lambda *_, **__: sent.results(), commits, lock_ms=lock_ms)
+        return Collected(collect)
 
     def _call(self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
         """Call *operation*, which is the wrapped provider's *name*, or do something else."""

@@ -25,6 +25,7 @@ from duroxide.providers.contract import (
 from duroxide.providers.management import DeleteResult, PruneOptions, PruneResult
 from duroxide.providers.sql import SqlProvider
 from duroxide.providers.wakeups import NO_CHANGES, Changes
+from duroxide.providers.wrapping import Collected
 
 
 class Broken(SqlProvider):
@@ -442,6 +443,33 @@ class WakesTooEarly(Broken):
         self.wakeups.publish = lambda changes: publish(NO_CHANGES)  # type: ignore[method-assign]
         super().enqueue(messages, connection=connection)
         self.wakeups.publish = publish  # type: ignore[method-assign]
+
+
+class SentNeverWritten(Broken):
+    """Commits that were sent ahead are said to be accepted, and never written."""
+
+    def send_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Collected:
+        return Collected(lambda: [CommitResult.COMMITTED] * len(commits))
+
+
+class SentRefusedTogether(Broken):
+    """Of commits that were sent ahead, all are said to be refused if one is."""
+
+    def send_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Collected:
+        def collect() -> Sequence[CommitResult]:
+            results = self.commit_turns(commits, lock_ms=lock_ms)
+            refused = [result for result in results if result is not CommitResult.COMMITTED]
+            return refused[:1] * len(results) or results
+
+        return Collected(collect)
+
+
+class SentWakesAtOnce(Broken):
+    """Who waits is told of commits when they are sent, before anybody knows what has become of them."""
+
+    def send_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Collected:
+        results = self.commit_turns(commits, lock_ms=lock_ms)
+        return Collected(lambda: results)
 
 
 # Management

@@ -66,6 +66,9 @@ CAUGHT_BY: dict[type[Broken], str] = {
     broken.SessionsForever: "test_session_orphans test_session_after_the_orphan",
     broken.NeverWakes: "test_wake_enqueue test_wake_commit test_wake_activities test_wake_custom_status",
     broken.WakesTooEarly: "test_wake_enqueue",
+    broken.SentNeverWritten: "test_sent_turns_are_committed test_sent_turns_release_the_lock",
+    broken.SentRefusedTogether: "test_sent_turns_are_refused_alone",
+    broken.SentWakesAtOnce: "test_sent_turns_wake_when_collected",
     broken.DeletionLeavesMessages: "test_delete_ended test_reuse_completion_on_its_way",
     broken.PrunesTheCurrent: "test_prune_current",
 }

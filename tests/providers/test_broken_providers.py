@@ -59,6 +59,7 @@ def test_another_provider_passes() -> None:
         "this provider has no management",
         "this provider has no audit",
         "this provider has no way to damage its store",
+        "this provider does not send commits ahead",
     }
 
 

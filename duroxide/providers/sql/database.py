@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal, TypeVar
 
@@ -26,6 +26,7 @@ from ...errors import ProviderError
 from ..wakeups import Changes
 from .dialect import Conflict, Dialect, Use
 from .group_commit import GroupCommit, Written
+from .sending import SentFirst
 from .shared import PROCESS, SharedDatabase
 from .transaction import Script, Transaction
 
@@ -106,14 +107,22 @@ class Database:
         self.shared.wakeups.publish(changes)
         return result
 
-    def write_script(self, operation: str, script: Script) -> None:
-        """Write *script* in one transaction, in one round trip where that counts. Raises as `write` does."""
+    def send_script(self, operation: str, script: Script) -> Callable[[], None]:
+        """
+        Begin to write *script* in one transaction, in one round trip where that counts.
+
+        Return what waits until it is written, and raises as `write` does; this does not.
+        """
         if self.dialect.single_writer:
-            self.write(operation, lambda transaction: transaction.run(script))
-            return
-        with self._translated(operation):
-            changes = self._retried(operation, lambda: self._script_once(script))
-        self.shared.wakeups.publish(changes)
+            return lambda: self.write(operation, lambda transaction: transaction.run(script))
+        attempt = SentFirst(lambda: self._script(script))
+
+        def wait() -> None:
+            with self._translated(operation):
+                changes = self._retried(operation, attempt)
+            self.shared.wakeups.publish(changes)
+
+        return wait
 
     def read(
         self, operation: str, work: Callable[[Transaction], ResultT], *, use: Literal[Use.READ, Use.SNAPSHOT] = Use.READ
@@ -213,7 +222,8 @@ class Database:
         if written.error is None:
             written.changes = transaction.changes()
 
-    def _script_once(self, script: Script) -> Changes:
+    def _script(self, script: Script) -> Generator[None, None, Changes]:
+        """Send *script*; then wait for the answer."""
         with self._connected() as connection:
             transaction = Transaction(connection, self.dialect, self.now_ms())
             script.leave(transaction)
@@ -221,7 +231,9 @@ class Database:
             if payload := transaction.payload():
                 steps = [*steps, self.dialect.notification(f"{PROCESS}:{payload}")]
             try:
-                transaction.messages |= self.dialect.transact(connection, steps, question, tell=f"{PROCESS}:m")
+                answer = self.dialect.transact(connection, steps, question, tell=f"{PROCESS}:m")
+                yield
+                transaction.messages |= answer()
             except BaseException as error:
                 self._give_up(connection, error, is_undecided=True)
                 raise
@@ -264,8 +276,10 @@ class Database:
         is_good = not (connection.invalidated or connection.in_transaction() or self._closed.is_set())
         if is_good and self._owns_engine and len(self._at_hand) < KEPT_AT_HAND:
             self._at_hand.append(connection)
-        else:
-            connection.close()
+            return
+        if self._closed.is_set() and self._owns_engine:
+            connection.invalidate()  # the pool that it came from has been emptied for good
+        connection.close()
 
     def _let_go(self) -> None:
         """Give all that is at hand back to the pool, which knows what to do with it."""

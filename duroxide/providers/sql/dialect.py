@@ -82,11 +82,14 @@ class Dialect(Protocol):
         """
         ...
 
-    def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
+    def transact(
+        self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str
+    ) -> Callable[[], bool]:
         """
-        Do what `steps` does as a transaction of its own, in one round trip, on a connection for READ.
+        Begin to do what `steps` does as a transaction of its own, in one round trip, on a connection for READ.
 
-        Only where writers do not exclude each other. Raises as `steps` does; nothing has happened then.
+        Return what waits for it, and returns what `steps` does or raises as `steps` does; nothing has happened then. The
+        connection is in use until it was called. Only where writers do not exclude each other.
 
         Args:
             tell: A payload to notify of, if there was an answer.

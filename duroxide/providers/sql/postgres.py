@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import zlib
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection
 
 from .dialect import Conflict, Use, driver_error, partial_indexes, reported
-from .postgres_session import Answer, Call, Session, literal
+from .postgres_literals import array_literals, literal
+from .postgres_session import Answer, Call, Session
 from .schema import PREFIX, STORAGE, TABLES
 from .statements import (
     NOT_EXACT,
@@ -26,7 +28,6 @@ from .statements import (
     Query,
     Step,
     Values,
-    postgres_arrays,
     postgres_bulk,
     postgres_exact_bulk,
     postgres_query,
@@ -142,9 +143,14 @@ class PostgresDialect:
 
     def steps(self, connection: Connection, steps: Sequence[Step], ask: Ask | None = None) -> bool:
         """Send all at once, and wait once."""
-        return self._send(connection, steps, None if ask is None else self._ask_call(ask))
+        question = None if ask is None else self._ask_call(ask)
+        with self._conflicts():
+            answers = self._run(Session.of(connection), self._calls(steps, question))
+        return question is not None and bool(answers[-1].rows)
 
-    def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
+    def transact(
+        self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str
+    ) -> Callable[[], bool]:
         """
         Do without BEGIN and COMMIT: a script is a transaction by itself.
 
@@ -152,24 +158,36 @@ class PostgresDialect:
         """
         if self._read_only:
             self.begin(connection, Use.WRITE)  # only to be refused
-        return self._send(connection, steps, None if ask is None else self._telling_call(ask, tell))
+        session = Session.of(connection)
+        question = None if ask is None else self._telling_call(ask, tell)
+        sent = session.send(self._calls(steps, question), prepare=self._prepares(session))
 
-    def _send(self, connection: Connection, steps: Sequence[Step], question: Call | None) -> bool:
-        calls = [_IN_ORDER, *(self._exact_call(step) if step.exact else self._bulk_call(step) for step in steps)]
-        if question is not None:
-            calls.append(question)
+        def answer() -> bool:
+            with self._conflicts():
+                return sent.finds() and question is not None
+
+        return answer
+
+    def _calls(self, steps: Sequence[Step], question: Call | None) -> list[Call]:
+        calls = [self._exact_call(step) if step.exact else self._bulk_call(step) for step in steps]
+        return [_IN_ORDER, *calls] if question is None else [_IN_ORDER, *calls, question]
+
+    @contextmanager
+    def _conflicts(self) -> Iterator[None]:
+        """Call a conflict by its name."""
         try:
-            answers = self._run(Session.of(connection), calls)
+            yield
         except Exception as error:
             if self.is_conflict(error) or self._state(error) == NOT_EXACT:
                 raise Conflict(str(error)) from error
             raise
-        return question is not None and bool(answers[-1].rows)
 
     def _run(self, session: Session, calls: Sequence[Call], *, closing: Sequence[str] = ()) -> list[Answer]:
+        return session.run(calls, prepare=self._prepares(session), closing=closing)
+
+    def _prepares(self, session: Session) -> bool:
         # Our own engine prepares nothing by itself; if somebody else's may not, they have a reason.
-        prepare = self._may_prepare and (self._owns_engine or session.driver.prepare_threshold is not None)
-        return session.run(calls, prepare=prepare, closing=closing)
+        return self._may_prepare and (self._owns_engine or session.driver.prepare_threshold is not None)
 
     # Statements
 
@@ -178,21 +196,21 @@ class PostgresDialect:
         text = self._texts.get(bulk)
         if text is None:
             text = self._texts[bulk] = postgres_bulk(bulk, self._words)
-        return Call(text, _literals(bulk.columns, step.rows))
+        return Call(text, array_literals(bulk.columns, step.rows))
 
     def _exact_call(self, step: Step) -> Call:
         bulk = step.bulk
         text = self._exact_texts.get(bulk)
         if text is None:
             text = self._exact_texts[bulk] = postgres_exact_bulk(bulk, self._words)
-        return Call(text, [*_literals(bulk.columns, step.rows), str(len(step.rows))])
+        return Call(text, [*array_literals(bulk.columns, step.rows), str(len(step.rows))])
 
     def _ask_call(self, ask: Ask) -> Call:
         compiled = self._queries.get(ask.query)
         if compiled is None:
             compiled = self._queries[ask.query] = postgres_query(ask.query, self._words)
         text, names = compiled
-        literals = [] if ask.keys is None else _literals(ask.query.columns, ask.keys)
+        literals = [] if ask.keys is None else array_literals(ask.query.columns, ask.keys)
         return Call(text, [*literals, *(literal(ask.parameters[name]) for name in names)])
 
     def _telling_call(self, ask: Ask, payload: str) -> Call:
@@ -299,8 +317,3 @@ class PostgresDialect:
     @staticmethod
     def _state(error: BaseException) -> str | None:
         return getattr(driver_error(error), "sqlstate", None)
-
-
-def _literals(columns: str, rows: Sequence[Values]) -> list[str]:
-    """Return the array of each column."""
-    return [literal(array) for array in postgres_arrays(columns, rows)]

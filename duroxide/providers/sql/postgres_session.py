@@ -4,8 +4,6 @@ Speaking to one session of Postgres: whole scripts in one message, and statement
 What counts is how often client and server wait for each other. So the statements of a script travel together, as
 one text with their values in it, and what begins a transaction travels with its first script. A statement that was
 prepared is named instead of repeated, which spares the server most of its work.
-
-Rule: values get into a text by way of `literal`, and by no other.
 """
 
 from __future__ import annotations
@@ -17,6 +15,9 @@ from functools import cache
 from typing import Any
 
 from attrs import field
+from psycopg import generators
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
 from sqlalchemy import Connection
 
 from ..._nouns import define, frozen
@@ -37,15 +38,6 @@ _PLACE = re.compile(r"\$(\d+)")
 _CAN_BE_PREPARED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 
 
-def literal(value: str | int | None) -> str:
-    """Return *value* as SQL: a text as ``E'…'``, in which a backslash means the same whatever the settings."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
-    return str(value)
-
-
 @frozen
 class Call:
     """A statement with places ``$1``, ``$2`` … and their literals."""
@@ -60,6 +52,21 @@ class Answer:
 
     count: int
     rows: Sequence[AnyRow]
+
+
+@frozen
+class Sent:
+    """A script that the server has got whole."""
+
+    driver: Any
+
+    def finds(self) -> bool:
+        """Wait until it has been run; return whether its last statement found rows. Raises what the server reports."""
+        results = self.driver.wait(generators.fetch_many(self.driver.pgconn))
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise error_from_result(result, encoding=self.driver.info.encoding)
+        return bool(results[-1].ntuples)
 
 
 @define
@@ -92,22 +99,34 @@ class Session:
 
     def run(self, calls: Sequence[Call], *, prepare: bool, closing: Sequence[str] = ()) -> list[Answer]:
         """Run *calls*, and then *closing*, as one script; return the answer to each call."""
-        if prepare and self.is_direct is None:
-            self.is_direct = _is_direct(self.driver)
-        if self.settings is not None:
-            calls, self.settings = [self.settings, *calls], None
-            return self.run(calls, prepare=prepare, closing=closing)[1:]
-        texts = [self._named(call) if prepare and self.is_direct else _inlined(call) for call in calls]
-        opening, self.opening = self.opening, ()
+        before, texts = self._texts(calls, prepare=prepare)
         with self.driver.cursor() as cursor:
-            cursor.execute(";".join([*opening, *texts, *closing]), prepare=False)
-            for _ in opening:
+            cursor.execute(";".join([*before, *texts, *closing]), prepare=False)
+            for _ in before:
                 cursor.nextset()
             answers = []
             for call in calls:
                 answers.append(Answer(cursor.rowcount, rows_of(call.text, cursor)))
                 cursor.nextset()
         return answers
+
+    def send(self, calls: Sequence[Call], *, prepare: bool) -> Sent:
+        """Send *calls* as one script, which is a transaction by itself, and return while the server is at it."""
+        before, texts = self._texts(calls, prepare=prepare)
+        driver = self.driver
+        driver.pgconn.send_query(";".join([*before, *texts]).encode(driver.info.encoding))
+        driver.wait(generators.send(driver.pgconn))
+        return Sent(driver)
+
+    def _texts(self, calls: Sequence[Call], *, prepare: bool) -> tuple[list[str], list[str]]:
+        """Return what has to come first, if this is the first script of a transaction, and *calls*."""
+        if prepare and self.is_direct is None:
+            self.is_direct = _is_direct(self.driver)
+        text_of = self._named if prepare and self.is_direct else _inlined
+        texts = [text_of(call) for call in calls]
+        before = [*self.opening] if self.settings is None else [*self.opening, text_of(self.settings)]
+        self.opening, self.settings = (), None
+        return before, texts
 
     def _named(self, call: Call) -> str:
         """Return *call* by the name of its statement, which is prepared if it is not yet."""

@@ -36,6 +36,7 @@ from ..contract import (
     SessionClaim,
     TagFilter,
 )
+from ..pipelined import SentTurns
 from . import activities, orchestrations, reads, sessions
 from .database import Database
 from .dialect import Dialect, Use
@@ -44,7 +45,7 @@ from .migrate import check_readable, migrate
 from .shared import SharedDatabase, shared_database
 from .sqlite import SqliteDialect
 from .transaction import Transaction
-from .turns import commit_turns
+from .turns import SentCommits
 from .watcher import DataVersionEar, NotificationEar, Watcher
 
 
@@ -119,6 +120,9 @@ class SqlProvider(SqlManagement):
         )
         self._shared.join(self._member, self._database.writer_version, self._watcher(in_memory=in_memory))
         self.wakeups = self._shared.wakeups
+        if not self._database.dialect.single_writer:
+            #: See `Pipelined`. Where the store is this process, there is nothing to be had from it.
+            self.send_turns = self._send_turns
 
     @classmethod
     def in_memory(cls, *, clock: Clock | None = None) -> SqlProvider:
@@ -208,7 +212,11 @@ class SqlProvider(SqlManagement):
 
     def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
         """Write what turns decided, in one transaction; return for each commit what became of it."""
-        return commit_turns(self._database, commits, lock_ms) if commits else ()
+        return SentCommits(self._database, commits, lock_ms).results()
+
+    def _send_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> SentTurns:
+        """Begin to write what turns decided."""
+        return SentCommits(self._database, commits, lock_ms)
 
     def release_orchestration_items(self, releases: Sequence[Release]) -> Sequence[bool]:
         """Give instance locks back; return for each whether the lock was still held."""

@@ -90,7 +90,9 @@ class SqliteDialect:
         """Nobody else can close a file of ours."""
         return True
 
-    def transact(self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str) -> bool:
+    def transact(
+        self, connection: Connection, steps: Sequence[Step], ask: Ask | None, *, tell: str
+    ) -> Callable[[], bool]:
         """Round trips cost nothing here, and there is one connection that writes."""
         raise NotImplementedError
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -51,7 +51,7 @@ class Bulk:
     @classmethod
     def insert(cls, table: str, columns: str) -> Bulk:
         """Insert rows into *table*."""
-        names = [name for name, _ in _declared(columns)]
+        names = [name for name, _ in declared(columns)]
         values = ", ".join(f":{name}" for name in names)
         return cls(columns, f"INSERT INTO {{{table}}} ({', '.join(names)}) SELECT {values} {{rows}}")
 
@@ -82,82 +82,47 @@ class Ask:
     parameters: Mapping[str, Any]
 
 
-def postgres_arrays(columns: str, rows: Sequence[Values]) -> tuple[str, ...]:
-    """
-    Return *rows* column by column, each as the text of an array.
-
-    By hand, because psycopg's own way, in Python and with a look at the type of each element, takes longer than
-    everything that the server then does with it. A column at a time, because strings are fast and loops are not.
-    """
-    return tuple(
-        _ARRAYS[kind](column) for (_, kind), column in zip(_declared(columns), zip(*rows, strict=True), strict=True)
-    )
-
-
-def _text_array(column: Sequence[str | None]) -> str:
-    texts = [text for text in column if text is not None]
-    joined = "\0".join(texts)
-    if len(texts) < len(column) or joined.count("\0") >= len(texts):
-        return "{" + ",".join([_text_element(text) for text in column]) + "}"
-    return '{"' + _escaped(joined).replace("\0", '","') + '"}'
-
-
-def _text_element(text: str | None) -> str:
-    return "NULL" if text is None else f'"{_escaped(text)}"'
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _number_array(column: Sequence[int | None]) -> str:
-    return "{" + ",".join(["NULL" if number is None else str(number) for number in column]) + "}"
-
-
-_ARRAYS: Mapping[str, Callable[[Sequence[Any]], str]] = {"text": _text_array, "bigint": _number_array}
-
-
 @cache
-def _declared(columns: str) -> list[tuple[str, str]]:
+def declared(columns: str) -> list[tuple[str, str]]:
     """Return the names and types of a declaration."""
     return [(name, kind) for name, _, kind in (part.strip().partition(" ") for part in columns.split(",") if part)]
 
 
 def sqlite_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
     """Return *bulk* as text for `executemany`."""
-    numbers = {name: number for number, (name, _) in enumerate(_declared(bulk.columns), start=1)}
+    numbers = {name: number for number, (name, _) in enumerate(declared(bulk.columns), start=1)}
     return _PARAMETER.sub(lambda found: f"?{numbers[found[1]]}", bulk.text.format(rows="", **tables))
 
 
 def postgres_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
     """Return *bulk* as text that takes one array for each column."""
     keyword = "USING" if bulk.text.startswith(_DELETES) else "FROM"
-    declared = _declared(bulk.columns)
-    arrays = ", ".join(f"${position}::{kind}[]" for position, (_, kind) in enumerate(declared, start=1))
-    names = ", ".join(f"p_{name}" for name, _ in declared)
+    columns = declared(bulk.columns)
+    arrays = ", ".join(f"${position}::{kind}[]" for position, (_, kind) in enumerate(columns, start=1))
+    names = ", ".join(f"p_{name}" for name, _ in columns)
     text = _PARAMETER.sub(r"k.p_\1", bulk.text)
     return text.format(rows=f"{keyword} unnest({arrays}) AS k({names})", **tables)
 
 
 def postgres_exact_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
     """Return `postgres_bulk` as text that fails with `NOT_EXACT` unless it touches as many rows as the last parameter says."""
-    text, count = postgres_bulk(bulk, tables), len(_declared(bulk.columns)) + 1
+    text, count = postgres_bulk(bulk, tables), len(declared(bulk.columns)) + 1
     return f"WITH touched AS ({text} RETURNING 1) SELECT 1 / (count(*) = ${count})::int FROM touched"  # noqa: S608  # ours
 
 
 def sqlite_query(query: Query, tables: Mapping[str, str]) -> str:
     """Return *query* as text with named parameters; its keys are one JSON array, ``:keys``."""
-    names = [name for name, _ in _declared(query.columns)]
+    names = [name for name, _ in declared(query.columns)]
     columns = ", ".join(f"json_extract(value, '$[{position}]') AS p_{name}" for position, name in enumerate(names))
     return query.text.format(keys=f"(SELECT {columns} FROM json_each(:keys)) AS k", **tables)  # noqa: S608  # ours
 
 
 def postgres_query(query: Query, tables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
     """Return *query* as text that takes an array for each column of its keys, and then the parameters that are returned."""
-    declared = _declared(query.columns)
-    arrays = ", ".join(f"${position}::{kind}[]" for position, (_, kind) in enumerate(declared, start=1))
-    names = ", ".join(f"p_{name}" for name, _ in declared)
+    columns = declared(query.columns)
+    arrays = ", ".join(f"${position}::{kind}[]" for position, (_, kind) in enumerate(columns, start=1))
+    names = ", ".join(f"p_{name}" for name, _ in columns)
     parameters = tuple(dict.fromkeys(_PARAMETER.findall(query.text)))
-    numbers = {name: number for number, name in enumerate(parameters, start=len(declared) + 1)}
+    numbers = {name: number for number, name in enumerate(parameters, start=len(columns) + 1)}
     text = _PARAMETER.sub(lambda found: f"${numbers[found[1]]}", query.text)
     return text.format(keys=f"unnest({arrays}) AS k({names})", **tables), parameters

@@ -46,36 +46,55 @@ _STEPS: Sequence[tuple[Bulk, str, bool]] = (
 )
 
 
-def commit_turns(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
-    """Write *commits* in one transaction; return for each what became of it."""
-    # In one order everywhere, so that two batches cannot wait for each other in a circle.
-    order = sorted(range(len(commits)), key=lambda position: commits[position].instance_id)
-    in_order = [commits[position] for position in order]
-    results = _commit(database, in_order, lock_ms)
-    by_position = dict(zip(order, results, strict=True))
-    return [by_position[position] for position in range(len(commits))]
+class SentCommits:
+    """*commits* on their way into one transaction, which has begun where the store is another process."""
+
+    def __init__(self, database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> None:
+        self._database = database
+        self._lock_ms = lock_ms
+        # In one order everywhere, so that two batches cannot wait for each other in a circle.
+        self._order = sorted(range(len(commits)), key=lambda position: commits[position].instance_id)
+        self._commits = [commits[position] for position in self._order]
+        self._wait = _hopefully(database, self._commits, lock_ms)
+
+    def results(self) -> Sequence[CommitResult]:
+        """Return for each commit what became of it."""
+        by_position = dict(zip(self._order, self._in_order(), strict=True))
+        return [by_position[position] for position in range(len(self._commits))]
+
+    def _in_order(self) -> Sequence[CommitResult]:
+        attempts: tuple[Callable[[], Sequence[CommitResult]], ...] = (
+            self._as_hoped,
+            lambda: _carefully(self._database, self._commits, self._lock_ms),
+        )
+        for attempt in attempts:
+            try:
+                return attempt()
+            except Conflict:
+                continue
+        # Only a duplicate key gets us here, and it takes a transaction of its own down with it, not the others.
+        return [_alone(self._database, commit, self._lock_ms) for commit in self._commits]
+
+    def _as_hoped(self) -> Sequence[CommitResult]:
+        self._wait()
+        return [CommitResult.COMMITTED] * len(self._commits)
 
 
-def _commit(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
-    attempts: tuple[Callable[[], Sequence[CommitResult]], ...] = (
-        lambda: _hopefully(database, commits, lock_ms),
-        lambda: _carefully(database, commits, lock_ms),
-    )
-    for attempt in attempts:
-        try:
-            return attempt()
-        except Conflict:
-            continue
-    # Only a duplicate key gets us here, and it takes a transaction of its own down with it, not the others.
-    return [_alone(database, commit, lock_ms) for commit in commits]
-
-
-def _hopefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:
-    """Write all *commits*, asking nothing before."""
+def _hopefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Callable[[], None]:
+    """Begin to write all *commits*, asking nothing before; return what waits for that."""
+    if not commits:
+        return _nothing
     if any(_asks_for_nobody(commit) for commit in commits):
-        raise Conflict
-    database.write_script("commit_turns", _script(TurnRows.of(commits, database, lock_ms)))
-    return [CommitResult.COMMITTED] * len(commits)
+        return _give_up_hope
+    return database.send_script("commit_turns", _script(TurnRows.of(commits, database, lock_ms)))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _give_up_hope() -> None:
+    raise Conflict
 
 
 def _carefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) -> Sequence[CommitResult]:

@@ -14,6 +14,7 @@ from .general_path import GeneralPath
 from .listing import Counts, ExecutionInfos, Listing, Trees
 from .listing_filter import Filters
 from .locking import Locking, Releasing, Renewing
+from .pipelining import Pipelining
 from .pruning import BulkPruning, Pruning
 from .queues import Ending, NextDue, Orphans, Queues, Unreadable
 from .refusals import Refusals
@@ -47,6 +48,7 @@ class ProviderConformance(
     ShortWay,
     ExpiredActivity,
     Refusals,
+    Pipelining,
     FetchingActivities,
     Tags,
     Acknowledging,

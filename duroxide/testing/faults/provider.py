@@ -5,13 +5,18 @@ from __future__ import annotations
 import threading
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from attrs import evolve
+
 from ..._clock import monotonic
+from ..._core.commit import TurnCommit
 from ..._core.durations import Duration, duration_ms
 from ...providers.contract import Provider
-from ...providers.wrapping import WrappedProvider
+from ...providers.pipelined import Pipelined, SentTurns
+from ...providers.wrapping import Collected, WrappedProvider
 from .kinds import Fault, LoseConnection, ProviderCall
 from .plan import FaultPlan
 
@@ -77,13 +82,35 @@ class FaultyProvider(WrappedProvider):
             return self._changed.wait_for(lambda: self._faults.total() >= count, deadline - monotonic())
 
     def _call(self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+        call, fault = self._met(name, operation, *args, **keywords)
+        return call.make() if fault is None else self._happen(fault, call)
+
+    def _send_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> SentTurns:
+        """
+        Send ahead what meets no fault, or one that leaves the commits alone; the fault happens to who collects the results.
+
+        To a plan, this is a call of ``commit_turns``.
+        """
+        assert isinstance(self._provider, Pipelined), "it was when it was wrapped"
+        call, fault = self._met("commit_turns", self._provider.commit_turns, commits, lock_ms=lock_ms)
+        if fault is None:
+            return self._provider.send_turns(commits, lock_ms=lock_ms)
+        if getattr(fault, "after_commit", False):
+            sent = self._provider.send_turns(commits, lock_ms=lock_ms)
+            call = evolve(call, really=lambda *_, **__: sent.results())
+        return Collected(partial(self._happen, fault, call))
+
+    def _met(
+        self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any
+    ) -> tuple[ProviderCall, Fault | None]:
+        """Count a call, and return it with the fault that it meets, if any."""
         with self._changed:
             self._calls[name] += 1
             call = ProviderCall(name, self._calls[name] - self._calls_before[name], args, keywords, operation)
             plan = self._plan
-        fault = LoseConnection() if self._is_down and name not in _LOCAL else plan.fault_at(call)
-        if fault is None:
-            return call.make()
+        return call, LoseConnection() if self._is_down and name not in _LOCAL else plan.fault_at(call)
+
+    def _happen(self, fault: Fault, call: ProviderCall) -> Any:
         with self._changed:
             self._faults[type(fault).__name__] += 1
             self._changed.notify_all()
