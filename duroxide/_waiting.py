@@ -8,9 +8,9 @@ costs time, and only the time-out, or a failure that will not pass, ends the wai
 from __future__ import annotations
 
 import logging
-import threading
 
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from attrs import define
@@ -72,6 +72,7 @@ def wait_until(
     enough: Callable[[T], bool],
     look: Callable[[], T],
     *,
+    told: Callable[[str], T] | None = None,
     wakeups: Wakeups,
     instance_id: str,
     what: str,
@@ -81,6 +82,8 @@ def wait_until(
     Return what *look* sees of an instance, as soon as that is *enough*.
 
     Args:
+        told: What the output (JSON text) of the instance says, if it completes meanwhile: spares looking once more.
+
         what: What the instance should do, for the error: ``"end"``.
 
     Raises:
@@ -91,9 +94,9 @@ def wait_until(
     """
     seconds = duration_ms(timeout, what="timeout") / 1000
     deadline = monotonic() + seconds
-    changed = threading.Event()
+    changes: SimpleQueue[str | None] = SimpleQueue()
     outage = _Outage(instance_id)
-    with wakeups.on_instance(instance_id, changed.set):
+    with wakeups.on_instance(instance_id, changes.put):
         while True:
             try:
                 seen = look()
@@ -108,8 +111,22 @@ def wait_until(
             left = deadline - monotonic()
             if left <= 0:
                 raise _timeout(instance_id, what, seconds, outage.error) from outage.error
-            changed.wait(min(left, outage.pause))
-            changed.clear()
+            output = _next(changes, min(left, outage.pause))
+            if told is not None and output is not None:
+                outage.ends()
+                return told(output)
+
+
+def _next(changes: SimpleQueue[str | None], seconds: float) -> str | None:
+    """Wait up to *seconds* for a change, take all that there are, and return the output if they told it."""
+    output = None
+    try:
+        output = changes.get(timeout=seconds)
+        while output is None:
+            output = changes.get_nowait()
+    except Empty:
+        pass
+    return output
 
 
 def _timeout(instance_id: str, what: str, seconds: float, outage: ProviderError | None) -> WaitTimeout:

@@ -263,11 +263,18 @@ class Client(ManagementClient):
             WaitTimeout: If it has not ended in time. A database that goes away meanwhile is waited for, too; if it is
                 not back by then, its `ProviderError` is the cause.
         """
+        return self._wait_for_end(instance_id, timeout, told=None)
 
+    def _wait_for_end(
+        self, instance_id: str, timeout: Duration, *, told: Callable[[str], OrchestrationStatus] | None
+    ) -> Completed | Failed:
         def look() -> OrchestrationStatus:
             return self.get_orchestration_status(instance_id)
 
-        status = self._wait(instance_id, timeout, "end", look, lambda seen: isinstance(seen, Completed | Failed))
+        def has_ended(seen: OrchestrationStatus) -> bool:
+            return isinstance(seen, Completed | Failed)
+
+        status = self._wait(instance_id, timeout, "end", look, has_ended, told=told)
         assert isinstance(status, Completed | Failed), "that was waited for"
         return status
 
@@ -288,13 +295,16 @@ class Client(ManagementClient):
 
             PayloadError: If the output is not a *type*.
         """
-        status = self.wait_for_orchestration(instance_id, timeout)
+        where = f"output of instance {instance_id!r}"
+        # Without the custom status, which nobody asks for.
+        status = self._wait_for_end(
+            instance_id, timeout, told=lambda output: Completed(payloads.decode(output, Any, where=where))
+        )
         if isinstance(status, Failed):
             is_nondeterminism = status.details.kind is ErrorKind.NONDETERMINISM
             raise (NondeterminismError if is_nondeterminism else OrchestrationFailedError)(status.details)
         if type is None:
             return status.output
-        where = f"output of instance {instance_id!r}"
         return payloads.decode(payloads.encode(status.output, where=where), type, where=where)
 
     def wait_for_status_change(
@@ -328,13 +338,18 @@ class Client(ManagementClient):
         return status
 
     def _wait(
-        self, instance_id: str, timeout: Duration, what: str, look: Callable[[], T], enough: Callable[[T], bool]
+        self,
+        instance_id: str,
+        timeout: Duration,
+        what: str,
+        look: Callable[[], T],
+        enough: Callable[[T], bool],
+        told: Callable[[str], T] | None = None,
     ) -> T:
         """Return what *look* sees, as soon as that is *enough*."""
         limits.check_instance_id(instance_id)
-        return wait_until(
-            enough, look, wakeups=self._provider.wakeups, instance_id=instance_id, what=what, timeout=timeout
-        )
+        wakeups = self._provider.wakeups
+        return wait_until(enough, look, told=told, wakeups=wakeups, instance_id=instance_id, what=what, timeout=timeout)
 
     # Key-values
 

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import define, field, frozen
 from sqlalchemy import Connection
 
-from ..wakeups import Changes
+from ..wakeups import Changes, Output
 from .dialect import Dialect
 from .shared import PROCESS
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
@@ -40,6 +40,7 @@ class Transaction:
     due_ms: int | None = None
     activities: bool = False
     instances: set[str] = field(factory=set)
+    outputs: dict[str, Output] = field(factory=dict)
     #: Whether it was committed with what it did last.
     is_committed: bool = False
     #: Whether it is being committed, so that nobody knows whether it was if it fails, and must not be done again.
@@ -104,6 +105,7 @@ class Transaction:
             due_ms=self.due_ms,
             activities=self.activities,
             instances=tuple(self.instances),
+            outputs=self.outputs,
         )
 
     def payload(self) -> str:
