@@ -12,12 +12,13 @@ import threading
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 
-Work = Callable[[], None]
+WorkT = TypeVar("WorkT")
 
 
-class WorkerThreads:
+class WorkerThreads(Generic[WorkT]):
     """
     A growing pool of daemon threads.
 
@@ -26,20 +27,23 @@ class WorkerThreads:
 
         size: Threads at most. `replace_one` allows one more, for one that is lost to a piece of work
             that does not end.
+
+        run: Does one piece of work. It must not raise.
     """
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, run: Callable[[WorkT], None]) -> None:
         self._name = name
         self._size = size
+        self._do = run
         self._lock = threading.Lock()
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[WorkT] = deque()
         # Each idle thread sleeps on a lock of its own; the one that was busy last is woken first.
         self._idle: list[threading.Lock] = []
         self._threads: set[threading.Thread] = set()
         self._started = 0
         self._is_stopping = False
 
-    def post(self, work: Iterable[Work]) -> None:
+    def post(self, work: Iterable[WorkT]) -> None:
         """Run *work*, each piece in some thread."""
         self._waiting.extend(work)
         self._wake_one()
@@ -85,7 +89,7 @@ class WorkerThreads:
             self._threads.add(thread)
         thread.start()
 
-    def _next(self) -> Work | None:
+    def _next(self) -> WorkT | None:
         try:
             return self._waiting.popleft()
         except IndexError:
@@ -107,4 +111,4 @@ class WorkerThreads:
                 continue
             if self._waiting:
                 self._wake_one()
-            work()
+            self._do(work)
