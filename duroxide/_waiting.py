@@ -28,6 +28,9 @@ T = TypeVar("T")
 #: Behind the notifications: who waits looks again at least this often, in seconds.
 LOOK_AGAIN = 2.0
 
+#: The first look at an instance that was started a moment ago comes so much (seconds) later, if it is still needed.
+LOOK_LATER = 0.25
+
 #: The first pause after a failure of the database, in seconds. It is doubled each time, up to LOOK_AGAIN.
 _FIRST_PAUSE = 0.1
 
@@ -83,6 +86,7 @@ def wait_until(
 
     Args:
         told: What the output (JSON text) of the instance says, if it completes meanwhile: spares looking once more.
+            For those who wait for the end, and need not look at an instance that they have just started.
 
         what: What the instance should do, for the error: ``"end"``.
 
@@ -97,6 +101,11 @@ def wait_until(
     changes: SimpleQueue[str | None] = SimpleQueue()
     outage = _Outage(instance_id)
     with wakeups.on_instance(instance_id, changes.put):
+        # After the subscription: what is heard from here on is in *changes*.
+        if told is not None and wakeups.recent_starts.take(instance_id) and seconds > LOOK_LATER:
+            output = _next(changes, LOOK_LATER)
+            if output is not None:
+                return told(output)
         while True:
             try:
                 seen = look()

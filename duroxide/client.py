@@ -146,9 +146,13 @@ class Client(ManagementClient):
 
             PayloadError: If *input* cannot be turned into JSON.
         """
+        limits.check_instance_id(instance_id)
+        recent = self._provider.wakeups.recent_starts.begin(instance_id)
         (start,) = self.start_orchestrations(
             orchestration, {instance_id: input}, version=version, if_exists=if_exists, connection=connection
         )
+        if start.is_new and connection is None:
+            recent.made()
         return start
 
     def start_orchestrations(

@@ -18,6 +18,8 @@ from typing import Self, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from .recent import RecentStarts
+
 
 CallbackT = TypeVar("CallbackT")
 
@@ -74,6 +76,7 @@ class Wakeups:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.recent_starts = RecentStarts()
         # Tuples are replaced, never changed, so that publishing needs no lock.
         self._on_messages: tuple[Callable[[int | None], None], ...] = ()
         self._on_activities: tuple[Callable[[], None], ...] = ()
@@ -123,6 +126,7 @@ class Wakeups:
         if changes.activities:
             for on_activities in self._on_activities:
                 on_activities()
+        self.recent_starts.heard_of(changes.instances)
         for instance_id in changes.instances if self._on_instance else ():
             output = changes.outputs.get(instance_id)
             for on_instance in self.waiting_for(instance_id):
@@ -130,6 +134,7 @@ class Wakeups:
 
     def publish_everything(self) -> None:
         """Tell everybody: another process has written something, and nobody knows what."""
+        self.recent_starts.heard_something()
         with self._lock:
             instances = tuple(self._on_instance)
         self.publish(Changes(messages=True, activities=True, instances=instances))
