@@ -204,7 +204,13 @@ class ActivityWorker:
             was_told = self._wake.is_set()
             self._wake.clear()
             try:
-                pause = 0.0 if self._fetch() else self._until_due(poll) if was_told and not self._is_behind else poll
+                pause = (
+                    0.0
+                    if self._fetch()
+                    else _until_due(self._provider, poll)
+                    if was_told and not self._is_behind
+                    else poll
+                )
                 failures = 0
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
@@ -213,11 +219,6 @@ class ActivityWorker:
                 _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
             if pause:
                 self._wake.wait(pause)
-
-    def _until_due(self, poll: float) -> float:
-        """Return how many seconds to wait when told of activities that were not there: they may be for later."""
-        due_ms = self._provider.next_due_ms()
-        return poll if due_ms is None else min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), poll)
 
     def _fetch(self) -> bool:
         """Fetch as many activities as there are free slots; return whether to do so again at once."""
@@ -234,7 +235,7 @@ class ActivityWorker:
             free,
             self._lock_ms,
             tags=self._options.worker_tag_filter,
-            session=self._session_claim(frozenset(sessions)),
+            session=_session_claim(self._options, self._worker_id, frozenset(sessions)),
         )
         took = monotonic() - begun
         self._metrics.fetched(activities=len(items))
@@ -256,14 +257,6 @@ class ActivityWorker:
                 extra={"action": "activity_expired", "instance_id": item.work.key.instance_id},
             )
             self._finished(Finished(item.lock, _expired(item)))
-
-    def _session_claim(self, in_flight: frozenset[str]) -> SessionClaim | None:
-        """Return what sessions this runtime has room for."""
-        most = self._options.max_sessions_per_runtime
-        if most == 0:
-            return None
-        lease_ms = milliseconds(self._options.session_lock_timeout)
-        return SessionClaim(self._worker_id, lease_ms, max(most - len(in_flight), 0), in_flight)
 
     def _take(self, items: Sequence[ActivityItem]) -> None:
         """Run fetched activities; give back what cannot be run here, and end what is poison."""
@@ -429,6 +422,21 @@ class ActivityWorker:
         )
         self._threads.replace_one()
         self.notice()
+
+
+def _until_due(provider: Provider, poll: float) -> float:
+    """Return how many seconds to wait when told of activities that were not there: they may be for later."""
+    due_ms = provider.next_due_ms()
+    return poll if due_ms is None else min(max((due_ms - provider.now_ms()) / 1000, 0.001), poll)
+
+
+def _session_claim(options: RuntimeOptions, worker_id: str, in_flight: frozenset[str]) -> SessionClaim | None:
+    """Return what sessions this runtime has room for."""
+    most = options.max_sessions_per_runtime
+    if most == 0:
+        return None
+    lease_ms = milliseconds(options.session_lock_timeout)
+    return SessionClaim(worker_id, lease_ms, max(most - len(in_flight), 0), in_flight)
 
 
 def _expired(item: ActivityItem) -> ActivityOutcome:
