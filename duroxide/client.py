@@ -146,13 +146,9 @@ class Client(ManagementClient):
 
             PayloadError: If *input* cannot be turned into JSON.
         """
-        limits.check_instance_id(instance_id)
-        recent = self._provider.wakeups.recent_starts.begin(instance_id)
         (start,) = self.start_orchestrations(
             orchestration, {instance_id: input}, version=version, if_exists=if_exists, connection=connection
         )
-        if start.is_new and connection is None:
-            recent.made()
         return start
 
     def start_orchestrations(
@@ -181,7 +177,11 @@ class Client(ManagementClient):
             limits.check_instance_id(instance_id)
             text = self._encode(input_, f"input of orchestration {name!r}")
             messages.append(StartOrchestration(instance_id, name, text, version))
+        # Nobody waits for one of many within a moment.
+        recent = self._provider.wakeups.recent_starts.begin(messages[0].instance_id) if len(messages) == 1 else None
         are_new = self._provider.start_instances(messages, must_be_new=if_exists == "reject", connection=connection)
+        if recent is not None and connection is None and are_new[0]:
+            recent.made()
         return [Start(message.instance_id, is_new) for message, is_new in zip(messages, are_new, strict=True)]
 
     def raise_event(self, instance_id: str, name: str, data: object = None, *, connection: object = None) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from attrs import evolve
 
-from duroxide import Client, Completed, InvalidInput, OrchestrationFailed, _waiting
+from duroxide import Client, Completed, OrchestrationFailed, _waiting
 from duroxide._core import events as e
 from duroxide._core.commit import ExecutionStatus, TurnCommit
 from duroxide.errors import ErrorCategory, ErrorDetails, ErrorKind
@@ -143,11 +143,6 @@ class TestRecentlyStarted:
 
         assert "out" == client.wait_for_result("b", PATIENCE)
         assert 1 == looks.count
-
-    def test_no_id(self, provider: SqlProvider) -> None:
-        """What is no instance id is refused as such."""
-        with pytest.raises(InvalidInput, match="instance id"):
-            Client(provider).start_orchestration([], "fulfil")  # type: ignore[arg-type]  # that is the point
 
 
 def ending_of(instance_id: str) -> TurnCommit:
