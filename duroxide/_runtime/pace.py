@@ -29,18 +29,22 @@ class Pace:
         #: How long an activity and a fetch take, in seconds: moving averages.
         self._activity = 1.0
         self._fetch = 0.0
+        #: What is taken in advance, in seconds of one thread.
+        self._in_advance = threads * _LEAST
         #: How many activities to hold besides those that run.
         self.ahead = 0
-        #: When more are waiting: how many to fetch at least. What is still held lasts until they are here.
-        self.portion = 1
+
+    @property
+    def portion(self) -> int:
+        """When more are waiting: how many to fetch at least. What is still held lasts until they are here."""
+        return max(self.ahead // 2, 1)
 
     def ended(self, seconds: float) -> None:
         """Take note of how long an activity took."""
         self._activity += (min(seconds, 1.0) - self._activity) / 16
-        in_advance = min(max(2 * self._fetch, _LEAST), _MOST)
-        self.ahead = min(int(self._threads * in_advance / max(self._activity, 1e-6)), MOST_AHEAD)
-        self.portion = max(self.ahead // 2, 1)
+        self.ahead = min(int(self._in_advance / max(self._activity, 1e-6)), MOST_AHEAD)
 
     def fetched(self, seconds: float) -> None:
         """Take note of how long it took to fetch activities."""
         self._fetch += (seconds - self._fetch) / 8
+        self._in_advance = self._threads * min(max(2 * self._fetch, _LEAST), _MOST)
