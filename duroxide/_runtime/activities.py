@@ -301,7 +301,7 @@ class ActivityWorker:
         for running in begun:
             if running.info.is_async:
                 self._loop.run(self._run_async(running))
-        self._threads.post([running for running in begun if not running.info.is_async])
+        self._threads.post([running for running in begun if not running.info.is_async], blocks=self._pace.blocks)
 
     def _registered(self, work: ActivityExecute) -> FunctionInfo:
         info = self._find(work.name)

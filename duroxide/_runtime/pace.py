@@ -15,6 +15,9 @@ _LEAST, _MOST = 0.002, 0.010
 #: … and never more than so many activities.
 MOST_AHEAD = 512
 
+#: An activity that takes so long (seconds) is waiting for something, most of the time.
+_BLOCKING = 0.001
+
 
 class Pace:
     """
@@ -38,6 +41,11 @@ class Pace:
     def portion(self) -> int:
         """When more are waiting: how many to fetch at least. What is still held lasts until they are here."""
         return max(self.ahead // 2, 1)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether activities wait for something, as a rule."""
+        return self._activity >= _BLOCKING
 
     def ended(self, seconds: float) -> None:
         """Take note of how long an activity took."""
