@@ -9,12 +9,15 @@ piece at once: each hop of the chain would wait for the GIL.
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+
+_log = logging.getLogger("duroxide.runtime")
 
 WorkT = TypeVar("WorkT")
 
@@ -94,7 +97,19 @@ class WorkerThreads(Generic[WorkT]):
         for sleeper in woken:
             sleeper.release()
         if thread is not None:
+            self._start(thread)
+
+    def _start(self, thread: threading.Thread) -> None:
+        try:
             thread.start()
+        except RuntimeError as error:  # the system gives no more
+            with self._lock:
+                self._started -= 1
+                self._coming -= 1
+                self._threads.discard(thread)
+                if not self._started:
+                    raise
+            _log.warning("%d threads must do for all activities: %s", self._started, error)
 
     def _another(self) -> threading.Thread | None:
         """Return another thread, to be started, if there may be one. Call it under the lock."""

@@ -126,3 +126,34 @@ def test_taken_back(threads: WorkerThreads[str], names: list[str], gate: threadi
     threads.stop()
     assert threads.join(PATIENCE)
     assert SIZE == len(names)
+
+
+def test_no_more_threads(
+    threads: WorkerThreads[str], names: list[str], gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the system gives no more threads, those that there are do all the work."""
+    threads.post(["hold"])
+    eventually(lambda: names)
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", no_more)
+        threads.post(["name"] * 2)
+        gate.set()
+        eventually(lambda: len(names) == 3)
+        assert 1 == len(set(names))
+
+    threads.post(["meet"] * SIZE)
+    eventually(lambda: len(names) == 3 + SIZE)
+
+
+def test_no_thread_at_all(threads: WorkerThreads[str], names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it gives none, whoever brings work is told; it is done as soon as there is one."""
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threads.post(["name"])
+    threads.post(["name"])
+    eventually(lambda: len(names) == 2)
+
+
+def no_more(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
