@@ -176,7 +176,11 @@ class Client(ManagementClient):
             limits.check_instance_id(instance_id)
             text = self._encode(input_, f"input of orchestration {name!r}")
             messages.append(StartOrchestration(instance_id, name, text, version))
+        # Nobody waits for one of many within a moment.
+        recent = self._provider.wakeups.recent_starts.begin(messages[0].instance_id) if len(messages) == 1 else None
         are_new = self._provider.start_instances(messages, must_be_new=if_exists == "reject", connection=connection)
+        if recent is not None and connection is None and are_new[0]:
+            recent.made()
         return [Start(message.instance_id, is_new) for message, is_new in zip(messages, are_new, strict=True)]
 
     def raise_event(self, instance_id: str, name: str, data: object = None, *, connection: object = None) -> None:
@@ -262,11 +266,18 @@ class Client(ManagementClient):
             WaitTimeout: If it has not ended in time. A database that goes away meanwhile is waited for, too; if it is
                 not back by then, its `ProviderError` is the cause.
         """
+        return self._wait_for_end(instance_id, timeout, told=None)
 
+    def _wait_for_end(
+        self, instance_id: str, timeout: Duration, *, told: Callable[[str], OrchestrationStatus] | None
+    ) -> Completed | Failed:
         def look() -> OrchestrationStatus:
             return self.get_orchestration_status(instance_id)
 
-        status = self._wait(instance_id, timeout, "end", look, lambda seen: isinstance(seen, Completed | Failed))
+        def has_ended(seen: OrchestrationStatus) -> bool:
+            return isinstance(seen, Completed | Failed)
+
+        status = self._wait(instance_id, timeout, "end", look, has_ended, told=told)
         assert isinstance(status, Completed | Failed), "that was waited for"
         return status
 
@@ -287,13 +298,16 @@ class Client(ManagementClient):
 
             PayloadError: If the output is not a *type*.
         """
-        status = self.wait_for_orchestration(instance_id, timeout)
+        where = f"output of instance {instance_id!r}"
+        # Without the custom status, which nobody asks for.
+        status = self._wait_for_end(
+            instance_id, timeout, told=lambda output: Completed(payloads.decode(output, Any, where=where))
+        )
         if isinstance(status, Failed):
             is_nondeterminism = status.details.kind is ErrorKind.NONDETERMINISM
             raise (NondeterminismError if is_nondeterminism else OrchestrationFailedError)(status.details)
         if type is None:
             return status.output
-        where = f"output of instance {instance_id!r}"
         return payloads.decode(payloads.encode(status.output, where=where), type, where=where)
 
     def wait_for_status_change(
@@ -327,13 +341,18 @@ class Client(ManagementClient):
         return status
 
     def _wait(
-        self, instance_id: str, timeout: Duration, what: str, look: Callable[[], T], enough: Callable[[T], bool]
+        self,
+        instance_id: str,
+        timeout: Duration,
+        what: str,
+        look: Callable[[], T],
+        enough: Callable[[T], bool],
+        told: Callable[[str], T] | None = None,
     ) -> T:
         """Return what *look* sees, as soon as that is *enough*."""
         limits.check_instance_id(instance_id)
-        return wait_until(
-            enough, look, wakeups=self._provider.wakeups, instance_id=instance_id, what=what, timeout=timeout
-        )
+        wakeups = self._provider.wakeups
+        return wait_until(enough, look, told=told, wakeups=wakeups, instance_id=instance_id, what=what, timeout=timeout)
 
     # Key-values
 

@@ -5,7 +5,7 @@ Rule 1: the outcome of an activity is worth something only while its row is lock
 Whoever writes it down proves that (`TurnCommit.finished_activities`, `Provider.ack_activities`).
 
 Rule 2: nothing waits here for a slot while another worker is idle. What this runtime takes in advance is
-bounded by its free slots, and by how much very short work its threads get through in a moment.
+bounded by its free slots, and by how much its threads get through while more is fetched (`Pace`).
 """
 
 from __future__ import annotations
@@ -34,15 +34,11 @@ from .event_loop import LoopThread
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
 from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
+from .pace import MOST_AHEAD, Pace
 from .threads import WorkerThreads
 
 
 _log = logging.getLogger("duroxide.runtime")
-
-#: Short work may queue up here for about this many seconds: less than it would take to fetch it again.
-_QUEUE_AHEAD = 0.002
-#: … and for this many activities at most.
-_MOST_AHEAD = 512
 
 #: How long to leave an activity alone that the user's executor could not run, in milliseconds.
 _EXECUTOR_DELAY_MS = 1000
@@ -60,6 +56,7 @@ class Finished:
 class RunningActivity:
     """An activity that this runtime holds, waiting for a thread or running."""
 
+    info: FunctionInfo
     work: ActivityExecute
     lock: ActivityLock
     renewed_at: float
@@ -109,16 +106,15 @@ class ActivityWorker:
         #: Claimed by a round, or fetched, while this worker stopped.
         self._late: list[ActivityLock] = []
         self._abandoned = 0
-        #: How long an activity takes, in seconds: a moving average.
-        self._mean = 1.0
-        #: Whether the last fetch took all it could, so that more may be waiting for a free slot.
+        self._pace = Pace(options.worker_concurrency)
+        #: Whether the last fetch took all it could, so that more may be waiting for free slots.
         self._is_behind = False
         #: Whether this runtime may own sessions, which are then to be renewed.
         self.has_sessions = False
         self._idle = threading.Condition(self._mutex)
         self._wake = threading.Event()
         self._is_stopping = False
-        self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency)
+        self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
         self._loop = LoopThread()
         self._fetcher = threading.Thread(target=self._fetch_loop, name=f"duroxide-fetch-{worker_id[-6:]}", daemon=True)
 
@@ -189,15 +185,18 @@ class ActivityWorker:
         """Run what was claimed, now that it is committed."""
         with self._mutex:
             self._promised -= len(claimed)
-        self._begin([(work, lock) for work, lock in claimed])
+        self._begin(claimed)
 
     # Fetching
 
     def _free_slots(self) -> int:
         """Return how many activities more this runtime may hold. Call it under the mutex."""
-        slots = self._options.worker_concurrency
-        ahead = min(int(slots * _QUEUE_AHEAD / max(self._mean, 1e-6)), _MOST_AHEAD)
-        return slots + ahead + self._abandoned - len(self._running) - self._promised
+        slots = self._options.worker_concurrency + self._pace.ahead + self._abandoned
+        return slots - len(self._running) - self._promised
+
+    def _has_room(self) -> bool:
+        """Whether another fetch is worth it, with more waiting. Call it under the mutex."""
+        return self._free_slots() >= self._pace.portion
 
     def _fetch_loop(self) -> None:
         poll = self._options.poll_interval.total_seconds()
@@ -206,7 +205,13 @@ class ActivityWorker:
             was_told = self._wake.is_set()
             self._wake.clear()
             try:
-                pause = 0.0 if self._fetch() else self._until_due(poll) if was_told else poll
+                pause = (
+                    0.0
+                    if self._fetch()
+                    else _until_due(self._provider, poll)
+                    if was_told and not self._is_behind
+                    else poll
+                )
                 failures = 0
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
@@ -216,36 +221,36 @@ class ActivityWorker:
             if pause:
                 self._wake.wait(pause)
 
-    def _until_due(self, poll: float) -> float:
-        """Return how many seconds to wait when told of activities that were not there: they may be for later."""
-        due_ms = self._provider.next_due_ms()
-        return poll if due_ms is None else min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), poll)
-
     def _fetch(self) -> bool:
-        """Fetch as many activities as there are free slots; return whether there may be more."""
+        """Fetch as many activities as there are free slots; return whether to do so again at once."""
         if self._options.worker_tag_filter.accepts_nothing:
             return False
         with self._mutex:
+            if not self._has_room():
+                self._is_behind = True
+                return False
             free = self._free_slots()
             sessions = {each.work.session_id for each in self._running.values() if each.work.session_id is not None}
-        if free <= 0:
-            self._is_behind = True
-            return False
+        begun = monotonic()
         items = self._provider.fetch_activities(
             free,
             self._lock_ms,
             tags=self._options.worker_tag_filter,
-            session=self._session_claim(frozenset(sessions)),
+            session=_session_claim(self._options, self._worker_id, frozenset(sessions)),
         )
+        took = monotonic() - begun
         self._metrics.fetched(activities=len(items))
         self.has_sessions = self.has_sessions or any(item.work.session_id is not None for item in items)
         self._take(items)
-        self._is_behind = len(items) == free
-        return self._is_behind
+        with self._mutex:
+            if items:
+                self._pace.fetched(took)
+            self._is_behind = len(items) == free
+            return self._is_behind and self._has_room()
 
     def end_expired(self) -> None:
         """Let activities fail that no worker has begun in their time to live."""
-        for item in self._provider.fetch_expired_activities(_MOST_AHEAD, self._lock_ms):
+        for item in self._provider.fetch_expired_activities(MOST_AHEAD, self._lock_ms):
             _log.warning(
                 "activity %r of %r was not begun in time",
                 item.work.name,
@@ -253,14 +258,6 @@ class ActivityWorker:
                 extra={"action": "activity_expired", "instance_id": item.work.key.instance_id},
             )
             self._finished(Finished(item.lock, _expired(item)))
-
-    def _session_claim(self, in_flight: frozenset[str]) -> SessionClaim | None:
-        """Return what sessions this runtime has room for."""
-        most = self._options.max_sessions_per_runtime
-        if most == 0:
-            return None
-        lease_ms = milliseconds(self._options.session_lock_timeout)
-        return SessionClaim(self._worker_id, lease_ms, max(most - len(in_flight), 0), in_flight)
 
     def _take(self, items: Sequence[ActivityItem]) -> None:
         """Run fetched activities; give back what cannot be run here, and end what is poison."""
@@ -289,26 +286,28 @@ class ActivityWorker:
 
     # Running
 
-    def _begin(self, ready: Iterable[tuple[ActivityExecute, ActivityLock]]) -> None:
+    def _begin(self, ready: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
         now = monotonic()
-        threaded: list[Callable[[], None]] = []
-        for work, lock in ready:
-            info = self._find(work.name)
-            assert info is not None, "only registered activities are claimed or kept"
-            running = RunningActivity(work, lock, now)
-            with self._mutex:
-                if self._is_stopping:
-                    self._late.append(lock)
-                    continue
-                self._running[work.key] = running
-            if self._options.executor is not None:
-                self._submit(self._options.executor, info, running)
-            elif info.is_async:
-                self._loop.run(self._run_async(info, running))
-            else:
-                threaded.append(partial(self._run, info, running))
-        if threaded:
-            self._threads.post(threaded)
+        begun = [RunningActivity(self._registered(work), work, lock, now) for work, lock in ready]
+        with self._mutex:
+            if self._is_stopping:
+                self._late += [lock for _, lock in ready]
+                return
+            for running in begun:
+                self._running[running.lock.key] = running
+        if self._options.executor is not None:
+            for running in begun:
+                self._submit(self._options.executor, running)
+            return
+        for running in begun:
+            if running.info.is_async:
+                self._loop.run(self._run_async(running))
+        self._threads.post([running for running in begun if not running.info.is_async], blocks=self._pace.blocks)
+
+    def _registered(self, work: ActivityExecute) -> FunctionInfo:
+        info = self._find(work.name)
+        assert info is not None, "only registered activities are claimed or kept"
+        return info
 
     def _context(self, running: RunningActivity) -> ActivityContext:
         return ActivityContext(
@@ -323,22 +322,24 @@ class ActivityWorker:
             running.started_at = monotonic()
             return True
 
-    def _run(self, info: FunctionInfo, running: RunningActivity) -> None:
+    def _run(self, running: RunningActivity) -> None:
         if self._starts(running):
-            self._end(running, invoke(info, running.work, self._context(running), self._options.limits))
+            self._end(running, invoke(running.info, running.work, self._context(running), self._options.limits))
 
-    async def _run_async(self, info: FunctionInfo, running: RunningActivity) -> None:
+    async def _run_async(self, running: RunningActivity) -> None:
         if self._starts(running):
-            self._end(running, await invoke_async(info, running.work, self._context(running), self._options.limits))
+            context = self._context(running)
+            self._end(running, await invoke_async(running.info, running.work, context, self._options.limits))
 
-    def _submit(self, executor: Executor, info: FunctionInfo, running: RunningActivity) -> None:
+    def _submit(self, executor: Executor, running: RunningActivity) -> None:
         """Run on the user's executor; only one of threads shares this process's memory."""
         running.started_at = monotonic()
+        info, work, limits = running.info, running.work, self._options.limits
         try:
             if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
-                future = executor.submit(invoke, info, running.work, self._context(running), self._options.limits)
+                future = executor.submit(invoke, info, work, self._context(running), limits)
             else:
-                future = executor.submit(invoke_elsewhere, info, running.work, self._worker_id, self._options.limits)
+                future = executor.submit(invoke_elsewhere, info, work, self._worker_id, limits)
         except RuntimeError as error:  # shut down, or broken
             self._give_back(running, error)
         else:
@@ -372,23 +373,20 @@ class ActivityWorker:
 
     def _end(self, running: RunningActivity, outcome: ActivityOutcome) -> None:
         now = monotonic()
-        took = now - (running.started_at or now)
+        key = running.lock.key
         with self._mutex:
-            if self._running.get(running.lock.key) is running:
-                # Not if its lock expired, and it was fetched again meanwhile.
-                del self._running[running.lock.key]
-            self._mean += (min(took, 1.0) - self._mean) / 16
+            held = self._running.pop(key, None)
+            if held is not None and held is not running:
+                self._running[key] = held  # its lock expired, and it was fetched again meanwhile
+            self._pace.ended(now - (running.started_at or now))
             if running.is_abandoned:
                 self._abandoned -= 1
-            free = self._free_slots()
+            may_fetch = self._is_behind and self._has_room()
             # Under the mutex: whoever sees that nothing runs any more must find the outcome in the inbox.
             self._finished(Finished(running.lock, outcome))
             if self._is_stopping and not self._running:
                 self._idle.notify_all()
-        if running.work.session_id is not None:
-            self.notice()  # there may be room for another session
-        # Short work is fetched in larger portions, long work as soon as there is a slot.
-        if self._is_behind and free >= (1 if self._mean > _QUEUE_AHEAD else self._options.worker_concurrency // 2):
+        if may_fetch or running.work.session_id is not None:  # there may be room for another session
             self.notice()
 
     # Leases and cancellation
@@ -425,6 +423,21 @@ class ActivityWorker:
         )
         self._threads.replace_one()
         self.notice()
+
+
+def _until_due(provider: Provider, poll: float) -> float:
+    """Return how many seconds to wait when told of activities that were not there: they may be for later."""
+    due_ms = provider.next_due_ms()
+    return poll if due_ms is None else min(max((due_ms - provider.now_ms()) / 1000, 0.001), poll)
+
+
+def _session_claim(options: RuntimeOptions, worker_id: str, in_flight: frozenset[str]) -> SessionClaim | None:
+    """Return what sessions this runtime has room for."""
+    most = options.max_sessions_per_runtime
+    if most == 0:
+        return None
+    lease_ms = milliseconds(options.session_lock_timeout)
+    return SessionClaim(worker_id, lease_ms, max(most - len(in_flight), 0), in_flight)
 
 
 def _expired(item: ActivityItem) -> ActivityOutcome:

@@ -15,15 +15,18 @@ from ..errors import ActivityCancelled
 _log = logging.getLogger("duroxide.activities")
 
 
+#: Held while somebody cancels or begins to wait, which few activities see: not worth a lock for each of them.
+_cancelling = threading.Lock()
+
+
 class Cancellation:
     """A flag that can be waited for. The event behind it is made only when somebody waits."""
 
-    __slots__ = ("_event", "_is_set", "_lock")
+    __slots__ = ("_event", "_is_set")
 
     def __init__(self) -> None:
         self._is_set = False
         self._event: threading.Event | None = None
-        self._lock = threading.Lock()
 
     @property
     def is_set(self) -> bool:
@@ -32,14 +35,14 @@ class Cancellation:
 
     def set(self) -> None:
         """Cancel, and wake who waits."""
-        with self._lock:
+        with _cancelling:
             self._is_set = True
             if self._event is not None:
                 self._event.set()
 
     def wait(self, timeout: float | None) -> bool:
         """Wait up to *timeout* seconds; return whether it was cancelled."""
-        with self._lock:
+        with _cancelling:
             if self._is_set:
                 return True
             if self._event is None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from .._core import events as e
 from .._core.commit import TurnCommit
 from .._nouns import frozen
-from ..errors import ErrorCategory, ErrorDetails
+from ..errors import ErrorCategory
 
 
 @frozen(kw_only=True)
@@ -56,6 +56,7 @@ _COUNTED_AS: dict[type[e.Event], str] = {
     e.SubOrchestrationScheduled: "suborchestration_calls",
     e.ActivityCompleted: "activity_success",
 }
+_FAILURES = {e.OrchestrationFailed, e.ActivityFailed}
 _ORCHESTRATION_FAILURES = {
     ErrorCategory.APPLICATION: "orch_application_errors",
     ErrorCategory.INFRASTRUCTURE: "orch_infrastructure_errors",
@@ -79,9 +80,13 @@ class Metrics:
 
     def committed(self, commits: Iterable[TurnCommit]) -> None:
         """Count what accepted *commits* say."""
-        names = [name for commit in commits for event in commit.events for name in _names(event)]
+        events = [event for commit in commits for event in commit.events]
+        kinds = Counter(map(type, events))
         with self._lock:
-            self._counts.update(names)
+            for kind, name in _COUNTED_AS.items():
+                self._counts[name] += kinds[kind]
+            if not _FAILURES.isdisjoint(kinds):
+                self._counts.update(name for event in events for name in _failure_names(event))
 
     def fetched(self, *, instances: int = 0, activities: int = 0) -> None:
         """Count what was fetched."""
@@ -104,15 +109,10 @@ class Metrics:
         )
 
 
-def _names(event: e.Event) -> tuple[str, ...]:
-    """Return what *event* is counted as."""
+def _failure_names(event: e.Event) -> tuple[str, ...]:
+    """Return what *event* is counted as, if it is a failure."""
     if isinstance(event, e.OrchestrationFailed):
-        return "orch_failures", _category(_ORCHESTRATION_FAILURES, event.details)
+        return "orch_failures", _ORCHESTRATION_FAILURES[event.details.category]
     if isinstance(event, e.ActivityFailed):
-        return (_category(_ACTIVITY_FAILURES, event.details),)
-    name = _COUNTED_AS.get(type(event))
-    return () if name is None else (name,)
-
-
-def _category(names: dict[ErrorCategory, str], details: ErrorDetails) -> str:
-    return names[details.category]
+        return (_ACTIVITY_FAILURES[event.details.category],)
+    return ()

@@ -1,23 +1,28 @@
 """
 The threads that run activities, and that the runtime can count on.
 
-Waking a thread costs more than a short activity. So a batch of work wakes one thread, and each thread
-that takes a piece while more is waiting wakes the next before it begins: work that blocks spreads over
-all threads at once, work that does not is done by few.
+Waking a thread costs more than a short activity. So a batch of short work wakes one thread, and each thread that takes a
+piece while more is waiting wakes the next, unless one is on its way: what blocks spreads over all threads even if it
+was thought to be short, and what does not is done by few. A batch of work that is known to block wakes a thread for each
+piece at once: each hop of the chain would wait for the GIL.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 
-Work = Callable[[], None]
+_log = logging.getLogger("duroxide.runtime")
+
+WorkT = TypeVar("WorkT")
 
 
-class WorkerThreads:
+class WorkerThreads(Generic[WorkT]):
     """
     A growing pool of daemon threads.
 
@@ -26,23 +31,33 @@ class WorkerThreads:
 
         size: Threads at most. `replace_one` allows one more, for one that is lost to a piece of work
             that does not end.
+
+        run: Does one piece of work. It must not raise.
     """
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, run: Callable[[WorkT], None]) -> None:
         self._name = name
         self._size = size
+        self._do = run
         self._lock = threading.Lock()
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[WorkT] = deque()
         # Each idle thread sleeps on a lock of its own; the one that was busy last is woken first.
         self._idle: list[threading.Lock] = []
         self._threads: set[threading.Thread] = set()
         self._started = 0
+        #: Threads that were woken or started, and have not looked for work yet.
+        self._coming = 0
         self._is_stopping = False
 
-    def post(self, work: Iterable[Work]) -> None:
-        """Run *work*, each piece in some thread."""
+    def post(self, work: Sequence[WorkT], *, blocks: bool = False) -> None:
+        """
+        Run *work*, each piece in some thread.
+
+        Args:
+            blocks: Whether it will probably wait for something, so that each piece needs a thread of its own.
+        """
         self._waiting.extend(work)
-        self._wake_one()
+        self._wake(len(work) if blocks else 1)
 
     def take_back(self) -> int:
         """Forget the work that no thread has begun; return how much it was."""
@@ -55,13 +70,14 @@ class WorkerThreads:
         """Allow one thread more: one is stuck."""
         with self._lock:
             self._size += 1
-        self._wake_one()
+        self._wake(1)
 
     def stop(self) -> None:
         """Let every thread end after the piece it is at."""
         with self._lock:
             self._is_stopping = True
             idle, self._idle = self._idle, []
+            self._coming += len(idle)
         for sleeper in idle:
             sleeper.release()
 
@@ -71,21 +87,41 @@ class WorkerThreads:
             thread.join(max(timeout, 0) / max(len(self._threads), 1))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _wake_one(self) -> None:
+    def _wake(self, most: int) -> None:
+        """Wake up to *most* idle threads for what is waiting; if there are too few, start one."""
         with self._lock:
-            if not self._waiting:
-                return
-            if self._idle:
-                self._idle.pop().release()
-                return
-            if self._started >= self._size or self._is_stopping:
-                return
-            self._started += 1
-            thread = threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True)
-            self._threads.add(thread)
-        thread.start()
+            wanted = min(most, len(self._waiting) - self._coming)
+            woken = [self._idle.pop() for _ in range(min(wanted, len(self._idle)))]
+            self._coming += len(woken)
+            thread = self._another() if wanted > len(woken) else None
+        for sleeper in woken:
+            sleeper.release()
+        if thread is not None:
+            self._start(thread)
 
-    def _next(self) -> Work | None:
+    def _start(self, thread: threading.Thread) -> None:
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system gives no more
+            with self._lock:
+                self._started -= 1
+                self._coming -= 1
+                self._threads.discard(thread)
+                if not self._started:
+                    raise
+            _log.warning("%d threads must do for all activities: %s", self._started, error)
+
+    def _another(self) -> threading.Thread | None:
+        """Return another thread, to be started, if there may be one. Call it under the lock."""
+        if self._started >= self._size or self._is_stopping:
+            return None
+        self._started += 1
+        self._coming += 1
+        thread = threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True)
+        self._threads.add(thread)
+        return thread
+
+    def _next(self) -> WorkT | None:
         try:
             return self._waiting.popleft()
         except IndexError:
@@ -94,17 +130,27 @@ class WorkerThreads:
     def _run(self) -> None:
         sleeper = threading.Lock()
         sleeper.acquire()
+        self._arrive()
         while True:
             work = self._next()
-            if work is None:
-                with self._lock:
-                    if self._is_stopping:
-                        return
-                    if self._waiting:
-                        continue
-                    self._idle.append(sleeper)
+            if work is not None:
+                if self._waiting and not self._coming:
+                    self._wake(1)
+                self._do(work)
+            elif self._may_sleep(sleeper):
                 sleeper.acquire()
-                continue
-            if self._waiting:
-                self._wake_one()
-            work()
+                self._arrive()
+            elif self._is_stopping:
+                return
+
+    def _arrive(self) -> None:
+        with self._lock:
+            self._coming -= 1
+
+    def _may_sleep(self, sleeper: threading.Lock) -> bool:
+        """Whether there is nothing to do, so that whoever brings something will release *sleeper*."""
+        with self._lock:
+            if self._is_stopping or self._waiting:
+                return False
+            self._idle.append(sleeper)
+            return True

@@ -26,8 +26,7 @@ armed: list[int] = []
 
 _clock = SystemClock()
 
-#: Stands for a request to somewhere: 10 ms in which no CPU is needed. Nobody ever sets it.
-_elsewhere = threading.Event()
+#: Stands for a request to somewhere: 10 ms in which no CPU is needed.
 WORK_SECONDS = 0.010
 
 
@@ -47,7 +46,9 @@ def timed_step(ctx: ActivityContext, number: int) -> int:
 @registry.activity
 def work(ctx: ActivityContext, number: int) -> int:
     """Wait as for an answer from elsewhere."""
-    _elsewhere.wait(WORK_SECONDS)
+    elsewhere = threading.Lock()  # of its own: an Event for all would be a queue of all that wait
+    elsewhere.acquire()
+    elsewhere.acquire(timeout=WORK_SECONDS)
     return number
 
 

@@ -13,13 +13,27 @@ from __future__ import annotations
 
 import threading
 
-from collections.abc import Callable, Iterable
-from typing import Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self, TypeAlias, TypeVar
+
+from attrs import field
 
 from .._nouns import frozen
+from .recent import RecentStarts
 
 
 CallbackT = TypeVar("CallbackT")
+
+#: Called with the output (JSON text) of an instance that has completed, or with None: look what has changed.
+OnInstance: TypeAlias = Callable[[str | None], None]
+
+
+@frozen
+class Output:
+    """What an instance has completed with, and who waited for it before that was committed: others must look."""
+
+    text: str
+    awaited_by: tuple[OnInstance, ...]
 
 
 @frozen(kw_only=True)
@@ -34,6 +48,8 @@ class Changes:
     activities: bool = False
     #: Instances whose status, custom status or key-values have changed.
     instances: Iterable[str] = ()
+    #: Of those that have completed, if anybody has waited for them.
+    outputs: Mapping[str, Output] = field(factory=dict)
 
 
 NO_CHANGES = Changes()
@@ -61,10 +77,11 @@ class Wakeups:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Replaced, never changed, so that publishing needs no lock.
+        self.recent_starts = RecentStarts()
+        # Tuples are replaced, never changed, so that publishing needs no lock.
         self._on_messages: tuple[Callable[[int | None], None], ...] = ()
         self._on_activities: tuple[Callable[[], None], ...] = ()
-        self._on_instance: dict[str, tuple[Callable[[], None], ...]] = {}
+        self._on_instance: dict[str, tuple[OnInstance, ...]] = {}
         self._subscribers = 0
         self._when_subscribed: Callable[[], None] | None = None
 
@@ -80,14 +97,15 @@ class Wakeups:
             self._on_activities = (*self._on_activities, callback)
         return self._subscription(lambda: self._drop_activities(callback))
 
-    def on_instance(self, instance_id: str, callback: Callable[[], None]) -> Subscription:
-        """Call *callback* when status, custom status or key-values of *instance_id* change."""
+    def on_instance(self, instance_id: str, callback: OnInstance) -> Subscription:
+        """Call *callback* when status, custom status or key-values of *instance_id* change; see `OnInstance`."""
         with self._lock:
-            self._on_instance = {
-                **self._on_instance,
-                instance_id: (*self._on_instance.get(instance_id, ()), callback),
-            }
+            self._on_instance[instance_id] = (*self._on_instance.get(instance_id, ()), callback)
         return self._subscription(lambda: self._drop_instance(instance_id, callback))
+
+    def waiting_for(self, instance_id: str) -> tuple[OnInstance, ...]:
+        """Return who waits for changes of *instance_id* now."""
+        return self._on_instance.get(instance_id, ())
 
     @property
     def has_subscribers(self) -> bool:
@@ -109,15 +127,18 @@ class Wakeups:
         if changes.activities:
             for on_activities in self._on_activities:
                 on_activities()
-        waiting = self._on_instance
-        if waiting:
-            for instance_id in changes.instances:
-                for on_instance in waiting.get(instance_id, ()):
-                    on_instance()
+        self.recent_starts.heard_of(changes.instances)
+        for instance_id in changes.instances if self._on_instance else ():
+            output = changes.outputs.get(instance_id)
+            for on_instance in self.waiting_for(instance_id):
+                on_instance(output.text if output is not None and on_instance in output.awaited_by else None)
 
     def publish_everything(self) -> None:
         """Tell everybody: another process has written something, and nobody knows what."""
-        self.publish(Changes(messages=True, activities=True, instances=tuple(self._on_instance)))
+        self.recent_starts.heard_something()
+        with self._lock:
+            instances = tuple(self._on_instance)
+        self.publish(Changes(messages=True, activities=True, instances=instances))
 
     def _subscription(self, drop: Callable[[], None]) -> Subscription:
         with self._lock:
@@ -125,15 +146,15 @@ class Wakeups:
             started = self._when_subscribed
         if started is not None:
             started()
-        closed = threading.Event()
+        is_open = True
 
         def close() -> None:
+            nonlocal is_open
             with self._lock:
-                if closed.is_set():
-                    return
-                closed.set()
-                self._subscribers -= 1
-                drop()
+                if is_open:
+                    is_open = False
+                    self._subscribers -= 1
+                    drop()
 
         return Subscription(close)
 
@@ -143,10 +164,12 @@ class Wakeups:
     def _drop_activities(self, callback: Callable[[], None]) -> None:
         self._on_activities = _without(self._on_activities, callback)
 
-    def _drop_instance(self, instance_id: str, callback: Callable[[], None]) -> None:
-        left = _without(self._on_instance.get(instance_id, ()), callback)
-        others = {key: value for key, value in self._on_instance.items() if key != instance_id}
-        self._on_instance = {**others, instance_id: left} if left else others
+    def _drop_instance(self, instance_id: str, callback: OnInstance) -> None:
+        left = _without(self._on_instance[instance_id], callback)
+        if left:
+            self._on_instance[instance_id] = left
+        else:
+            del self._on_instance[instance_id]
 
 
 def _without(callbacks: tuple[CallbackT, ...], callback: CallbackT) -> tuple[CallbackT, ...]:

@@ -14,13 +14,15 @@ import pytest
 from attrs import evolve
 from sqlalchemy import Engine, NullPool, create_engine
 
-from duroxide._core.commit import CustomStatusChange
+from duroxide._core.commit import CustomStatusChange, ExecutionStatus
 from duroxide.errors import InvalidInput
 from duroxide.providers.sql import SqlProvider
+from duroxide.providers.wakeups import Changes, Output
 from duroxide.testing.conformance.vocabulary import (
     LOCK_MS,
     activity,
     completed,
+    ending,
     fetch_one,
     first_turn,
     lock_of,
@@ -48,7 +50,7 @@ class Heard:
         wakeups = provider.wakeups
         wakeups.on_messages(lambda due_ms: self.calls.append("messages" if due_ms is None else due_ms))
         wakeups.on_activities(lambda: self.calls.append("activities"))
-        wakeups.on_instance(instance_id, lambda: self.calls.append("instance"))
+        wakeups.on_instance(instance_id, lambda output: self.calls.append("instance" if output is None else output))
 
 
 class TestInProcess:
@@ -102,6 +104,47 @@ class TestInProcess:
         must_commit(memory, under(item, first_turn()))
 
         assert [] == heard.calls
+
+    def test_output(self, memory: SqlProvider) -> None:
+        """Who waits for an instance is told what it completes with, and need not ask."""
+        turn = first_turn()
+        must_commit(memory, turn)
+        heard, others = Heard(memory), Heard(memory, "b")
+        must_commit(memory, ending(turn, "42"))
+
+        assert (["42"], []) == (heard.calls, others.calls)
+
+    def test_failure(self, memory: SqlProvider) -> None:
+        """Of a failure they are told that there is something to look at."""
+        turn = first_turn()
+        must_commit(memory, turn)
+        heard = Heard(memory)
+        must_commit(memory, evolve(ending(turn, "42"), status=ExecutionStatus.FAILED))
+
+        assert ["instance"] == heard.calls
+
+    def test_late(self, memory: SqlProvider) -> None:
+        """Who begins to wait after the commit, and before it is published, must look: the id may be another's by then."""
+        early, late = Heard(memory), Heard(memory, "nobody")
+        output = Output("42", memory.wakeups.waiting_for("a"))
+        memory.wakeups.on_instance("a", lambda output: late.calls.append("look" if output is None else output))
+        memory.wakeups.publish(Changes(instances=["a"], outputs={"a": output}))
+
+        assert (["42"], ["look"]) == (early.calls, late.calls)
+
+    def test_not_listening_any_more(self, memory: SqlProvider) -> None:
+        """A subscription that is closed, even twice, takes nobody else's with it."""
+        calls: list[str | None] = []
+        mine = memory.wakeups.on_instance("a", lambda output: calls.append("mine"))
+        theirs = memory.wakeups.on_instance("a", calls.append)
+        mine.close()
+        mine.close()
+        memory.wakeups.publish(Changes(instances=["a"]))
+        theirs.close()
+        memory.wakeups.publish(Changes(instances=["a"]))
+
+        assert [None] == calls
+        assert not memory.wakeups.has_subscribers
 
 
 class TestTwoProviders:

@@ -14,7 +14,7 @@ from duroxide import Registry, RuntimeOptions, _waiting
 from duroxide.providers.sql import SqlProvider
 from duroxide.providers.sql.watcher import NotificationEar
 
-from .stage import HeldClock, Stage
+from .stage import PATIENCE, HeldClock, Stage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,6 +64,7 @@ def registry(request: pytest.FixtureRequest) -> Registry:
 def nobody_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits is woken, or waits for an hour: no second look hides a wake-up that is missing."""
     monkeypatch.setattr(_waiting, "LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr(_waiting, "LOOK_LATER", PATIENCE - 1)
     monkeypatch.setattr(NotificationEar, "BEHIND", 3600.0)
 
 

@@ -133,8 +133,8 @@ class TestGraceful:
             stage.client.start_orchestration(f"count-{number}", count)
         for goal in (3, 30, 90):
             runtime = stage.start()
-            finished = threading.Event()
-            with stage.provider.wakeups.on_instance("count-0", finished.set):
+            heard: list[str | None] = []
+            with stage.provider.wakeups.on_instance("count-0", heard.append):
                 stage.until_kind("count-0", e.ActivityCompleted, goal // 5)
             runtime.shutdown()
         stage.start()

@@ -6,22 +6,27 @@ import json
 import sqlite3
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
 
 from .dialect import Conflict, Use, driver_connection, driver_error, partial_indexes, reported, rows_of
 from .schema import TABLES
-from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_query
+from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_inserting, sqlite_query
 
 
 _WRITING = frozenset({Use.WRITE, Use.LEASE})
+
+#: Rows that one INSERT takes at most. Each run of a statement lets go of the GIL twice, to whoever waits for it; and the
+#: numbers of rows are powers of two, so that the texts are few and stay prepared.
+_PORTION = 64
 
 _NOTHING = Step(Bulk("", ""), ())
 
 
 class SqliteDialect:
-    """SQLite: one writer at a time; `executemany` costs next to nothing per row."""
+    """SQLite: one writer at a time; another row costs next to nothing."""
 
     name = "SQLite"
     single_writer = True
@@ -46,10 +51,15 @@ class SqliteDialect:
             "nobody_else_claims": "TRUE",
         }
         self._texts: dict[Bulk | Query, str] = {}
+        self._inserting_texts: dict[tuple[Bulk, int], str] = {}
 
     def many(self, connection: Connection, bulk: Bulk, rows: Sequence[Values]) -> int:
-        """Run *bulk* once for each row."""
-        return connection.exec_driver_sql(self._bulk_text(bulk), list(rows)).rowcount
+        """Run *bulk* once for each row, or for a portion of them."""
+        cursor = driver_connection(connection).cursor()
+        try:
+            return self._write(cursor, bulk, rows)
+        finally:
+            cursor.close()
 
     def query(
         self, connection: Connection, query: Query, keys: Sequence[Values] | None, parameters: Mapping[str, Any]
@@ -66,9 +76,9 @@ class SqliteDialect:
         cursor = driver_connection(connection).cursor()
         try:
             for step in steps:
-                cursor.executemany(self._bulk_text(step.bulk), step.rows)
-                if step.exact and cursor.rowcount != len(step.rows):
-                    msg = f"{cursor.rowcount} rows instead of {len(step.rows)}"
+                touched = self._write(cursor, step.bulk, step.rows)
+                if step.exact and touched != len(step.rows):
+                    msg = f"{touched} rows instead of {len(step.rows)}"
                     raise Conflict(msg)
         except sqlite3.IntegrityError as error:
             raise Conflict(str(error)) from error
@@ -191,6 +201,24 @@ class SqliteDialect:
         code = getattr(driver_error(error), "sqlite_errorcode", None)
         # The lower byte is the kind of error, the rest a detail.
         return None if code is None else code & 0xFF
+
+    def _write(self, cursor: sqlite3.Cursor, bulk: Bulk, rows: Sequence[Values]) -> int:
+        """Run *bulk* for *rows*; return how many rows it touched."""
+        if bulk.into is None:
+            return cursor.executemany(self._bulk_text(bulk), rows).rowcount
+        begun = 0
+        while begun < len(rows):
+            count = min(1 << (len(rows) - begun).bit_length() - 1, _PORTION)
+            values = list(chain.from_iterable(rows[begun : begun + count]))
+            cursor.execute(self._inserting_text(bulk, count), values)
+            begun += count
+        return begun
+
+    def _inserting_text(self, bulk: Bulk, count: int) -> str:
+        text = self._inserting_texts.get((bulk, count))
+        if text is None:
+            text = self._inserting_texts[bulk, count] = sqlite_inserting(bulk, self._words, count)
+        return text
 
     def _bulk_text(self, bulk: Bulk) -> str:
         text = self._texts.get(bulk)

@@ -2,8 +2,8 @@
 SQL text, written once and compiled once for each database.
 
 Two kinds of statement, because the two databases are fast in different ways. A `Bulk` writes many rows
-and only counts them: SQLite runs it once for each row (`executemany`), Postgres once for all rows, from
-arrays (`unnest`). A `Query` runs once and answers with rows; what it is asked about may be a set of keys.
+and only counts them: SQLite runs it once for each row (`executemany`), or for some when it merely inserts them,
+Postgres once for all rows, from arrays (`unnest`). A `Query` runs once and answers with rows; what it is asked about may be a set of keys.
 
 In the text, ``{name}`` is the table *name* of the schema and ``:name`` a parameter. Columns that a
 statement is given, row by row, are declared like ``"instance_id text, event_id bigint"``; a `Bulk` names them
@@ -47,13 +47,15 @@ class Bulk:
 
     columns: str
     text: str
+    #: What comes before the values, if the rows are inserted as they are.
+    into: str | None = None
 
     @classmethod
     def insert(cls, table: str, columns: str) -> Bulk:
         """Insert rows into *table*."""
         names = [name for name, _ in declared(columns)]
-        values = ", ".join(f":{name}" for name in names)
-        return cls(columns, f"INSERT INTO {{{table}}} ({', '.join(names)}) SELECT {values} {{rows}}")
+        into = f"INSERT INTO {{{table}}} ({', '.join(names)})"
+        return cls(columns, f"{into} SELECT {', '.join(f':{name}' for name in names)} {{rows}}", into)
 
 
 @frozen(eq=False)
@@ -92,6 +94,13 @@ def sqlite_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
     """Return *bulk* as text for `executemany`."""
     numbers = {name: number for number, (name, _) in enumerate(declared(bulk.columns), start=1)}
     return _PARAMETER.sub(lambda found: f"?{numbers[found[1]]}", bulk.text.format(rows="", **tables))
+
+
+def sqlite_inserting(bulk: Bulk, tables: Mapping[str, str], count: int) -> str:
+    """Return *bulk*, which merely inserts, as text that takes the values of *count* rows, one after the other."""
+    assert bulk.into is not None, "it merely inserts"
+    row = f"({', '.join('?' * len(declared(bulk.columns)))})"
+    return f"{bulk.into.format(**tables)} VALUES {', '.join([row] * count)}"
 
 
 def postgres_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from attrs import field
 from sqlalchemy import Connection
 
 from ..._nouns import define, frozen
-from ..wakeups import Changes
+from ..wakeups import Changes, Output
 from .dialect import Dialect
 from .shared import PROCESS
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
@@ -41,6 +41,7 @@ class Transaction:
     due_ms: int | None = None
     activities: bool = False
     instances: set[str] = field(factory=set)
+    outputs: dict[str, Output] = field(factory=dict)
     #: Whether it was committed with what it did last.
     is_committed: bool = False
     #: Whether it is being committed, so that nobody knows whether it was if it fails, and must not be done again.
@@ -105,6 +106,7 @@ class Transaction:
             due_ms=self.due_ms,
             activities=self.activities,
             instances=tuple(self.instances),
+            outputs=self.outputs,
         )
 
     def payload(self) -> str:

@@ -12,6 +12,7 @@ from ..._core.commit import ExecutionStatus, TurnCommit
 from ..._core.events import TYPE_NAMES
 from ..._core.versions import Version
 from ..._nouns import define
+from ..wakeups import Output, Wakeups
 from .database import Database
 from .orchestrations import message_values
 from .statements import Values
@@ -24,6 +25,7 @@ class TurnRows:
 
     now_ms: int
     lock_ms: int
+    _wakeups: Wakeups
     unlocked: list[Values] = field(factory=list)
     advanced: list[Values] = field(factory=list)
     changed: list[Values] = field(factory=list)
@@ -50,11 +52,13 @@ class TurnRows:
     _for_anybody: bool = False
     #: Instances whose status, custom status or key-values change.
     _announced: set[str] = field(factory=set)
+    #: What they complete with, if anybody waits for it.
+    _outputs: dict[str, Output] = field(factory=dict)
 
     @classmethod
     def of(cls, commits: Sequence[TurnCommit], database: Database, lock_ms: int) -> TurnRows:
         """Return what *commits* write."""
-        rows = cls(database.now_ms(), lock_ms)
+        rows = cls(database.now_ms(), lock_ms, database.shared.wakeups)
         for commit in commits:
             rows._add(commit)
         activities = [commit for commit in commits if commit.activities]
@@ -70,6 +74,7 @@ class TurnRows:
             transaction.leave_message(visible_at_ms)
         transaction.activities |= self._for_anybody
         transaction.instances |= self._announced
+        transaction.outputs |= self._outputs
 
     def _add(self, commit: TurnCommit) -> None:
         instance_id, execution_id = commit.instance_id, commit.execution_id
@@ -104,6 +109,13 @@ class TurnRows:
         if commit.status is not ExecutionStatus.RUNNING or commit.custom_status is not None or commit.kv:
             # Nobody waits for a mere start.
             self._announced.add(instance_id)
+            self._add_output(commit)
+
+    def _add_output(self, commit: TurnCommit) -> None:
+        """Whoever waits already will know; who comes later may mean another instance of this id."""
+        waiting = self._wakeups.waiting_for(commit.instance_id)
+        if waiting and commit.output is not None and commit.status is ExecutionStatus.COMPLETED:
+            self._outputs[commit.instance_id] = Output(commit.output, waiting)
 
     def _add_progress(self, commit: TurnCommit) -> None:
         """Move a known execution on, and end it if the turn did."""

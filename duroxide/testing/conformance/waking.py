@@ -91,7 +91,7 @@ class WakeUps(Checks):
     def waits_for_instance(self, look: Callable[[], object]) -> Waker:
         """Somebody who looks at instance "a" when it changes."""
         waker = Waker(look)
-        self.until_the_end(self.provider.wakeups.on_instance("a", waker))
+        self.until_the_end(self.provider.wakeups.on_instance("a", lambda output: waker()))
         return waker
 
     def test_wake_enqueue(self) -> None:

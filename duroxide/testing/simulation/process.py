@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from attrs import evolve
 
@@ -72,8 +72,7 @@ class Held(ActivityWorker):
 
     def run(self, running: RunningActivity, error: Exception | None = None) -> ActivityOutcome:
         """Run the activity to its end, and hand its outcome to the dispatcher. It may fail with *error* instead."""
-        info = self._find(running.work.name)
-        assert info is not None, "it was found when it was taken"
+        info = running.info
         self._starts(running)
         context = self._context(running)
         if error is not None:
@@ -85,9 +84,9 @@ class Held(ActivityWorker):
         self._end(running, outcome)
         return outcome
 
-    def _begin(self, ready: Iterable[tuple[ActivityExecute, ActivityLock]]) -> None:
+    def _begin(self, ready: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
         for work, lock in ready:
-            self._running[work.key] = RunningActivity(work, lock, 0.0, _Unwaiting())
+            self._running[work.key] = RunningActivity(self._registered(work), work, lock, 0.0, _Unwaiting())
 
 
 class _Unwaiting(Cancellation):

@@ -1,0 +1,107 @@
+"""How a worker fetches: as much as it has room for, and not for every activity that ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from attrs import evolve
+
+from duroxide import ActivityContext, Client, Registry, RuntimeOptions
+from duroxide._runtime.activities import Finished
+from duroxide._runtime.metrics import Metrics
+from duroxide.providers.sql import SqlProvider
+from duroxide.testing.conformance.vocabulary import activity, first_turn, must_commit
+from duroxide.testing.simulation.process import Held
+
+
+WAITING = 30
+
+registry = Registry()
+
+
+@registry.activity(name="charge")
+def charge(ctx: ActivityContext) -> None:
+    pass
+
+
+@pytest.fixture
+def finished() -> list[Finished]:
+    """The outcomes so far."""
+    return []
+
+
+@pytest.fixture
+def worker(finished: list[Finished]) -> Held:
+    """A worker of 8 slots without threads: what it holds ends when it is told to. More is waiting than it can hold."""
+    provider = SqlProvider.in_memory()
+    provider.initialize()
+    works = [evolve(activity("a", number), name="charge", input="null") for number in range(2, 2 + WAITING)]
+    must_commit(provider, first_turn("a", *works))
+    return Held(
+        provider,
+        RuntimeOptions(worker_concurrency=8),
+        worker_id="worker",
+        find=registry.activities.resolve,
+        finished=finished.append,
+        client=Client(provider),
+        metrics=Metrics(),
+    )
+
+
+def end(worker: Held, count: int) -> None:
+    """Let *count* activities end that it holds."""
+    for running in worker.running()[:count]:
+        worker.run(running)
+
+
+def is_told(worker: Held) -> bool:
+    """Whether the thread that fetches would be woken; from now on it is not, until something more happens."""
+    told = worker._wake.is_set()
+    worker._wake.clear()
+    return told
+
+
+def test_long_work(worker: Held) -> None:
+    """Of work that takes long as many are taken as there are slots, and another one with each slot that becomes free."""
+    worker._fetch()
+    assert (8, False) == (len(worker.running()), is_told(worker))
+    end(worker, 1)
+    assert is_told(worker)
+    worker._fetch()
+
+    assert 8 == len(worker.running())
+
+
+def test_short_work(worker: Held) -> None:
+    """Of work that takes no longer than a fetch more is taken, and in portions, which are there before it runs out."""
+    for _ in range(300):
+        worker._pace.fetched(0.005)
+        worker._pace.ended(0.0105)
+    worker._fetch()
+    held = len(worker.running())
+    ahead, portion = held - 8, worker._pace.portion
+    assert 2 <= portion <= ahead // 2
+
+    # Too few have ended to be worth a fetch, also if others say that there is work.
+    worker._pace.ended = lambda seconds: None  # type: ignore[method-assign]  # they take as long as before
+    end(worker, portion - 1)
+    assert not is_told(worker)
+    assert not worker._fetch()
+    assert held - portion + 1 == len(worker.running())
+
+    end(worker, 1)
+    assert is_told(worker)
+    worker._fetch()
+    assert held == len(worker.running())
+
+
+def test_all_of_it(worker: Held, finished: list[Finished]) -> None:
+    """Everything that waits is fetched in the end, and then nobody is woken any more."""
+    while len(finished) < WAITING:
+        worker._fetch()
+        end(worker, 8)
+    worker._fetch()
+    is_told(worker)
+
+    assert WAITING == len({each.lock.key for each in finished})
+    assert not worker._is_behind
