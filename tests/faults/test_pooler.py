@@ -40,7 +40,7 @@ from ..workload.outcomes import check, every_instance, start_one_of_each
 from ..workload.programs import OPTIONS, registry
 
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 RUNTIME_TESTS = Path(__file__).parent.parent / "runtime"
 

@@ -26,7 +26,7 @@ from ..runtime.stage import eventually
 from ..workload.programs import OPTIONS
 
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 registry = Registry()
 

@@ -13,7 +13,7 @@ from duroxide.providers.sql.dialect import Use
 from duroxide.providers.sql.group_commit import GroupCommit, Written
 
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 class Door:

@@ -37,7 +37,7 @@ from .stores import Store
 
 
 #: Seconds after which a wake-up counts as lost; it takes a few milliseconds.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from duroxide._runtime.threads import WorkerThreads
 from ..runtime.stage import eventually
 
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 SIZE = 8
 
 
