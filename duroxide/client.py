@@ -14,9 +14,10 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
 from attrs import frozen
 
+from . import _sending
 from ._core import limits, payloads
 from ._core.actions import Action
-from ._core.commit import ExecutionStatus, Outgoing
+from ._core.commit import ExecutionStatus
 from ._core.durations import Duration
 from ._core.events import (
     Event,
@@ -177,7 +178,7 @@ class Client(ManagementClient):
             limits.check_instance_id(instance_id)
             text = self._encode(input_, f"input of orchestration {name!r}")
             messages.append(StartOrchestration(instance_id, name, text, version))
-        are_new = self._provider.start_instances(messages, must_be_new=if_exists == "reject", connection=connection)
+        are_new = _sending.start(self._provider, messages, must_be_new=if_exists == "reject", connection=connection)
         return [Start(message.instance_id, is_new) for message, is_new in zip(messages, are_new, strict=True)]
 
     def raise_event(self, instance_id: str, name: str, data: object = None, *, connection: object = None) -> None:
@@ -215,7 +216,7 @@ class Client(ManagementClient):
         return text
 
     def _send(self, message: Deliver, connection: object) -> None:
-        self._provider.enqueue((Outgoing(message),), connection=connection)
+        _sending.send(self._provider, message, connection=connection)
 
     # Asking
 

@@ -136,6 +136,8 @@ class Runtime:
         wakeups = self._provider.wakeups
         if self._options.orchestration_concurrency:
             self._subscriptions.append(wakeups.on_messages(self._dispatcher.notice_messages))
+            if self._options.short_way_round:
+                self._subscriptions.append(wakeups.on_offers(self._dispatcher.desk.lay_down))
         if self._options.worker_concurrency:
             self._subscriptions.append(wakeups.on_activities(self._worker.notice))
         self._dispatcher.start(self._worker)

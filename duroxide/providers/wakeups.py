@@ -18,6 +18,8 @@ from typing import Self, TypeVar
 
 from attrs import frozen
 
+from .handover import Offer
+
 
 CallbackT = TypeVar("CallbackT")
 
@@ -65,6 +67,7 @@ class Wakeups:
         self._on_messages: tuple[Callable[[int | None], None], ...] = ()
         self._on_activities: tuple[Callable[[], None], ...] = ()
         self._on_instance: dict[str, tuple[Callable[[], None], ...]] = {}
+        self._on_offers: tuple[Callable[[Offer], bool], ...] = ()
         self._subscribers = 0
         self._when_subscribed: Callable[[], None] | None = None
 
@@ -88,6 +91,12 @@ class Wakeups:
                 instance_id: (*self._on_instance.get(instance_id, ()), callback),
             }
         return self._subscription(lambda: self._drop_instance(instance_id, callback))
+
+    def on_offers(self, callback: Callable[[Offer], bool]) -> Subscription:
+        """Call *callback* with what a client would hand over; it returns at once whether the offer is taken."""
+        with self._lock:
+            self._on_offers = (*self._on_offers, callback)
+        return self._subscription(lambda: self._drop_offers(callback))
 
     @property
     def has_subscribers(self) -> bool:
@@ -114,6 +123,10 @@ class Wakeups:
             for instance_id in changes.instances:
                 for on_instance in waiting.get(instance_id, ()):
                     on_instance()
+
+    def hand_over(self, offer: Offer) -> bool:
+        """Return whether a runtime of this process has taken *offer*."""
+        return any(takes(offer) for takes in self._on_offers)
 
     def publish_everything(self) -> None:
         """Tell everybody: another process has written something, and nobody knows what."""
@@ -142,6 +155,9 @@ class Wakeups:
 
     def _drop_activities(self, callback: Callable[[], None]) -> None:
         self._on_activities = _without(self._on_activities, callback)
+
+    def _drop_offers(self, callback: Callable[[Offer], bool]) -> None:
+        self._on_offers = _without(self._on_offers, callback)
 
     def _drop_instance(self, instance_id: str, callback: Callable[[], None]) -> None:
         left = _without(self._on_instance.get(instance_id, ()), callback)

@@ -133,6 +133,10 @@ class Dialect(Protocol):
         """Return what keeps others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
         ...
 
+    def claims(self, instance_ids: Sequence[str]) -> Sequence[Step]:
+        """Return `claim_ids` as steps of a batch."""
+        ...
+
     def find_one_by_one(self, connection: Connection) -> None:
         """For the rest of the transaction, find rows by their keys, one after the other, as far as that can be told."""
         ...

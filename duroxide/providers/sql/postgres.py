@@ -64,9 +64,9 @@ _OPENINGS: Mapping[Use, tuple[str, ...]] = {
 
 _NOTIFY = Bulk("channel text, payload text", "SELECT pg_notify(:channel, :payload) {rows}")
 
-_CLAIM_IDS = Query(
-    "SELECT pg_advisory_xact_lock(hashtextextended(k.p_instance_id, :seed)) FROM {keys}", "instance_id text"
-)
+_CLAIM = "SELECT pg_advisory_xact_lock(hashtextextended({id}, :seed)) {of}"
+_CLAIM_IDS = Query(_CLAIM.format(id="k.p_instance_id", of="FROM {keys}"), "instance_id text")
+_CLAIMS = Bulk("instance_id text, seed bigint", _CLAIM.format(id=":instance_id", of="{rows}"))
 
 
 class PostgresDialect:
@@ -248,6 +248,10 @@ class PostgresDialect:
     def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Take a lock for each id; other numbers than those of `nobody_else_claims`, which is for another purpose."""
         return [Ask(_CLAIM_IDS, [(instance_id,) for instance_id in instance_ids], {"seed": ~self._guard})]
+
+    def claims(self, instance_ids: Sequence[str]) -> Sequence[Step]:
+        """Take the same locks."""
+        return [Step(_CLAIMS, [(instance_id, ~self._guard) for instance_id in instance_ids])]
 
     def find_one_by_one(self, connection: Connection) -> None:
         """Leave the planner no other way: it takes the few rows of a recursion for thousands, and reads whole indexes."""

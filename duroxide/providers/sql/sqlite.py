@@ -146,6 +146,10 @@ class SqliteDialect:
         """Do nothing: the write lock keeps everybody else out."""
         return ()
 
+    def claims(self, instance_ids: Sequence[str]) -> Sequence[Step]:
+        """Do nothing, likewise."""
+        return ()
+
     def find_one_by_one(self, connection: Connection) -> None:
         """Do nothing: SQLite does so anyway."""
 

@@ -24,6 +24,8 @@ class TurnRows:
     lock_ms: int
     unlocked: list[Values] = field(factory=list)
     advanced: list[Values] = field(factory=list)
+    #: Ids that others may be starting at the same time.
+    claimed: list[str] = field(factory=list)
     created: list[Values] = field(factory=list)
     continued: list[Values] = field(factory=list)
     finished: list[Values] = field(factory=list)
@@ -120,6 +122,7 @@ class TurnRows:
                 0 if custom is None else 1,
                 None if custom is None else _storable(custom.status),
                 self.now_ms if commit.events else None,
+                int(commit.handed_over),
             )
         )
         if ends:
@@ -141,7 +144,9 @@ class TurnRows:
             reports_to: Values = (
                 (parent.instance_id, parent.execution_id, parent.event_id) if parent else (None, None, None)
             )
-            self.created.append((*common, *status_set, *reports_to, self.now_ms))
+            self.created.append((*common, *status_set, *reports_to, self.now_ms, int(commit.handed_over)))
+            if commit.handed_over:
+                self.claimed.append(instance_id)
         else:
             status_change: Values = (0, None) if custom is None else (1, _storable(custom.status))
             self.continued.append((*common, *status_change, self.now_ms))
