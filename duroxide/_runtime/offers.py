@@ -66,9 +66,11 @@ class Desk:
         with self._lock:
             self._is_open = False
 
-    def rest(self) -> None:
-        """Take none for a while."""
-        self._rests_until = monotonic() + REST
+    def rest(self, seconds: float = REST) -> None:
+        """Take none for *seconds*."""
+        with self._lock:
+            self._is_open = False
+            self._rests_until = monotonic() + seconds
 
     def lay_down(self, offer: Offer) -> bool:
         """Take *offer*, or return False. Called from any thread."""

@@ -19,7 +19,7 @@ from .._core.commit import ExecutionStatus, TurnCommit
 from .._core.events import Event, OrchestrationStarted
 from .._core.execution import Claim, Execution, begin
 from .._core.executor import Executor
-from .._core.messages import Deliver
+from .._core.messages import Deliver, StartOrchestration
 from .._core.registry import Registry
 from .._core.staging import Staged
 from .._guard import executor_class

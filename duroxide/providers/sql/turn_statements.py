@@ -42,7 +42,7 @@ ADVANCE = Bulk(
         AND i.execution_id = :execution_id AND i.last_event_id = :last_event_id
         AND NOT EXISTS (
             SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
-        ) AND """
+        ) AND """  # noqa: S608  # constants
     + _overtakes_none(_VISIBLE),
 )
 
@@ -63,7 +63,7 @@ CREATE_INSTANCES = Bulk(
     {rows}
     WHERE NOT EXISTS (
         SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
-    ) AND """
+    ) AND """  # noqa: S608  # constants
     + _overtakes_none(_VISIBLE_OR_START),
 )
 
