@@ -14,6 +14,7 @@ from ._core.messages import Deliver, Message, StartOrchestration
 from .errors import ProviderError
 from .providers.contract import Provider
 from .providers.handover import Offer, Outcome
+from .providers.wrapping import door_of
 
 
 #: How long (seconds) a client waits at least for a runtime to begin writing down what it was offered. Far longer than
@@ -51,7 +52,7 @@ def send(provider: Provider, message: Deliver, *, connection: object) -> None:
 
 def _hand_over(provider: Provider, messages: Sequence[Message]) -> Outcome:
     offer = Offer(messages)
-    if not (messages and provider.wakeups.hand_over(offer)):
+    if not (messages and provider.wakeups.hand_over(offer, door=door_of(provider))):
         return _nothing(messages)
     return offer.outcome(PATIENCE + PATIENCE_EACH * len(messages))
 

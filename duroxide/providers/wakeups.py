@@ -41,6 +41,14 @@ class Changes:
 NO_CHANGES = Changes()
 
 
+@frozen(eq=False)
+class _Taker:
+    """Who takes what is handed over, and by which door."""
+
+    callback: Callable[[Offer], bool]
+    door: object
+
+
 class Subscription:
     """Keeps a callback registered until it is closed."""
 
@@ -67,7 +75,7 @@ class Wakeups:
         self._on_messages: tuple[Callable[[int | None], None], ...] = ()
         self._on_activities: tuple[Callable[[], None], ...] = ()
         self._on_instance: dict[str, tuple[Callable[[], None], ...]] = {}
-        self._on_offers: tuple[Callable[[Offer], bool], ...] = ()
+        self._on_offers: tuple[_Taker, ...] = ()
         self._subscribers = 0
         self._when_subscribed: Callable[[], None] | None = None
 
@@ -92,11 +100,17 @@ class Wakeups:
             }
         return self._subscription(lambda: self._drop_instance(instance_id, callback))
 
-    def on_offers(self, callback: Callable[[Offer], bool]) -> Subscription:
-        """Call *callback* with what a client would hand over; it returns at once whether the offer is taken."""
+    def on_offers(self, callback: Callable[[Offer], bool], *, door: object) -> Subscription:
+        """
+        Call *callback* with what a client would hand over; it returns at once whether the offer is taken.
+
+        Args:
+            door: What client and taker must share: see `wrapping.door_of`.
+        """
+        taker = _Taker(callback, door)
         with self._lock:
-            self._on_offers = (*self._on_offers, callback)
-        return self._subscription(lambda: self._drop_offers(callback))
+            self._on_offers = (*self._on_offers, taker)
+        return self._subscription(lambda: self._drop_offers(taker))
 
     @property
     def has_subscribers(self) -> bool:
@@ -124,9 +138,9 @@ class Wakeups:
                 for on_instance in waiting.get(instance_id, ()):
                     on_instance()
 
-    def hand_over(self, offer: Offer) -> bool:
-        """Return whether a runtime of this process has taken *offer*."""
-        return any(takes(offer) for takes in self._on_offers)
+    def hand_over(self, offer: Offer, *, door: object) -> bool:
+        """Return whether a runtime of this process, with the same *door*, has taken *offer*."""
+        return any(taker.callback(offer) for taker in self._on_offers if taker.door is door)
 
     def publish_everything(self) -> None:
         """Tell everybody: another process has written something, and nobody knows what."""
@@ -156,8 +170,8 @@ class Wakeups:
     def _drop_activities(self, callback: Callable[[], None]) -> None:
         self._on_activities = _without(self._on_activities, callback)
 
-    def _drop_offers(self, callback: Callable[[Offer], bool]) -> None:
-        self._on_offers = _without(self._on_offers, callback)
+    def _drop_offers(self, taker: _Taker) -> None:
+        self._on_offers = _without(self._on_offers, taker)
 
     def _drop_instance(self, instance_id: str, callback: Callable[[], None]) -> None:
         left = _without(self._on_instance.get(instance_id, ()), callback)
