@@ -21,8 +21,9 @@ from .providers.wrapping import door_of
 #: turns take, so that a turn that has not ended by then may be waiting for the client itself.
 PATIENCE = 0.05
 
-#: And so much more for each message of the offer.
-PATIENCE_EACH = 0.001
+#: More messages than this are not handed over: their turns would take longer than putting them into the queue, which is
+#: all that the client waits for, and which costs little for each of many.
+MOST = 20
 
 
 def start(
@@ -51,10 +52,12 @@ def send(provider: Provider, message: Deliver, *, connection: object) -> None:
 
 
 def _hand_over(provider: Provider, messages: Sequence[Message]) -> Outcome:
-    offer = Offer(messages)
-    if not (messages and provider.wakeups.hand_over(offer, door=door_of(provider))):
+    if not 0 < len(messages) <= MOST:
         return _nothing(messages)
-    return offer.outcome(PATIENCE + PATIENCE_EACH * len(messages))
+    offer = Offer(messages)
+    if not provider.wakeups.hand_over(offer, door=door_of(provider)):
+        return _nothing(messages)
+    return offer.outcome(PATIENCE)
 
 
 def _nothing(messages: Sequence[Message]) -> Outcome:

@@ -156,17 +156,25 @@ class TestIdle:
         assert watched.sent == 0
 
     def test_many(self, watch: Callable[..., Watched], echo: Any) -> None:
-        """Many are handed over at once, as long as they fit into a round."""
-        watched = watch(batch_size=20)
-        starts = watched.client.start_orchestrations(echo, {f"i{number}": number for number in range(20)})
+        """Some are handed over at once; if there are more, it is quicker to send them."""
+        watched, most = watch(), _sending.MOST
+        starts = watched.client.start_orchestrations(echo, {f"i{number}": number for number in range(most)})
         assert all(start.is_new for start in starts)
         assert watched.sent == 0
         watched.until_idle()
-        watched.client.start_orchestrations(echo, {f"j{number}": number for number in range(21)})
+        watched.client.start_orchestrations(echo, {f"j{number}": number for number in range(most + 1)})
 
         assert watched.sent == 1
-        results = [watched.client.wait_for_result(f"{name}{n}", PATIENCE) for name in "ij" for n in range(20)]
-        assert results == [*range(20), *range(20)]
+        results = [watched.client.wait_for_result(f"{name}{n}", PATIENCE) for name in "ij" for n in range(most)]
+        assert results == [*range(most), *range(most)]
+
+    def test_more_than_a_round(self, watch: Callable[..., Watched], echo: Any) -> None:
+        """A runtime is not handed more than it would fetch for a round."""
+        watched = watch(batch_size=2)
+        watched.client.start_orchestrations(echo, {"a": 1, "b": 2, "c": 3})
+
+        assert watched.sent == 1
+        assert [watched.client.wait_for_result(name, PATIENCE) for name in "abc"] == [1, 2, 3]
 
     def test_many_of_which_some_exist(self, watch: Callable[..., Watched], echo: Any) -> None:
         """Of many, those that exist already are said to, and the others are started."""
