@@ -1,8 +1,8 @@
 """
 The client: starts instances, sends them events, and asks how they stand.
 
-It needs no runtime, in this process or elsewhere: everything goes through the database, and returns
-once it is stored there.
+It needs no runtime, in this process or elsewhere: everything goes through the database, and returns once it is stored
+there. If there is one in this process, and it is idle, what is sent is stored together with what it leads to.
 """
 
 from __future__ import annotations
@@ -146,6 +146,9 @@ class Client(ManagementClient):
             InstanceAlreadyExists: If the id exists, and *if_exists* is ``"reject"``.
 
             PayloadError: If *input* cannot be turned into JSON.
+
+            ProviderError: If the database failed. Where it may or may not have happened, the message says so: starting the
+                same id again does no harm.
         """
         (start,) = self.start_orchestrations(
             orchestration, {instance_id: input}, version=version, if_exists=if_exists, connection=connection
@@ -162,9 +165,9 @@ class Client(ManagementClient):
         connection: object = None,
     ) -> list[Start]:
         """
-        Start many instances in one transaction: instance id → input. Much faster than one by one.
+        Start many instances at once: instance id → input. Much faster than one by one.
 
-        As `start_orchestration`; with *if_exists* ``"reject"`` one id that exists keeps all from being started.
+        As `start_orchestration`, and in one transaction as a rule; with *if_exists* ``"reject"`` one id that exists keeps all from being started.
         """
         if if_exists not in ("reject", "use_existing"):
             msg = f"if_exists is {if_exists!r}: use 'reject' or 'use_existing'."
@@ -186,6 +189,10 @@ class Client(ManagementClient):
         Raise the event *name*: it answers the oldest open `schedule_wait` for it.
 
         If nothing waits when it is processed, it is recorded, and seen by nobody. Raising twice is twice.
+
+        Raises:
+            ProviderError: If the database failed. Where it may or may not have happened, the message says so: look before
+                you raise it again.
         """
         limits.check_instance_id(instance_id)
         limits.check_name("event name", name)

@@ -116,6 +116,7 @@ class Offers:
         if not withdrawn:
             return []
         self._desk.rest()
+        _log.debug("%d clients did not wait for their turns; nothing is handed over for %g s", len(withdrawn), REST)
         gone = [each for each in round_.turns if each.offered is not None and id(each.offered.offer) in withdrawn]
         left = {id(each) for each in round_.turns} - {id(each) for each in gone}
         round_.turns[:] = [each for each in round_.turns if id(each) in left]
