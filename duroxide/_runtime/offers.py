@@ -24,6 +24,9 @@ from .turns import Round, Turned, Turns
 
 _log = logging.getLogger("duroxide.runtime")
 
+#: How many ids of starts are remembered. Whoever starts an id again wants it to exist, and need not have it run in vain.
+REMEMBERED = 1000
+
 #: How long (seconds) no offers are taken after one was withdrawn: there is code that takes so long, or waits.
 REST = 5.0
 
@@ -95,6 +98,8 @@ class Offers:
         self._desk = desk
         self._turns = turns
         self._cache = cache
+        #: The ids that were to be started, the oldest first.
+        self._tried: dict[str, None] = {}
 
     def run(self, offers: Iterable[Offer], round_: Round, claim: Claim) -> None:
         """Add a turn to *round_* for each message of *offers* that can be run here, and decline the others."""
@@ -132,8 +137,8 @@ class Offers:
     def _turn_of(self, offered: Offered, claim: Claim) -> Turned | None:
         message = offered.message
         if isinstance(message, StartOrchestration):
-            is_here = message.instance_id in self._cache
-            execution = None if is_here else self._turns.begin(message, new_incarnation())
+            is_new = self._is_new(message.instance_id)
+            execution = self._turns.begin(message, new_incarnation()) if is_new else None
             deliveries = []
         else:
             execution = self._cache.take(message.instance_id)
@@ -148,3 +153,12 @@ class Offers:
             return None
         turned.offered = offered
         return turned
+
+    def _is_new(self, instance_id: str) -> bool:
+        """Whether nothing is known here of an instance of this id. It is from now on."""
+        if instance_id in self._cache or instance_id in self._tried:
+            return False
+        self._tried[instance_id] = None
+        if len(self._tried) > REMEMBERED:
+            del self._tried[next(iter(self._tried))]
+        return True

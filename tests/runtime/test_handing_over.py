@@ -126,6 +126,18 @@ class TestIdle:
         assert watched.sent == 0
         assert watched.runtime.metrics_snapshot().orch_dispatcher_items_fetched == 0
 
+    def test_start_again(self, watch: Callable[..., Watched], echo: Any) -> None:
+        """Whoever starts an id again to see that it exists does not have its code run in vain."""
+        watched = watch()
+        watched.client.start_orchestration("i", echo, 1)
+        watched.client.wait_for_result("i", PATIENCE)
+        watched.until_idle()
+        before = watched.provider.calls["commit_turns"]
+
+        assert watched.client.start_orchestration("i", echo, 2) == Start("i", is_new=False)
+        assert watched.provider.calls["commit_turns"] == before
+        assert watched.sent == 1
+
     def test_stored(self, stage: Stage, watch: Callable[..., Watched], echo: Any) -> None:
         """When the call returns, the instance is there, as a message would be."""
         watched = watch()
@@ -314,6 +326,9 @@ class TestOrder:
             )
             rival.start()
             assert committing.wait(PATIENCE)
+            if stage.schema is not None:
+                # An SQLite database has one writer at a time; here others are not held up by that transaction.
+                assert stage.run("other", echo, "other") == "other"
         rival.join(PATIENCE)
         engine.dispose()
 

@@ -133,8 +133,12 @@ class Dialect(Protocol):
         """Return what keeps others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
         ...
 
-    def claims(self, instance_ids: Sequence[str]) -> Sequence[Step]:
-        """Return `claim_ids` as steps of a batch."""
+    def try_claim_ids(self, instance_ids: Sequence[str]) -> tuple[Sequence[Step], Sequence[Ask]]:
+        """
+        Return what claims *instance_ids* without waiting for anybody.
+
+        As steps of a batch, which raise `Conflict` if one of them is claimed by others; or as questions, for those that are.
+        """
         ...
 
     def find_one_by_one(self, connection: Connection) -> None:

@@ -64,9 +64,18 @@ _OPENINGS: Mapping[Use, tuple[str, ...]] = {
 
 _NOTIFY = Bulk("channel text, payload text", "SELECT pg_notify(:channel, :payload) {rows}")
 
-_CLAIM = "SELECT pg_advisory_xact_lock(hashtextextended({id}, :seed)) {of}"
-_CLAIM_IDS = Query(_CLAIM.format(id="k.p_instance_id", of="FROM {keys}"), "instance_id text")
-_CLAIMS = Bulk("instance_id text, seed bigint", _CLAIM.format(id=":instance_id", of="{rows}"))
+_CLAIM_IDS = Query(
+    "SELECT pg_advisory_xact_lock(hashtextextended(k.p_instance_id, :seed)) FROM {keys}", "instance_id text"
+)
+# The same locks; the division says `NOT_EXACT`.
+_TRY_TO_CLAIM = Bulk(
+    "instance_id text, seed bigint",
+    "SELECT 1 / pg_try_advisory_xact_lock(hashtextextended(:instance_id, :seed))::int {rows}",
+)
+_CLAIMED_BY_OTHERS = Query(
+    "SELECT k.p_instance_id FROM {keys} WHERE NOT pg_try_advisory_xact_lock(hashtextextended(k.p_instance_id, :seed))",
+    "instance_id text",
+)
 
 
 class PostgresDialect:
@@ -249,9 +258,11 @@ class PostgresDialect:
         """Take a lock for each id; other numbers than those of `nobody_else_claims`, which is for another purpose."""
         return [Ask(_CLAIM_IDS, [(instance_id,) for instance_id in instance_ids], {"seed": ~self._guard})]
 
-    def claims(self, instance_ids: Sequence[str]) -> Sequence[Step]:
-        """Take the same locks."""
-        return [Step(_CLAIMS, [(instance_id, ~self._guard) for instance_id in instance_ids])]
+    def try_claim_ids(self, instance_ids: Sequence[str]) -> tuple[Sequence[Step], Sequence[Ask]]:
+        """Take the same locks, where they are free."""
+        seed = ~self._guard
+        step = Step(_TRY_TO_CLAIM, [(instance_id, seed) for instance_id in instance_ids])
+        return [step], [Ask(_CLAIMED_BY_OTHERS, [(instance_id,) for instance_id in instance_ids], {"seed": seed})]
 
     def find_one_by_one(self, connection: Connection) -> None:
         """Leave the planner no other way: it takes the few rows of a recursion for thousands, and reads whole indexes."""

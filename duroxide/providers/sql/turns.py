@@ -101,7 +101,7 @@ def _alone(database: Database, commit: TurnCommit, lock_ms: int) -> CommitResult
 
 def _script(rows: TurnRows, dialect: Dialect) -> Script:
     """Return everything that *rows* write; who was woken by messages for a locked instance went back to sleep."""
-    steps = [*dialect.claims(rows.claimed)] if rows.claimed else []
+    steps = [*dialect.try_claim_ids(rows.claimed)[0]] if rows.claimed else []
     steps += [Step(bulk, given, exact) for bulk, name, exact in _STEPS if (given := getattr(rows, name))]
     return Script(steps, rows.announce, [(instance_id,) for instance_id, *_ in rows.unlocked])
 
@@ -127,8 +127,8 @@ class _Truth:
         ids = sorted({(commit.instance_id,) for commit in commits})
         handed_over = [(commit.instance_id, int(_is_first(commit))) for commit in commits if commit.handed_over]
         new = [instance_id for instance_id, is_first in handed_over if is_first]
-        for claim in transaction.dialect.claims(new) if new else ():
-            transaction.many(claim.bulk, claim.rows)
+        claims = transaction.dialect.try_claim_ids(new)[1] if new else ()
+        self.overtaken = {row[0] for claim in claims for row in transaction.queries(claim)[0]}
         self.locks = {row[0]: row[1] for row in transaction.query(sql.ASK_LOCKS, ids, now_ms=now_ms)}
         self.instances: dict[str, Values] = {
             row[0]: tuple(row[1:]) for row in transaction.query(sql.ASK_INSTANCES, ids)
@@ -145,7 +145,7 @@ class _Truth:
             for event_id in commit.fired_timers
         ]
         self.timers = {tuple(row) for row in transaction.query(sql.ASK_TIMERS, timers)}
-        self.overtaken = {row[0] for row in transaction.query(sql.ASK_OVERTAKEN, handed_over, now_ms=now_ms)}
+        self.overtaken |= {row[0] for row in transaction.query(sql.ASK_OVERTAKEN, handed_over, now_ms=now_ms)}
         messages = [(message_id,) for commit in commits for message_id in commit.consumed_messages]
         self.messages = {tuple(row) for row in transaction.query(sql.ASK_MESSAGES, messages)}
 
