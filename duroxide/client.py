@@ -1,8 +1,8 @@
 """
 The client: starts instances, sends them events, and asks how they stand.
 
-It needs no runtime, in this process or elsewhere: everything goes through the database, and returns
-once it is stored there.
+It needs no runtime, in this process or elsewhere: everything goes through the database, and returns once it is stored
+there. If there is one in this process, and it is idle, what is sent is stored together with what it leads to.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
+from . import _sending
 from ._core import limits, payloads
 from ._core.actions import Action
-from ._core.commit import ExecutionStatus, Outgoing
+from ._core.commit import ExecutionStatus
 from ._core.durations import Duration
 from ._core.events import (
     Event,
@@ -144,6 +145,9 @@ class Client(ManagementClient):
             InstanceAlreadyExists: If the id exists, and *if_exists* is ``"reject"``.
 
             PayloadError: If *input* cannot be turned into JSON.
+
+            ProviderError: If the database failed. Where it may or may not have happened, the message says so: starting the
+                same id again does no harm.
         """
         (start,) = self.start_orchestrations(
             orchestration, {instance_id: input}, version=version, if_exists=if_exists, connection=connection
@@ -160,9 +164,9 @@ class Client(ManagementClient):
         connection: object = None,
     ) -> list[Start]:
         """
-        Start many instances in one transaction: instance id → input. Much faster than one by one.
+        Start many instances at once: instance id → input. Much faster than one by one.
 
-        As `start_orchestration`; with *if_exists* ``"reject"`` one id that exists keeps all from being started.
+        As `start_orchestration`, and in one transaction as a rule; with *if_exists* ``"reject"`` one id that exists keeps all from being started.
         """
         if if_exists not in ("reject", "use_existing"):
             msg = f"if_exists is {if_exists!r}: use 'reject' or 'use_existing'."
@@ -178,7 +182,7 @@ class Client(ManagementClient):
             messages.append(StartOrchestration(instance_id, name, text, version))
         # Nobody waits for one of many within a moment.
         recent = self._provider.wakeups.recent_starts.begin(messages[0].instance_id) if len(messages) == 1 else None
-        are_new = self._provider.start_instances(messages, must_be_new=if_exists == "reject", connection=connection)
+        are_new = _sending.start(self._provider, messages, must_be_new=if_exists == "reject", connection=connection)
         if recent is not None and connection is None and are_new[0]:
             recent.made()
         return [Start(message.instance_id, is_new) for message, is_new in zip(messages, are_new, strict=True)]
@@ -188,6 +192,10 @@ class Client(ManagementClient):
         Raise the event *name*: it answers the oldest open `schedule_wait` for it.
 
         If nothing waits when it is processed, it is recorded, and seen by nobody. Raising twice is twice.
+
+        Raises:
+            ProviderError: If the database failed. Where it may or may not have happened, the message says so: look before
+                you raise it again.
         """
         limits.check_instance_id(instance_id)
         limits.check_name("event name", name)
@@ -218,7 +226,7 @@ class Client(ManagementClient):
         return text
 
     def _send(self, message: Deliver, connection: object) -> None:
-        self._provider.enqueue((Outgoing(message),), connection=connection)
+        _sending.send(self._provider, message, connection=connection)
 
     # Asking
 

@@ -97,6 +97,10 @@ class TurnCommit:
     #: Timers of this execution, by event id, that fired straight into this turn (the short way round).
     #: The message of each must still be there, or nothing is written.
     fired_timers: tuple[int, ...] = ()
+    #: Whether messages went straight into this turn that were never in the queue. They must not overtake any: no message
+    #: of the instance may be visible there, and with the first execution of an id no start may be there or be on its
+    #: way, as of `start_instances`, or nothing is written.
+    handed_over: bool = False
     #: Appended to history, in order.
     events: tuple[Event, ...] = ()
     #: Set on the first commit of an execution.
@@ -140,7 +144,7 @@ class CommitResult(Enum):
     COMMITTED = "committed"
     #: The instance lock has expired, or somebody else holds one.
     LOCK_LOST = "lock lost"
-    #: History has moved on, or the instance was deleted or re-created.
+    #: History has moved on, the instance was deleted or re-created, or what was handed over would overtake a message.
     STALE = "stale"
     #: A row of *finished_activities* is gone or under another token, or a message of *fired_timers*
     #: is gone: what was completed is not wanted any more, or is somebody else's by now.

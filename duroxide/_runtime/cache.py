@@ -21,6 +21,9 @@ class ExecutionCache:
     def __iter__(self) -> Iterator[str]:
         return iter(self._executions)
 
+    def __contains__(self, instance_id: object) -> bool:
+        return instance_id in self._executions
+
     def take(self, instance_id: str) -> Execution | None:
         """
         Take the live execution of an instance out, if there is one here.

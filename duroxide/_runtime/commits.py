@@ -122,6 +122,8 @@ class Commits:
         for turned, result in zip(turns, results, strict=True):
             if result is CommitResult.COMMITTED:
                 self._settle(turned, worker)
+                if turned.offered is not None:
+                    turned.offered.stored()
                 if turned.commit.eager:
                     claimed.extend(_claimed(turned.commit))
             else:
@@ -143,6 +145,8 @@ class Commits:
             return
         _log.warning("a commit of %d turns failed and will be done again: %s", len(turns), error)
         for turned in turns:
+            if turned.offered is not None:
+                turned.offered.failed(error)
             self.take_back(turned, worker)
             self._again(turned.finished)
         threading.Event().wait(self.pause)
@@ -180,6 +184,8 @@ class Commits:
         worker.unclaim(len(turned.commit.eager))
         if turned.execution is not None:
             turned.execution.close()
+        if turned.offered is not None:
+            turned.offered.declined()
 
     def _put_back(self, turns: Iterable[Turned]) -> None:
         """Give instances back at once, without counting the attempt: nothing was wrong with their messages."""

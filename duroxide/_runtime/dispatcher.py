@@ -34,6 +34,7 @@ from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
 from .commits import PAUSE_AFTER_FAILURE, Commits, SentRound
 from .metrics import Metrics
+from .offers import Desk, Offers
 from .options import RuntimeOptions, milliseconds
 from .returns import Returns
 from .timers import DueTimer, Timers
@@ -83,6 +84,9 @@ class Dispatcher:
             look=lambda: self.notice_messages(None),
         )
         self._wake = threading.Event()
+        #: Where clients of this process lay down what they would hand over.
+        self.desk = Desk(options.batch_size, self._wake.set)
+        self._offers = Offers(self.desk, self._turns, self._cache)
         #: Whether this runtime runs orchestrations, or just stores the outcomes of activities.
         self._takes_messages = options.orchestration_concurrency > 0
         self._has_messages = self._takes_messages
@@ -178,15 +182,26 @@ class Dispatcher:
         self._returns.activities(Release(each.lock) for each in self._inbox)
 
     def _wait(self) -> None:
-        """Wait for work: an outcome, a message, a due timer, or the slow poll."""
-        while not (self._inbox or self._has_messages or self._is_stopping):
+        """Wait for work: an outcome, a message, an offer, a due timer, or the slow poll."""
+        while not self._has_work():
             self._wake.clear()
-            if self._inbox or self._has_messages or self._is_stopping:
+            if self._has_work():
                 return
             pause = self._pause()
-            if (pause <= 0 or not self._wake.wait(pause)) and self._pause() <= 0:
+            if (pause <= 0 or not self._idle(pause)) and self._pause() <= 0:
                 # A timer is due, or it is time for the slow poll.
                 self._has_messages = True
+
+    def _has_work(self) -> bool:
+        return bool(self._inbox or self._has_messages or self._is_stopping or self.desk.has_offers)
+
+    def _idle(self, pause: float) -> bool:
+        """Wait up to *pause* seconds, and take offers meanwhile; return whether there is something to do."""
+        self.desk.open()
+        try:
+            return self._wake.wait(pause)
+        finally:
+            self.desk.close()
 
     def _pause(self) -> float:
         """Return how many seconds there is nothing to do, as far as is known."""
@@ -207,11 +222,15 @@ class Dispatcher:
 
     def _round(self) -> None:
         round_ = Round((), [], [])
+        offers = self.desk.take()
         try:
             self._take_in(round_)
             self._turns.run(round_, self.worker.claim)
+            self._offers.run(offers, round_, self.worker.claim)
             self._collect()
             self._commits.acknowledge(round_.general)
+            for turned in self._offers.begin_writing(offers, round_):
+                self._commits.take_back(turned, self.worker)
             if round_.turns:
                 self._sent = self._commits.send(round_)
         except Exception as error:  # re-raised
@@ -240,6 +259,8 @@ class Dispatcher:
     def _give_back(self, round_: Round, error: Exception) -> None:
         """Undo what *round_* has taken, as far as its fate is not known: *error* came in between."""
         self._inbox.extend(round_.finished)  # still locked by this runtime, so still worth something
+        if not isinstance(error, ProviderError):
+            self._offers.fail(round_, error)
         for turned in round_.turns:
             self._commits.take_back(turned, self.worker)
         is_our_fault = not isinstance(error, ProviderError)

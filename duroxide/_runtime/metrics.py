@@ -38,7 +38,7 @@ class MetricsSnapshot:
     activity_infra_errors: int = 0
     activity_config_errors: int = 0
     activity_poison: int = 0
-    #: Instances and activities fetched from the queues; what went the short way is not among them.
+    #: Instances and activities fetched from the queues; what was handed over or went the short way is not among them.
     orch_dispatcher_items_fetched: int = 0
     worker_dispatcher_items_fetched: int = 0
     #: Removed by this runtime's retention policy: instances, children included, and executions of instances that stay.

@@ -110,7 +110,8 @@ class RuntimeOptions:
     cache_size: int = field(default=4096, validator=_at_least(0))
     #: On payloads, on the length of histories, and on queue messages that are carried over.
     limits: Limits = NO_LIMITS
-    #: Completions of this runtime's own activities go straight into the next turn.
+    #: Completions of this runtime's own activities go straight into the next turn, and so does what clients of its process
+    #: send while it is idle.
     short_way_round: bool = True
     #: New activities are handed to free slots of this runtime in the commit that schedules them.
     eager_dispatch: bool = True

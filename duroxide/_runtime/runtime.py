@@ -15,6 +15,7 @@ from ..errors import InvalidInput, ProviderError
 from ..providers.contract import Provider, Release
 from ..providers.opening import Database, open_provider
 from ..providers.wakeups import Subscription
+from ..providers.wrapping import door_of
 from .activities import ActivityWorker
 from .activity_context import ActivityContext
 from .dispatcher import Dispatcher
@@ -136,6 +137,9 @@ class Runtime:
         wakeups = self._provider.wakeups
         if self._options.orchestration_concurrency:
             self._subscriptions.append(wakeups.on_messages(self._dispatcher.notice_messages))
+            if self._options.short_way_round:
+                door = door_of(self._provider)
+                self._subscriptions.append(wakeups.on_offers(self._dispatcher.desk.lay_down, door=door))
         if self._options.worker_concurrency:
             self._subscriptions.append(wakeups.on_activities(self._worker.notice))
         self._dispatcher.start(self._worker)

@@ -20,7 +20,7 @@ from .._core.events import Event, OrchestrationStarted
 from .._core.execution import Claim, Execution, begin
 from .._core.executor import Executor
 from .._core.functions import FunctionInfo
-from .._core.messages import Deliver
+from .._core.messages import Deliver, StartOrchestration
 from .._core.registry import Registry
 from .._core.staging import Staged
 from .._guard import executor_class
@@ -28,6 +28,7 @@ from .._nouns import define
 from .._version import __version__
 from ..errors import ProviderError, UnreadableHistory
 from ..providers.contract import HistoryRequest, OrchestrationItem, Provider, Release
+from ..providers.handover import Offered
 from .activities import Finished
 from .cache import ExecutionCache
 from .intake import Batch, consume, poison, sort_messages
@@ -51,6 +52,8 @@ class Turned:
     execution: Execution | None
     item: OrchestrationItem | None = None
     finished: list[Finished] = field(factory=list)
+    #: What was handed over to it, by somebody who waits for its fate.
+    offered: Offered | None = None
     #: Whether its fate is known and dealt with.
     is_over: bool = False
 
@@ -243,15 +246,27 @@ class Turns:
         """Begin the execution that a start message asks for, if its orchestration is registered here."""
         message = batch.start
         assert message is not None, "there is something to begin"
-        resolved = self._registry.orchestrations.resolve(message.name, message.version)
-        if resolved is None:
+        execution = self.begin(message, item.incarnation or new_incarnation())
+        if execution is None:
             version = "" if message.version is None else f" {message.version}"
             self._not_registered(item, f"{message.name!r}{version}")
+        return execution
+
+    def begin(self, message: StartOrchestration, incarnation: int) -> Execution | None:
+        """Return the execution that *message* asks for, or None if its orchestration is not registered here."""
+        resolved = self._registry.orchestrations.resolve(message.name, message.version)
+        if resolved is None:
             return None
         version, info = resolved
         started = begin(message, version, timestamp_ms=self._now_ms, duroxide_version=__version__)
-        incarnation = item.incarnation or new_incarnation()
         return Execution(self._executor(info, started), incarnation=incarnation, is_new=True)
+
+    def hand_over(self, execution: Execution, deliveries: Sequence[Deliver], claim: Claim) -> Turned:
+        """Return the turn of *execution* with its start, or with messages that never were in the queue."""
+        staged = execution.resume(deliveries, now_ms=self._now_ms)
+        commit = evolve(execution.decide(staged, claim=claim), handed_over=True)
+        _log_dropped(commit, staged)
+        return Turned(commit, execution)
 
     def _executor(self, info: FunctionInfo, started: OrchestrationStarted) -> Executor:
         def log(level: int, message: str, args: tuple[object, ...], keywords: dict[str, Any]) -> None:

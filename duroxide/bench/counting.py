@@ -276,7 +276,8 @@ def _counts_of(query: Query, rows: Sequence[Any]) -> dict[str, int]:
 
 
 def _add_steps(steps: Sequence[Step], ask: Ask | None, begun: float, **more: int) -> None:
-    rows = sum(len(step.rows) for step in steps)
+    # Some only lock something, or tell somebody.
+    rows = sum(len(step.rows) for step in steps if not step.bulk.text.startswith("SELECT"))
     asked = () if ask is None else (_name(ask.query),)
     ending = ("COMMIT",) if "commits" in more else ()
     name = "; ".join([*(_name(step.bulk) for step in steps), *asked, *ending])

@@ -294,7 +294,10 @@ class Provider(Protocol):
         `TurnCommit` and `CommitResult`); of several reasons, the first of LOCK_LOST, STALE and GONE is given. A refused
         commit's instance lock stays as it is. The instances of a batch are distinct. A message that is not of the
         batch fetched under the lock, a first execution of an id that exists, an execution that is not the next one, an
-        event id or an activity that is there already are STALE.
+        event id or an activity that is there already are STALE. So is one that is *handed_over* although a message for its
+        instance is visible in the queue, locked or not, or, of a first execution, although a start message for its id is
+        there, visible or not. Of those who give an id to `start_instances` and of those who commit it so, at the same time,
+        at most one succeeds; a commit waits for no other of them.
 
         A commit that is accepted: consumes its messages and finished activities; creates instance and
         execution where `started` is set; appends the events; sets status, output, custom status (its version grows by

@@ -19,6 +19,7 @@ from typing import Self, TypeAlias, TypeVar
 from attrs import field
 
 from .._nouns import frozen
+from .handover import Offer
 from .recent import RecentStarts
 
 
@@ -55,6 +56,14 @@ class Changes:
 NO_CHANGES = Changes()
 
 
+@frozen(eq=False)
+class _Taker:
+    """Who takes what is handed over, and by which door."""
+
+    callback: Callable[[Offer], bool]
+    door: object
+
+
 class Subscription:
     """Keeps a callback registered until it is closed."""
 
@@ -82,6 +91,7 @@ class Wakeups:
         self._on_messages: tuple[Callable[[int | None], None], ...] = ()
         self._on_activities: tuple[Callable[[], None], ...] = ()
         self._on_instance: dict[str, tuple[OnInstance, ...]] = {}
+        self._on_offers: tuple[_Taker, ...] = ()
         self._subscribers = 0
         self._when_subscribed: Callable[[], None] | None = None
 
@@ -106,6 +116,18 @@ class Wakeups:
     def waiting_for(self, instance_id: str) -> tuple[OnInstance, ...]:
         """Return who waits for changes of *instance_id* now."""
         return self._on_instance.get(instance_id, ())
+
+    def on_offers(self, callback: Callable[[Offer], bool], *, door: object) -> Subscription:
+        """
+        Call *callback* with what a client would hand over; it returns at once whether the offer is taken.
+
+        Args:
+            door: What client and taker must share: see `wrapping.door_of`.
+        """
+        taker = _Taker(callback, door)
+        with self._lock:
+            self._on_offers = (*self._on_offers, taker)
+        return self._subscription(lambda: self._drop_offers(taker))
 
     @property
     def has_subscribers(self) -> bool:
@@ -132,6 +154,10 @@ class Wakeups:
             output = changes.outputs.get(instance_id)
             for on_instance in self.waiting_for(instance_id):
                 on_instance(output.text if output is not None and on_instance in output.awaited_by else None)
+
+    def hand_over(self, offer: Offer, *, door: object) -> bool:
+        """Return whether a runtime of this process, with the same *door*, has taken *offer*."""
+        return any(taker.callback(offer) for taker in self._on_offers if taker.door is door)
 
     def publish_everything(self) -> None:
         """Tell everybody: another process has written something, and nobody knows what."""
@@ -170,6 +196,9 @@ class Wakeups:
             self._on_instance[instance_id] = left
         else:
             del self._on_instance[instance_id]
+
+    def _drop_offers(self, taker: _Taker) -> None:
+        self._on_offers = _without(self._on_offers, taker)
 
 
 def _without(callbacks: tuple[CallbackT, ...], callback: CallbackT) -> tuple[CallbackT, ...]:

@@ -68,3 +68,12 @@ class WrappedProvider(_Anything):  # type: ignore[misc]  # see above
     def _call(self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
         """Call *operation*, which is the wrapped provider's *name*, or do something else."""
         raise NotImplementedError
+
+
+def door_of(provider: Provider) -> object:
+    """
+    Return what a client must share with a runtime of its process to hand messages over to it.
+
+    That is the database, and a wrapper, if there is one: its faults, or what it counts, are those of its own users.
+    """
+    return provider if isinstance(provider, WrappedProvider) else None

@@ -4,7 +4,7 @@ What an activity, a timer and a signal cost: transactions, statements and rows, 
 These are not laws: when a number falls, or rises for a good reason, change it in `COSTS`, and say why in the commit.
 Everything is counted at the provider's door (`duroxide.bench.counting`), the same on SQLite and Postgres.
 Nothing depends on timing: the clock stands still, one instance has one thing to do at a time, or one round is made to
-take all there is.
+take all there is. Messages go through the queue, except where a test says that they are handed over.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import threading
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from attrs import define, field, frozen
 
-from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
+from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions, _sending
 from duroxide._clock import monotonic
 from duroxide._core.events import Event, ExternalSubscribed
 from duroxide.bench.counting import Call, Calls, watch
@@ -58,6 +59,8 @@ COSTS = {
     "activity ended, next one": Cost(1, 4, 5),
     # The end of the execution instead of another activity.
     "activity ended, the last": Cost(1, 4, 5),
+    # The same without a queue: no lock, no message, nothing to look for.
+    "first turn, handed over": Cost(1, 4, 5),
     # For each more: an event and a row of the worker queue; then that row again, and another event.
     "first turn of a fan-out": Cost(1, 8, 8 + 2 * (STEPS - 1)),
     "fan-out ended": Cost(1, 4, 3 + 2 * STEPS),
@@ -67,6 +70,8 @@ COSTS = {
     # Waiting for an event is an event of history, and no row elsewhere.
     "event arrived, next one": Cost(1, 6, 6),
     "event arrived, the last": Cost(1, 7, 7),
+    "event handed over, next one": Cost(1, 2, 3),
+    "event handed over, the last": Cost(1, 3, 4),
     # Of an instance that this process has not in memory: its whole history, once.
     "take over": Cost(0, 1, 0, history_rows_read=2),
 }
@@ -75,6 +80,7 @@ COSTS = {
 COSTS_ON_POSTGRES = {
     # Keep others from starting the same id, and insert the message.
     "start": Cost(1, 2, 1),
+    "first turn, handed over": Cost(1, 5, 5),
 }
 
 registry = Registry()
@@ -205,6 +211,10 @@ class Counted:
 
         eventually(is_idle)
 
+    def until_offers_are_taken(self) -> None:
+        """Wait until the dispatcher waits; nothing but an offer wakes it then."""
+        eventually(lambda: self.runtime._dispatcher.desk.is_open)
+
     def an_hour_later(self) -> None:
         """Let an hour pass, and tell the runtime, whose clock stands still otherwise."""
         self.clock.advance(HOUR_MS)
@@ -212,8 +222,8 @@ class Counted:
 
 
 @contextmanager
-def counting(url: str) -> Iterator[Counted]:
-    """Give a running runtime on the database at *url*, with all short cuts."""
+def counting(url: str, *, takes_offers: bool = False) -> Iterator[Counted]:
+    """Give a running runtime on the database at *url*, with all short cuts; it need not take what clients hand over."""
     gate.clear()
     clock = HeldClock()
     with SqlProvider(url, clock=clock) as provider, SqlProvider(url, clock=clock) as unwatched:
@@ -222,9 +232,11 @@ def counting(url: str) -> Iterator[Counted]:
         runtime = Runtime(watched, registry, RuntimeOptions(poll_interval=3600))
         found.append(Counted(runtime, calls, unwatched, clock, url.startswith("postgres")))
         with runtime:
-            # The two first looks for work that somebody may have left.
-            eventually(lambda: calls.of("fetch_activities"))
-            eventually(lambda: calls.of("fetch_orchestration_items"))
+            # The first looks for work that somebody may have left.
+            for operation in ("fetch_activities", "fetch_orchestration_items", "next_due_ms"):
+                eventually(partial(calls.of, operation))
+            if not takes_offers:
+                runtime._dispatcher.desk.rest(3600)
             calls.clear()
             yield found[0]
 
@@ -314,6 +326,46 @@ def test_signals(counted: Counted) -> None:
     ] == arrived
     assert [counted.cost("fetch")] * (1 + STEPS) == counted.fetches()
     assert [counted.cost("raise an event")] * STEPS == costs_of(counted.calls.of("enqueue"))
+    assert [] == counted.histories()
+
+
+@pytest.fixture
+def idle(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+    """A runtime that is handed messages; however slow this machine is, no client withdraws what it has offered."""
+    monkeypatch.setattr(_sending, "PATIENCE", 3600.0)
+    with counting(store_url, takes_offers=True) as found:
+        yield found
+
+
+def test_handed_over_start(idle: Counted) -> None:
+    """What a client of an idle runtime's process starts costs the transactions of its turns, and no other."""
+    counted = idle
+    counted.until_offers_are_taken()
+    counted.run(chain, 1)
+
+    writing = [call for call in counted.calls.all if call.counts.commits and call.counts.rows_written]
+    assert [
+        counted.cost("first turn, handed over"),
+        counted.cost("activity ended, the last"),
+    ] == costs_of(sorted(writing, key=lambda call: call.begun))
+
+
+def test_handed_over_signals(idle: Counted) -> None:
+    """A signal from the process of an idle runtime costs the transaction of its turn, and no other."""
+    counted, client = idle, idle.runtime.client
+    counted.until_offers_are_taken()
+    client.start_orchestration("counted", signals, STEPS)
+    for _ in range(STEPS):
+        counted.until_offers_are_taken()
+        client.raise_event("counted", "go")
+    counted.finish()
+
+    writing = [call for call in counted.calls.all if call.counts.commits and call.counts.rows_written]
+    _, *arrived = costs_of(sorted(writing, key=lambda call: call.begun))
+    assert [
+        *[counted.cost("event handed over, next one")] * (STEPS - 1),
+        counted.cost("event handed over, the last"),
+    ] == arrived
     assert [] == counted.histories()
 
 

@@ -319,6 +319,20 @@ class StartsTakenIds(Broken):
         return [True] * len(messages)
 
 
+class OvertakesEvents(BrokenCommit):
+    """What is handed over goes into history before the messages that wait."""
+
+    def changed(self, commit: TurnCommit) -> TurnCommit:
+        return commit if commit.started is not None else evolve(commit, handed_over=False)
+
+
+class OvertakesStarts(BrokenCommit):
+    """An id is started by a commit although its start waits."""
+
+    def changed(self, commit: TurnCommit) -> TurnCommit:
+        return commit if commit.started is None else evolve(commit, handed_over=False)
+
+
 class PinStuck(BrokenCommit):
     """An instance stays with the release of its first execution."""
 

@@ -56,6 +56,8 @@ CAUGHT_BY: dict[type[Broken], str] = {
     broken.NothingIsDue: "test_next_due_activity",
     broken.HistoryFromTheStart: "test_read_histories_after test_read_histories_current",
     broken.StartsTakenIds: "test_start_waiting test_start_existing test_start_must_be_new test_start_at_once",
+    broken.OvertakesEvents: "test_handed_over_event_waits_its_turn test_handed_over_event_before_what_is_for_later",
+    broken.OvertakesStarts: "test_handed_over_start_waits_its_turn test_handed_over_start_after_an_event",
     broken.TagsIgnored: "test_tags_filter",
     broken.SessionStolen: "test_session_belongs_to_its_owner",
     broken.RoomIgnored: "test_session_room",

@@ -202,12 +202,13 @@ class Model:
 
     # Turns
 
-    def commit(self, commit: TurnCommit, lock_ms: int) -> CommitResult:
-        """Write what a turn decided, or say why not."""
-        result = self.judge(commit)
-        if result is CommitResult.COMMITTED:
-            self._write(commit, lock_ms)
-        return result
+    def commit(self, commits: Sequence[TurnCommit], lock_ms: int) -> list[CommitResult]:
+        """Write what turns decided, or say why not."""
+        results = [self.judge(commit) for commit in commits]
+        for commit, result in zip(commits, results, strict=True):
+            if result is CommitResult.COMMITTED:
+                self._write(commit, lock_ms)
+        return results
 
     def judge(self, commit: TurnCommit) -> CommitResult:
         """Return what is to become of *commit*."""
@@ -216,7 +217,11 @@ class Model:
             return CommitResult.LOCK_LOST
         known = {queued.id: queued for queued in self.queue if queued.message.instance_id == commit.instance_id}
         consumed = [known.get(message_id) for message_id in commit.consumed_messages]
-        if not self._fits(commit) or any(queued is None or queued.token != token for queued in consumed):
+        if (
+            not self._fits(commit)
+            or self._overtakes(commit)
+            or any(queued is None or queued.token != token for queued in consumed)
+        ):
             return CommitResult.STALE
         timers = [self._timer(commit, event_id) for event_id in commit.fired_timers]
         if not all(self.has(lock) for lock in commit.finished_activities) or None in timers:
@@ -237,6 +242,14 @@ class Model:
             return False
         expected = (incarnation, info.execution_id, info.last_event_id)
         return expected == (commit.incarnation, commit.execution_id, commit.last_event_id)
+
+    def _overtakes(self, commit: TurnCommit) -> bool:
+        """Whether what was handed over would overtake a message that waits."""
+        if not commit.handed_over:
+            return False
+        is_first = commit.started is not None and commit.execution_id == 1
+        starts = [queued.message.instance_id for queued in self.queue if _starts(queued)]
+        return bool(self.visible(commit.instance_id)) or (is_first and commit.instance_id in starts)
 
     def _timer(self, commit: TurnCommit, event_id: int) -> Queued | None:
         for queued in self.queue:

@@ -121,7 +121,7 @@ class NaiveProvider:
 
     def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
         with self._store() as store:
-            results = [store.commit(commit, lock_ms) for commit in commits]
+            results = store.commit(commits, lock_ms)
             accepted = [c for c, result in zip(commits, results, strict=True) if result is CommitResult.COMMITTED]
             for commit in accepted:
                 if commit.started is not None and commit.execution_id == 1:

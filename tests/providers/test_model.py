@@ -73,6 +73,7 @@ OLD_RELEASES = VersionRange.between("1.0.0", "1.9.9")
 SPOILERS: dict[str, Callable[[TurnCommit], TurnCommit]] = {
     "nothing": lambda turn: turn,
     "still nothing": lambda turn: turn,
+    "handed over": lambda turn: evolve(turn, handed_over=True),
     "last event": lambda turn: evolve(turn, last_event_id=turn.last_event_id + 1),
     "incarnation": lambda turn: evolve(turn, incarnation=turn.incarnation + 1),
     "lock": lambda turn: evolve(turn, lock=InstanceLock(turn.instance_id, "nobody's")),
@@ -178,7 +179,7 @@ class ProviderMachine(RuleBasedStateMachine):
         turns = [spoil(turn) for spoil, turn in zip(spoilers, turns, strict=True)]
         results = list(self.provider.commit_turns(turns, lock_ms=LOCK_MS))
 
-        assert [self.model.commit(turn, LOCK_MS) for turn in turns] == results
+        assert self.model.commit(turns, LOCK_MS) == results
         for turn, result in zip(turns, results, strict=True):
             if result is CommitResult.COMMITTED:
                 self.activity_locks += turn.eager

@@ -67,7 +67,8 @@ def test_mixed_run(stage: Stage) -> None:
     assert (seen.orch_starts, seen.orch_completions, seen.orch_failures) == (4, 3, 1)
     assert (seen.orch_application_errors, seen.orch_configuration_errors, seen.orch_poison) == (1, 0, 0)
     assert (seen.activity_success, seen.activity_app_errors, seen.suborchestration_calls) == (2, 3, 1)
-    assert seen.orch_dispatcher_items_fetched >= 4
+    # What the child is told, and what it tells; what a client of this process starts may be handed over.
+    assert seen.orch_dispatcher_items_fetched >= (2 if stage.has_short_cuts else 4)
 
 
 def test_continue_as_new(stage: Stage) -> None:

@@ -136,6 +136,14 @@ class Dialect(Protocol):
         """Return what keeps others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
         ...
 
+    def try_claim_ids(self, instance_ids: Sequence[str]) -> tuple[Sequence[Step], Sequence[Ask]]:
+        """
+        Return what claims *instance_ids* without waiting for anybody.
+
+        As steps of a batch, which raise `Conflict` if one of them is claimed by others; or as questions, for those that are.
+        """
+        ...
+
     def find_one_by_one(self, connection: Connection) -> None:
         """For the rest of the transaction, find rows by their keys, one after the other, as far as that can be told."""
         ...

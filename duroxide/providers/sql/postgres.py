@@ -68,6 +68,15 @@ _NOTIFY = Bulk("channel text, payload text", "SELECT pg_notify(:channel, :payloa
 _CLAIM_IDS = Query(
     "SELECT pg_advisory_xact_lock(hashtextextended(k.p_instance_id, :seed)) FROM {keys}", "instance_id text"
 )
+# The same locks; the division says `NOT_EXACT`.
+_TRY_TO_CLAIM = Bulk(
+    "instance_id text, seed bigint",
+    "SELECT 1 / pg_try_advisory_xact_lock(hashtextextended(:instance_id, :seed))::int {rows}",
+)
+_CLAIMED_BY_OTHERS = Query(
+    "SELECT k.p_instance_id FROM {keys} WHERE NOT pg_try_advisory_xact_lock(hashtextextended(k.p_instance_id, :seed))",
+    "instance_id text",
+)
 
 
 class PostgresDialect:
@@ -266,6 +275,12 @@ class PostgresDialect:
     def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Take a lock for each id; other numbers than those of `nobody_else_claims`, which is for another purpose."""
         return [Ask(_CLAIM_IDS, [(instance_id,) for instance_id in instance_ids], {"seed": ~self._guard})]
+
+    def try_claim_ids(self, instance_ids: Sequence[str]) -> tuple[Sequence[Step], Sequence[Ask]]:
+        """Take the same locks, where they are free."""
+        seed = ~self._guard
+        step = Step(_TRY_TO_CLAIM, [(instance_id, seed) for instance_id in instance_ids])
+        return [step], [Ask(_CLAIMED_BY_OTHERS, [(instance_id,) for instance_id in instance_ids], {"seed": seed})]
 
     def find_one_by_one(self, connection: Connection) -> None:
         """Leave the planner no other way: it takes the few rows of a recursion for thousands, and reads whole indexes."""

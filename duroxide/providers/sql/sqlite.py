@@ -158,6 +158,10 @@ class SqliteDialect:
         """Do nothing: the write lock keeps everybody else out."""
         return ()
 
+    def try_claim_ids(self, instance_ids: Sequence[str]) -> tuple[Sequence[Step], Sequence[Ask]]:
+        """Do nothing, likewise."""
+        return (), ()
+
     def find_one_by_one(self, connection: Connection) -> None:
         """Do nothing: SQLite does so anyway."""
 

@@ -29,6 +29,8 @@ class TurnRows:
     unlocked: list[Values] = field(factory=list)
     advanced: list[Values] = field(factory=list)
     changed: list[Values] = field(factory=list)
+    #: Ids that others may be starting at the same time.
+    claimed: list[str] = field(factory=list)
     created: list[Values] = field(factory=list)
     continued: list[Values] = field(factory=list)
     finished: list[Values] = field(factory=list)
@@ -132,13 +134,13 @@ class TurnRows:
         if commit.status is not ExecutionStatus.RUNNING:
             status, output = commit.status.value, _storable(commit.output)
             self.ended.append((commit.instance_id, commit.execution_id, status, output, now_ms))
-        elif custom is None:
+        elif custom is None and not commit.handed_over:
             self.advanced.append(moved)
             return
         else:
             status, output = None, None
         status_change = (0, None) if custom is None else (1, _storable(custom.status))
-        self.changed.append((*moved, status, output, *status_change))
+        self.changed.append((*moved, status, output, *status_change, int(commit.handed_over)))
 
     def _add_start(self, commit: TurnCommit) -> None:
         """Bring an execution to life, and with the first one its instance."""
@@ -156,7 +158,9 @@ class TurnRows:
             reports_to: Values = (
                 (parent.instance_id, parent.execution_id, parent.event_id) if parent else (None, None, None)
             )
-            self.created.append((*common, *status_set, *reports_to, self.now_ms))
+            self.created.append((*common, *status_set, *reports_to, self.now_ms, int(commit.handed_over)))
+            if commit.handed_over:
+                self.claimed.append(instance_id)
         else:
             status_change: Values = (0, None) if custom is None else (1, _storable(custom.status))
             self.continued.append((*common, *status_change, self.now_ms))

@@ -8,8 +8,22 @@ Rule 2: each finds its rows by a key, so that its cost does not grow with its ta
 
 from __future__ import annotations
 
+from ..._core.codec import START_KIND
 from .statements import Bulk, Query
 
+
+def _overtakes_none(waiting: str) -> str:
+    """Return the condition under which what was handed over overtakes no message that is *waiting*."""
+    # Not EXISTS: see `orchestrations`. And a sum: see `transaction`.
+    return f"""
+        (:handed_over = 0 OR (
+            SELECT q.id FROM {{orchestrator_queue}} AS q WHERE q.instance_id = :instance_id AND {waiting} LIMIT 1
+        ) IS NULL)
+    """  # noqa: S608  # constants
+
+
+_VISIBLE = "q.visible_at_ms + 0 <= :now_ms"
+_VISIBLE_OR_START = f"({_VISIBLE} OR q.kind = '{START_KIND}')"
 
 #: Where an execution must stand for a turn of it to count.
 _STANDS = """
@@ -21,7 +35,8 @@ _STANDS = """
 """
 _STOOD = "instance_id text, incarnation bigint, execution_id bigint, last_event_id bigint, now_ms bigint,"
 
-# Two statements, because a column that is named in SET costs an entry in each index that it is part of, changed or not.
+# Two statements, because a column that is named in SET costs an entry in each index that it is part of, changed or not;
+# and what is handed over is checked with the one that is the rarer.
 ADVANCE = Bulk(
     f"{_STOOD} new_last_event_id bigint, changed_ms bigint",
     """
@@ -34,7 +49,7 @@ ADVANCE = Bulk(
 )
 CHANGE = Bulk(
     f"{_STOOD} new_last_event_id bigint, changed_ms bigint, status text, output text, status_changes bigint,"
-    " custom_status text",
+    " custom_status text, handed_over bigint",
     """
     UPDATE {instances} AS i SET
         last_event_id = :new_last_event_id,
@@ -45,13 +60,15 @@ CHANGE = Bulk(
         custom_status_version = i.custom_status_version + :status_changes
     {rows}
     """
-    + _STANDS,
+    + _STANDS
+    + " AND "
+    + _overtakes_none(_VISIBLE),
 )
 
 CREATE_INSTANCES = Bulk(
     "instance_id text, incarnation bigint, orchestration_name text, orchestration_version text, execution_id bigint,"
     " last_event_id bigint, status text, output text, pinned bigint, custom_status text, custom_status_version bigint,"
-    " parent_instance_id text, parent_execution_id bigint, parent_event_id bigint, now_ms bigint",
+    " parent_instance_id text, parent_execution_id bigint, parent_event_id bigint, now_ms bigint, handed_over bigint",
     """
     INSERT INTO {instances} (
         instance_id, incarnation, orchestration_name, orchestration_version, execution_id, last_event_id, status,
@@ -65,8 +82,8 @@ CREATE_INSTANCES = Bulk(
     {rows}
     WHERE NOT EXISTS (
         SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
-    )
-    """,
+    ) AND """  # noqa: S608  # constants
+    + _overtakes_none(_VISIBLE_OR_START),
 )
 
 CONTINUE_INSTANCES = Bulk(
@@ -171,6 +188,12 @@ ASK_LOCKS = Query(
     " WHERE l.instance_id IN (SELECT k.p_instance_id FROM {keys}) AND l.locked_until_ms > :now_ms"
     " ORDER BY l.instance_id {for_update}",
     "instance_id text",
+)
+ASK_OVERTAKEN = Query(
+    "SELECT k.p_instance_id FROM {keys} WHERE (SELECT q.id FROM {orchestrator_queue} AS q"  # noqa: S608  # constants
+    f" WHERE q.instance_id = k.p_instance_id AND ({_VISIBLE} OR k.p_is_new = 1 AND q.kind = '{START_KIND}')"
+    " LIMIT 1) IS NOT NULL",
+    "instance_id text, is_new bigint",
 )
 ASK_MESSAGES = Query(
     "SELECT q.id, q.instance_id, q.batch_token FROM {orchestrator_queue} AS q"

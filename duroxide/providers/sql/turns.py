@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from ..._core.commit import CommitResult, TurnCommit
 from . import turn_statements as sql
 from .database import Database
-from .dialect import Conflict
+from .dialect import Conflict, Dialect
 from .sessions import TOUCH
 from .statements import Bulk, Step, Values
 from .transaction import Script, Transaction
@@ -84,9 +84,9 @@ def _hopefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) 
     """Begin to write all *commits*, asking nothing before; return what waits for that."""
     if not commits:
         return _nothing
-    if any(_asks_for_nobody(commit) for commit in commits):
+    if any(_must_be_asked_for(commit) for commit in commits):
         return _give_up_hope
-    return database.send_script("commit_turns", _script(TurnRows.of(commits, database, lock_ms)))
+    return database.send_script("commit_turns", _script(TurnRows.of(commits, database, lock_ms), database.dialect))
 
 
 def _nothing() -> None:
@@ -104,7 +104,7 @@ def _carefully(database: Database, commits: Sequence[TurnCommit], lock_ms: int) 
         results = _judge(transaction, commits)
         accepted = [commit for commit, result in zip(commits, results, strict=True) if result is CommitResult.COMMITTED]
         if accepted:
-            transaction.run(_script(TurnRows.of(accepted, database, lock_ms)))
+            transaction.run(_script(TurnRows.of(accepted, database, lock_ms), database.dialect))
         return results
 
     return database.write("commit_turns", work)
@@ -119,15 +119,23 @@ def _alone(database: Database, commit: TurnCommit, lock_ms: int) -> CommitResult
     return result
 
 
-def _script(rows: TurnRows) -> Script:
+def _script(rows: TurnRows, dialect: Dialect) -> Script:
     """Return everything that *rows* write; who was woken by messages for a locked instance went back to sleep."""
-    steps = [Step(bulk, given, exact) for bulk, name, exact in _STEPS if (given := getattr(rows, name))]
+    steps = [*dialect.try_claim_ids(rows.claimed)[0]] if rows.claimed else []
+    steps += [Step(bulk, given, exact) for bulk, name, exact in _STEPS if (given := getattr(rows, name))]
     return Script(steps, rows.announce, [(instance_id,) for instance_id, *_ in rows.unlocked])
 
 
-def _asks_for_nobody(commit: TurnCommit) -> bool:
-    """Whether *commit* only removes messages, of an instance that must not exist."""
-    return commit.started is None and commit.last_event_id == 0
+def _must_be_asked_for(commit: TurnCommit) -> bool:
+    """Whether no statement that writes *commit* says whether it holds."""
+    if commit.started is None:
+        return commit.last_event_id == 0  # it only removes messages, of an instance that must not exist
+    return commit.handed_over and commit.execution_id > 1
+
+
+def _is_first(commit: TurnCommit) -> bool:
+    """Whether *commit* brings an instance to life."""
+    return commit.started is not None and commit.execution_id == 1
 
 
 class _Truth:
@@ -137,6 +145,10 @@ class _Truth:
         # Table by table in the order of `_STEPS`, or a batch that asks and one that hopes could wait for each other.
         now_ms = transaction.now_ms
         ids = sorted({(commit.instance_id,) for commit in commits})
+        handed_over = [(commit.instance_id, int(_is_first(commit))) for commit in commits if commit.handed_over]
+        new = [instance_id for instance_id, is_first in handed_over if is_first]
+        claims = transaction.dialect.try_claim_ids(new)[1] if new else ()
+        self.overtaken = {row[0] for claim in claims for row in transaction.queries(claim)[0]}
         self.locks = {row[0]: row[1] for row in transaction.query(sql.ASK_LOCKS, ids, now_ms=now_ms)}
         self.instances: dict[str, Values] = {
             row[0]: tuple(row[1:]) for row in transaction.query(sql.ASK_INSTANCES, ids)
@@ -153,6 +165,7 @@ class _Truth:
             for event_id in commit.fired_timers
         ]
         self.timers = {tuple(row) for row in transaction.query(sql.ASK_TIMERS, timers)}
+        self.overtaken |= {row[0] for row in transaction.query(sql.ASK_OVERTAKEN, handed_over, now_ms=now_ms)}
         messages = [(message_id,) for commit in commits for message_id in commit.consumed_messages]
         self.messages = {tuple(row) for row in transaction.query(sql.ASK_MESSAGES, messages)}
 
@@ -176,6 +189,8 @@ class _Truth:
         return found is not None and found[:2] == (commit.incarnation, commit.execution_id - 1)
 
     def _messages_fit(self, commit: TurnCommit) -> bool:
+        if commit.instance_id in self.overtaken:
+            return False
         token = None if commit.lock is None else commit.lock.token
         return all((message, commit.instance_id, token) in self.messages for message in commit.consumed_messages)
 

@@ -11,6 +11,7 @@ from .deletion_bulk import BulkDeletion
 from .deletion_reuse import DeletingAtOnce, Reuse
 from .effects import Effects, Histories
 from .general_path import GeneralPath
+from .handing_over import HandingOver
 from .listing import Counts, ExecutionInfos, Listing, Trees
 from .listing_filter import Filters
 from .locking import Locking, Releasing, Renewing
@@ -47,6 +48,7 @@ class ProviderConformance(
     Histories,
     ShortWay,
     ExpiredActivity,
+    HandingOver,
     Refusals,
     Pipelining,
     FetchingActivities,
