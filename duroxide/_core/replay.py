@@ -268,7 +268,10 @@ class Replay:
         elif isinstance(event, e.TimerFired):
             self._scheduler.resolve(action, _NONE)
         elif isinstance(event, (e.ActivityFailed, e.SubOrchestrationFailed)):
-            self._answer_failure(action, event)
+            if event.details.is_system_error and not action.is_cancelled:
+                self._failure = event.details
+            else:
+                self._scheduler.resolve(action, _error(event, self.exceptions))
 
     def _complete_in_vain(self, event: e.CompletionEvent, scheduled: e.ScheduleEvent | None) -> None:
         """Take an answer that nobody can wait for: the code has ended, or it is another code."""
@@ -278,19 +281,8 @@ class Replay:
             action = self._waiting.pop(source, None)
             if action is not None:
                 self._dropped.pop(action, None)
-        elif scheduled is None:
-            known = self.ledger.kind_of(source)
-            self._fail((closed_schedule if known else early_completion)(event, self._scheduler.where()))
         else:
-            self._fail(wrong_kind(event, scheduled, self._scheduler.where()))
-
-    def _answer_failure(self, action: Scheduled[Any], event: e.ActivityFailed | e.SubOrchestrationFailed) -> None:
-        if event.details.is_system_error and not action.is_cancelled:
-            self._failure = event.details
-            return
-        is_activity = isinstance(event, e.ActivityFailed)
-        make = partial(exception_for, event.details, self.exceptions, is_activity=is_activity)
-        self._scheduler.resolve(action, Error(make))
+            self._fail(_unfit(event, scheduled, self.ledger, self._scheduler.where()))
 
     def _answer(self, action: Scheduled[Any], text: str) -> None:
         if action.outcome is not None or self._scheduler.is_finished:
@@ -466,6 +458,19 @@ _APPLY: Mapping[type[e.Event], Callable[[Replay, Any], None]] = {
     e.OrchestrationFailed: Replay._end,
     e.OrchestrationContinuedAsNew: Replay._end,
 }
+
+
+def _error(event: e.ActivityFailed | e.SubOrchestrationFailed, exceptions: ExceptionTypes) -> Error:
+    is_activity = isinstance(event, e.ActivityFailed)
+    return Error(partial(exception_for, event.details, exceptions, is_activity=is_activity))
+
+
+def _unfit(event: e.CompletionEvent, scheduled: e.ScheduleEvent | None, ledger: Ledger, place: str) -> Disagreement:
+    """Say what is wrong with an answer to *scheduled*; None: nothing that waits for one."""
+    if scheduled is not None:
+        return wrong_kind(event, scheduled, place)
+    known = ledger.kind_of(event.source_event_id)
+    return (closed_schedule if known else early_completion)(event, place)
 
 
 def _failed(error: BaseException) -> Failed:

@@ -26,13 +26,14 @@ from collections.abc import Sequence
 
 from .._clock import monotonic
 from .._core.registry import Registry
-from .._core.versions import Version, VersionRange
+from .._core.versions import VersionRange
 from .._version import __version__
 from ..errors import ProviderError
 from ..providers.contract import OrchestrationItem, Provider, Release
 from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
 from .commits import PAUSE_AFTER_FAILURE, Commits, SentRound
+from .garbage import COLLECTOR
 from .metrics import Metrics
 from .offers import Desk, Offers
 from .options import RuntimeOptions, milliseconds
@@ -63,9 +64,7 @@ class Dispatcher:
         self._options = options
         self._metrics = metrics
         self._lock_ms = milliseconds(options.orchestrator_lock_timeout)
-        self._replayable = options.supported_replay_versions or VersionRange(
-            Version.parse("0.0.0"), Version.parse(__version__)
-        )
+        self._replayable = options.supported_replay_versions or VersionRange.between("0.0.0", __version__)
         self._cache = ExecutionCache(options.cache_size)
         self._inbox: deque[Finished] = deque()
         self._returns = Returns(provider)
@@ -166,7 +165,8 @@ class Dispatcher:
         while self._sent or not (self._is_stopping and (not self._inbox or monotonic() >= self._stop_by)):
             try:
                 self._wait()
-                self._round()
+                with COLLECTOR.put_off():
+                    self._round()
                 failures = 0
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1

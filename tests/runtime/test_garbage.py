@@ -1,0 +1,85 @@
+"""Garbage is collected between rounds, and what an application says about the collector counts."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+from collections.abc import Iterator
+
+import pytest
+
+from duroxide import Orchestration, OrchestrationContext, Registry
+from duroxide._runtime.garbage import Collector
+
+from .stage import PATIENCE, Stage
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    """Leave the collector as the test found it."""
+    was_on = gc.isenabled()
+    yield
+    if was_on:
+        gc.enable()
+    else:
+        gc.disable()
+
+
+class TestCollector:
+    def test_put_off(self) -> None:
+        """Nothing is collected meanwhile, and everything afterwards, also after an error."""
+        gc.enable()
+        seen: list[bool] = []
+
+        def fail() -> None:
+            with Collector().put_off():
+                seen.append(gc.isenabled())
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert [*seen, gc.isenabled()] == [False, True]
+
+    def test_several_rounds(self) -> None:
+        """The last of several runtimes of one process switches it on again."""
+        gc.enable()
+        collector = Collector()
+        begun, may_end = threading.Event(), threading.Event()
+
+        def other_round() -> None:
+            with collector.put_off():
+                begun.set()
+                may_end.wait(PATIENCE)
+
+        other = threading.Thread(target=other_round)
+        with collector.put_off():
+            other.start()
+            assert begun.wait(PATIENCE)
+        assert not gc.isenabled()
+        may_end.set()
+        other.join(PATIENCE)
+        assert gc.isenabled()
+
+    def test_switched_off_by_the_application(self) -> None:
+        """An application that collects for itself is not meddled with."""
+        gc.disable()
+        with Collector().put_off():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+
+
+def test_in_a_round(stage: Stage, registry: Registry) -> None:
+    """Orchestration code runs while nothing is collected."""
+    gc.enable()
+    seen: list[bool] = []
+
+    @registry.orchestration
+    def look(ctx: OrchestrationContext) -> Orchestration[None]:
+        seen.append(gc.isenabled())
+        yield from ()
+
+    stage.start()
+    stage.run("look", look)
+
+    assert seen == [False]
