@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, StrEnum
 
+import attrs
+
 from attrs import field
 
 from .._nouns import frozen
@@ -53,7 +55,7 @@ class Outgoing:
     visible_at_ms: int | None = None
 
 
-@frozen
+@attrs.frozen
 class ActivityLock:
     """Proof of ownership: the worker-queue row *key* is locked under *token*."""
 
@@ -61,7 +63,7 @@ class ActivityLock:
     token: str
 
 
-@frozen
+@attrs.frozen
 class InstanceLock:
     """Proof of ownership: the instance is locked under *token*."""
 

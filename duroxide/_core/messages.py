@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
+
 from attrs import field
 
 from .._nouns import frozen
@@ -57,7 +59,7 @@ class Deliver:
 Message = StartOrchestration | Deliver
 
 
-@frozen
+@attrs.frozen
 class ActivityKey:
     """Names one scheduled activity, and so at most one row of the worker queue."""
 
