@@ -1,8 +1,8 @@
 """
 `frozen` and `define` of attrs, for classes that are made whenever a process starts.
 
-attrs compiles `__init__`, `__repr__`, `__eq__` and `__hash__` for each class. A process that starts pays for all of them,
-and calls few: so only `__init__` is compiled here, and the others are shared. They answer what those of attrs would, but
+attrs makes `__init__`, `__repr__`, `__eq__`, `__hash__` and others for each class. A process that starts pays for all of
+them, and calls few: so only `__init__` is made here, and the others are shared. They answer what those of attrs would, but
 take up to twice as long: keys of the hot path say ``attrs.frozen``.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["define", "frozen"]
 def _show(noun: Any) -> str:
     name = type(noun).__qualname__.rpartition(">.")[2]
     shown = (each.name for each in attrs.fields(type(noun)) if each.repr)
-    return f"{name}({', '.join(f'{each}={getattr(noun, each)!r}' for each in shown)})"
+    return f"{name}({', '.join(f'{each}={getattr(noun, each, attrs.NOTHING)!r}' for each in shown)})"
 
 
 def _equals(noun: Any, other: Any) -> Any:
@@ -35,16 +35,30 @@ def _digest(noun: Any) -> int:
     return hash((noun.__class__, noun._compared(noun)))  # noqa: SLF001  # likewise
 
 
+def _state(noun: Any) -> dict[str, Any]:
+    return {each.name: getattr(noun, each.name) for each in attrs.fields(type(noun))}
+
+
+def _restore(noun: Any, state: dict[str, Any]) -> None:
+    for each in attrs.fields(type(noun)):
+        if each.name in state:
+            object.__setattr__(noun, each.name, state[each.name])
+
+
+#: What every noun has: how it is shown, and pickled.
+_SHARED = {"__repr__": _show, "__getstate__": _state, "__setstate__": _restore}
+
+
 def _lean(make: Callable[..., Any], **comparison: Callable[..., Any] | None) -> Callable[..., Any]:
-    """Return *make*, which is ``attrs.frozen`` or ``attrs.define``, with shared methods: `_show`, and *comparison*."""
+    """Return *make*, which is ``attrs.frozen`` or ``attrs.define``, with shared methods: *comparison*, and others."""
 
     def decorate(cls: type | None = None, /, *, eq: bool = True, order: bool = False, **options: Any) -> Any:
         if cls is None:
             return lambda cls: decorate(cls, eq=eq, order=order, **options)
         own = frozenset(vars(cls))
         # What is ordered is also compared by attrs.
-        made = make(cls, eq=order, order=order, repr=False, **options)
-        shared: dict[str, Any] = {"__repr__": _show}
+        made = make(cls, eq=order, order=order, repr=False, getstate_setstate=False, **options)
+        shared: dict[str, Any] = dict(_SHARED)
         if eq and not order:
             names = [each.name for each in attrs.fields(made) if each.eq]
             # What takes those fields together that count when two are compared.
