@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, StrEnum
 
-import attrs
-
 from attrs import field
 
 from .._nouns import frozen
@@ -55,7 +53,7 @@ class Outgoing:
     visible_at_ms: int | None = None
 
 
-@attrs.frozen
+@frozen
 class ActivityLock:
     """Proof of ownership: the worker-queue row *key* is locked under *token*."""
 
@@ -63,7 +61,7 @@ class ActivityLock:
     token: str
 
 
-@attrs.frozen
+@frozen
 class InstanceLock:
     """Proof of ownership: the instance is locked under *token*."""
 

@@ -9,8 +9,6 @@ class does not rewrite anybody's history.
 
 Rule 3: an event says nothing about the instance it belongs to, except the first, which says
 everything an execution starts from. So a history can be exported, moved and replayed by itself.
-
-A kind of event without fields of its own has all it needs from its base, and is not decorated.
 """
 
 from __future__ import annotations
@@ -147,10 +145,9 @@ class OrchestrationContinuedAsNew(Event):
     input: str
 
 
+@frozen
 class ScheduleEvent(Event):
     """Something the code asked for. Completions refer to its event id."""
-
-    __slots__ = ()
 
 
 @frozen
@@ -231,10 +228,9 @@ class KeyValueCleared(ScheduleEvent):
     key: str
 
 
+@frozen
 class KeyValuesCleared(ScheduleEvent):
     """The code removed all keys."""
-
-    __slots__ = ()
 
 
 @frozen
@@ -312,28 +308,24 @@ class Breadcrumb(Event):
     reason: str
 
 
+@frozen
 class ActivityCancelRequested(Breadcrumb):
     """The activity's row is removed; a running one is told."""
 
-    __slots__ = ()
 
-
+@frozen
 class ExternalSubscribedCancelled(Breadcrumb):
     """The wait never resolves."""
 
-    __slots__ = ()
 
-
+@frozen
 class QueueSubscriptionCancelled(Breadcrumb):
     """The dequeue never resolves; its message goes to the next one."""
 
-    __slots__ = ()
 
-
+@frozen
 class SubOrchestrationCancelRequested(Breadcrumb):
     """The child is told to cancel itself."""
-
-    __slots__ = ()
 
 
 TerminalEvent = OrchestrationCompleted | OrchestrationFailed | OrchestrationContinuedAsNew

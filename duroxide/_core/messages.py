@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
-
 from attrs import field
 
 from .._nouns import frozen
@@ -59,7 +57,7 @@ class Deliver:
 Message = StartOrchestration | Deliver
 
 
-@attrs.frozen
+@frozen
 class ActivityKey:
     """Names one scheduled activity, and so at most one row of the worker queue."""
 
