@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 
 from typing import Protocol
@@ -31,9 +31,9 @@ def monotonic() -> float:
 
 def new_token() -> str:
     """Return an unguessable text, unique across machines: 96 random bits."""
-    return secrets.token_hex(12)
+    return os.urandom(12).hex()
 
 
 def new_incarnation() -> int:
     """Return a random positive number that fits a BIGINT."""
-    return secrets.randbits(62) | 1
+    return int.from_bytes(os.urandom(8), "big") >> 2 | 1

@@ -38,8 +38,8 @@ def _lean(make: Callable[..., Any], *, is_hashable: bool) -> Callable[..., Any]:
             return lambda cls: decorate(cls, eq=eq, order=order, **options)
         own = frozenset(vars(cls))
         # To be ordered is to be equal or not, which attrs then sees to.
-        made = make(cls, eq=order, order=order, repr=False, **options)
-        shared = {"__repr__": _show} | (_comparison(made, is_hashable=is_hashable) if eq and not order else {})
+        made = make(cls, eq=order, order=order, repr=False, getstate_setstate=False, **options)
+        shared = _SHARED | (_comparison(made, is_hashable=is_hashable) if eq and not order else {})
         for name, method in shared.items():
             if name not in own:
                 setattr(made, name, method)
@@ -53,21 +53,37 @@ def _show(noun: Any) -> str:
     """What attrs would say."""
     name = type(noun).__qualname__.rpartition(">.")[2]
     shown = (each.name for each in attrs.fields(type(noun)) if each.repr)
-    return f"{name}({', '.join(f'{each}={getattr(noun, each)!r}' for each in shown)})"
+    return f"{name}({', '.join(f'{each}={getattr(noun, each, attrs.NOTHING)!r}' for each in shown)})"
+
+
+def _state(noun: Any) -> dict[str, Any]:
+    return {each.name: getattr(noun, each.name) for each in attrs.fields(type(noun))}
+
+
+def _restore(noun: Any, state: dict[str, Any]) -> None:
+    for each in attrs.fields(type(noun)):
+        if each.name in state:
+            object.__setattr__(noun, each.name, state[each.name])
+
+
+#: How every noun is shown, and pickled.
+_SHARED: dict[str, Any] = {"__repr__": _show, "__getstate__": _state, "__setstate__": _restore}
+
+
+def _equals(noun: Any, other: Any) -> Any:
+    content = noun._compared  # noqa: SLF001  # given to each class below
+    return content(noun) == content(other) if other.__class__ is noun.__class__ else NotImplemented
+
+
+def _digest(noun: Any) -> int:
+    return hash((noun.__class__, noun._compared(noun)))  # noqa: SLF001  # likewise
 
 
 def _comparison(cls: Any, *, is_hashable: bool) -> dict[str, Any]:
     """Return how instances of *cls* compare: with their own kind, by those fields that count."""
     names = [each.name for each in attrs.fields(cls) if each.eq]
     content: Callable[[Any], Any] = attrgetter(*names) if names else type
-
-    def equals(noun: Any, other: Any) -> Any:
-        return content(noun) == content(other) if other.__class__ is noun.__class__ else NotImplemented
-
-    def digest(noun: Any) -> int:
-        return hash((cls, content(noun)))
-
-    return {"__eq__": equals, "__hash__": digest if is_hashable else None}
+    return {"_compared": content, "__eq__": _equals, "__hash__": _digest if is_hashable else None}
 
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from attrs import frozen
-
 from .._core.messages import Message
+from .._nouns import frozen
 from ..errors import ProviderError
 
 

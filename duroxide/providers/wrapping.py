@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import frozen
-
 from .._core.commit import CommitResult, TurnCommit
+from .._nouns import frozen
 from .contract import Provider
 from .management import Management
 from .pipelined import Pipelined, SentTurns

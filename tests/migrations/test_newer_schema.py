@@ -8,7 +8,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from duroxide import Client, InstanceFilter, Runtime, SqlProvider
-from duroxide.providers.sql.schema import VERSION_TABLE, metadata
+from duroxide.providers.sql.schema import metadata
+from duroxide.providers.sql.tables import VERSION_TABLE
 
 from ..conftest import with_psycopg
 from ..workload.outcomes import check, start_one_of_each

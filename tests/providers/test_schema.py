@@ -18,7 +18,9 @@ from sqlalchemy import text
 
 from duroxide.errors import ProviderError
 from duroxide.providers.sql import SqlProvider, migrate
-from duroxide.providers.sql.schema import VERSION_TABLE, metadata
+from duroxide.providers.sql.definitions import definitions
+from duroxide.providers.sql.schema import metadata
+from duroxide.providers.sql.tables import VERSION_TABLE
 from duroxide.testing.conformance.vocabulary import fetch_one, start
 
 from .stores import Store, described
@@ -44,6 +46,15 @@ class TestMigrations:
             migrate.upgrade(connection, schema)
 
         assert expected == described(created, schema)
+
+    def test_written_down(self) -> None:
+        """What a fresh SQLite database is made of is what schema.py describes: print it again when that has changed."""
+        provider = SqlProvider.in_memory()
+        compiler, dialect = provider.dialects
+        provider.close()
+
+        expected = [" ".join(each.split()) for each in definitions(compiler, dialect, None)]
+        assert expected == [" ".join(each.split()) for each in dialect.definitions()]
 
     def test_revisions(self) -> None:
         """The revisions that the code knows are Alembic's, in order."""

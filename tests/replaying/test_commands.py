@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, make_url, text
 from duroxide import Client, InvalidInput, ProviderError, Registry, Runtime, SqlProvider
 from duroxide._core.messages import StartOrchestration
 from duroxide.cli.main import main
-from duroxide.providers.sql.schema import VERSION_TABLE
+from duroxide.providers.sql.tables import VERSION_TABLE
 from duroxide.testing import gate
 from duroxide.testing.loading import load_registry
 

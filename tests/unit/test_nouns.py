@@ -141,6 +141,16 @@ class TestSameAsAttrs:
         hashable = [each for each in ours if has_hash(each) and outcome(lambda each=each: hash(each)) is not TypeError]
         assert all(hash(a) == hash(b) for a in hashable for b in hashable if type(a) is type(b) and a == b)
 
+    def test_keeps_the_same_state(self, make: Any, lean: Any) -> None:
+        """What is pickled or copied are the fields, by name; names that a class does not know are ignored."""
+        theirs = [each.__getstate__() for each in instances(make) if "[" not in repr(each)]
+        ours = [each.__getstate__() for each in instances(lean) if "[" not in repr(each)]
+        empty = classes(lean)[1].__new__(classes(lean)[1])
+        empty.__setstate__({"value": 1, "of_a_newer_release": 2})
+
+        assert repr(theirs) == repr(ours)
+        assert 1 == empty.value
+
     def test_have_the_same_shape(self, make: Any, lean: Any) -> None:
         """Slots, positions in patterns, fields and constructors are those of attrs."""
         ours, theirs = classes(lean), classes(make)

@@ -13,8 +13,10 @@ import sys
 from collections.abc import Iterator
 
 from ...errors import InvalidInput
-from .migrate import REVISIONS, definitions, grants, upgrade_script
+from .definitions import definitions, grants
+from .migrate import upgrade_script
 from .provider import SqlProvider
+from .tables import REVISIONS
 
 
 SUMMARY = "print the SQL that creates or upgrades the tables, for a role that may run it"

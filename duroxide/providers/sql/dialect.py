@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from .schema import PARTIAL_INDEXES, PREFIX
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
 
@@ -148,8 +147,12 @@ class Dialect(Protocol):
         """For the rest of the transaction, find rows by their keys, one after the other, as far as that can be told."""
         ...
 
-    def completion(self) -> Sequence[str]:
-        """Return the statements that add what `schema.metadata` leaves to text."""
+    def definitions(self) -> Sequence[str]:
+        """Return the statements that create everything, where they are written down; nothing where they have to be made."""
+        ...
+
+    def storage(self) -> Sequence[str]:
+        """Return the statements that say how the database stores the tables, if it can be told."""
         ...
 
     def database_now_ms(self, connection: Connection) -> int | None:
@@ -190,14 +193,6 @@ def reported(error: BaseException) -> str:
     """Return in one line what the driver says."""
     cause = driver_error(error)
     return f"reported {type(cause).__name__}: {' '.join(str(cause).split())}"
-
-
-def partial_indexes(words: Mapping[str, str]) -> list[str]:
-    """Return the statements that create `PARTIAL_INDEXES`."""
-    return [
-        f"CREATE INDEX {name} ON {words[index.table.name.removeprefix(PREFIX)]} ({index.columns}) WHERE {index.where}"
-        for name, index in PARTIAL_INDEXES.items()
-    ]
 
 
 def rows_of(text: str, cursor: Any) -> Sequence[AnyRow]:

@@ -2,8 +2,8 @@
 Bring the schema up to date: at once when it is, under a lock when it is not.
 
 Rule 1: Alembic is imported only for a database that an older release made; a fresh one is created from
-`schema.py` as it is, and a current one costs one query. (Alembic alone takes longer to import than
-everything else to start.)
+`schema.py` as it is, on SQLite from what was made of that before, and a current one costs one query. (Alembic
+alone takes longer to import than everything else to start.)
 
 Rule 2: releases share a database as long as they are of one generation, the part of a revision before the
 underscore. Within it, a migration only adds what older releases can ignore.
@@ -14,27 +14,21 @@ from __future__ import annotations
 import io
 import logging
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, inspect
-from sqlalchemy import Dialect as SqlAlchemyDialect
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...errors import InvalidInput, ProviderError
 from .database import Database
 from .dialect import Dialect, driver_error
-from .schema import VERSION_TABLE, metadata
+from .tables import HEAD, REVISIONS, VERSION_TABLE, qualified, quoted
 from .transaction import Transaction
 
 
 _log = logging.getLogger("duroxide.provider")
-
-#: All revisions, oldest first; the last is what this release works with.
-REVISIONS = ("1_0001", "1_0002")
-HEAD = REVISIONS[-1]
 
 
 def migrate(database: Database, schema: str | None) -> None:
@@ -56,16 +50,8 @@ def check_readable(database: Database, schema: str | None) -> None:
         raise ProviderError("initialize", message, retryable=False)
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _qualified(table: str, schema: str | None) -> str:
-    return table if schema is None else f"{_quoted(schema)}.{table}"
-
-
 def _table(schema: str | None) -> str:
-    return _qualified(VERSION_TABLE, schema)
+    return qualified(VERSION_TABLE, schema)
 
 
 def _is_current(database: Database, schema: str | None) -> bool:
@@ -149,31 +135,17 @@ def create(connection: Connection, dialect: Dialect, schema: str | None) -> None
     """Create everything as `schema.py` says, and note that no migration is due."""
     if schema is not None and not inspect(connection).has_schema(schema):
         # Not IF NOT EXISTS, which wants the right to create schemas even where there is nothing to create.
-        connection.exec_driver_sql(f"CREATE SCHEMA {_quoted(schema)}")
-    for statement in definitions(connection.dialect, dialect, schema):
+        connection.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
+    for statement in _definitions(connection, dialect, schema):
         connection.exec_driver_sql(statement)
 
 
-def definitions(compiler: SqlAlchemyDialect, dialect: Dialect, schema: str | None) -> Iterator[str]:
-    """Yield the statements that create everything in *schema*, which exists."""
-    copies = MetaData()
-    for table in metadata.sorted_tables:
-        placed = table if schema is None else table.to_metadata(copies, schema=schema)
-        yield str(CreateTable(placed).compile(dialect=compiler)).strip()
-        for index in sorted(placed.indexes, key=lambda each: each.name or ""):
-            yield str(CreateIndex(index).compile(dialect=compiler))
-    yield from dialect.completion()
-    table_name = _table(schema)
-    yield f"CREATE TABLE {table_name} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
-    yield f"INSERT INTO {table_name} VALUES ('{HEAD}')"  # noqa: S608  # constants
+def _definitions(connection: Connection, dialect: Dialect, schema: str | None) -> Iterable[str]:
+    if written := dialect.definitions():
+        return written
+    from .definitions import definitions  # noqa: PLC0415  # needed once in the life of a database, and slow to import
 
-
-def grants(schema: str | None, role: str) -> Iterator[str]:
-    """Yield the statements that let the Postgres role *role* work with what is in *schema*."""
-    where, who = _quoted(schema or "public"), _quoted(role)
-    yield f"GRANT USAGE ON SCHEMA {where} TO {who}"
-    names = ", ".join(_qualified(name, schema) for name in (*sorted(metadata.tables), VERSION_TABLE))
-    yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {names} TO {who}"
+    return definitions(connection.dialect, dialect, schema)
 
 
 def upgrade(connection: Connection, schema: str | None, revision: str = "head") -> None:

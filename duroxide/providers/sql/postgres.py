@@ -16,10 +16,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .dialect import Conflict, Use, driver_error, partial_indexes, reported
+from .dialect import Conflict, Use, driver_error, reported
 from .postgres_literals import array_literals, literal
 from .postgres_session import Answer, Call, Session
-from .schema import PREFIX, STORAGE, TABLES
+from .schema import STORAGE
 from .statements import (
     NOT_EXACT,
     AnyRow,
@@ -32,6 +32,7 @@ from .statements import (
     postgres_exact_bulk,
     postgres_query,
 )
+from .tables import PREFIX, TABLE_NAMES
 
 
 def _settings(**values: str) -> Call:
@@ -102,7 +103,7 @@ class PostgresDialect:
         seed = zlib.crc32(channel.encode())
         self._channel = channel
         self._guard = seed
-        self._words = {name: f"{prefix}{table.name}" for name, table in TABLES.items()}
+        self._words = {name: f"{prefix}{table}" for name, table in TABLE_NAMES.items()}
         self._words |= {
             "for_update": "FOR UPDATE",
             "skip_locked": "FOR UPDATE OF w SKIP LOCKED",
@@ -286,13 +287,17 @@ class PostgresDialect:
         """Leave the planner no other way: it takes the few rows of a recursion for thousands, and reads whole indexes."""
         self._run(Session.of(connection), [_IN_ORDER])
 
-    def completion(self) -> Sequence[str]:
-        """Return what adds the partial indexes, and says how tables are stored."""
+    def definitions(self) -> Sequence[str]:
+        """Return nothing: what creates the tables depends on the schema."""
+        return ()
+
+    def storage(self) -> Sequence[str]:
+        """Return what says how tables are stored."""
         storage = []
         for table, settings in STORAGE.items():
             listed = ", ".join(f"{name} = {value}" for name, value in settings.items())
             storage.append(f"ALTER TABLE {self._words[table.name.removeprefix(PREFIX)]} SET ({listed})")
-        return [*partial_indexes(self._words), *storage]
+        return storage
 
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return the time of the server."""

@@ -7,7 +7,8 @@ Rule 2: every index costs on the hot path. What changes with each turn (`instanc
 custom statuses, locks of instances) is in no index, so that Postgres updates it in place (HOT). A status
 changes at the end of an execution only.
 
-Rule 3: a change here is a migration as well; a test compares the two.
+Rule 3: a change here is a migration as well, and a change of `schema.sqlite.sql`, which is printed by
+``python -m duroxide schema --url sqlite://``; tests compare the three.
 """
 
 from __future__ import annotations
@@ -18,10 +19,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text, text
 
 from ..._nouns import frozen
+from .tables import PREFIX
 
-
-#: Keeps our tables apart from those of an application that shares its database with us.
-PREFIX = "duroxide_"
 
 metadata = MetaData()
 
@@ -157,9 +156,6 @@ kv = Table(
     Column("updated_at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-
-#: Which migration the database is at; our own name, since an application may use Alembic itself.
-VERSION_TABLE = PREFIX + "schema_version"
 
 # Rows that live milliseconds: leave room for updates in place, and vacuum by count of dead rows, not
 # by share, so that a queue that was once long is not scanned for what it held.

@@ -7,13 +7,14 @@ import sqlite3
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from .dialect import Conflict, Use, driver_connection, driver_error, partial_indexes, reported, rows_of
-from .schema import TABLES
+from .dialect import Conflict, Use, driver_connection, driver_error, reported, rows_of
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_inserting, sqlite_query
+from .tables import TABLE_NAMES
 
 
 _WRITING = frozenset({Use.WRITE, Use.LEASE})
@@ -21,6 +22,8 @@ _WRITING = frozenset({Use.WRITE, Use.LEASE})
 #: Rows that one INSERT takes at most. Each run of a statement lets go of the GIL twice, to whoever waits for it; and the
 #: numbers of rows are powers of two, so that the texts are few and stay prepared.
 _PORTION = 64
+
+_SCHEMA = Path(__file__).with_name("schema.sqlite.sql")
 
 _NOTHING = Step(Bulk("", ""), ())
 
@@ -44,8 +47,8 @@ class SqliteDialect:
         # With synchronous=FULL, leases do without it. The next commit that does not makes them last, too.
         self._relaxes = relaxes
         self._is_used_for = Use.WRITE
-        self._words = {name: table.name for name, table in TABLES.items()}
-        self._words |= {
+        self._words = {
+            **TABLE_NAMES,
             "for_update": "",
             "skip_locked": "",
             "nobody_else_claims": "TRUE",
@@ -165,9 +168,14 @@ class SqliteDialect:
     def find_one_by_one(self, connection: Connection) -> None:
         """Do nothing: SQLite does so anyway."""
 
-    def completion(self) -> Sequence[str]:
-        """Return what adds the partial indexes."""
-        return partial_indexes(self._words)
+    def definitions(self) -> Sequence[str]:
+        """Return what was made from `schema.py`: to make it again would be the longest part of a first start."""
+        text = _SCHEMA.read_text(encoding="utf-8")
+        return text.removeprefix("BEGIN;\n").removesuffix(";\nCOMMIT;\n").split(";\n")
+
+    def storage(self) -> Sequence[str]:
+        """Do nothing: there is nothing to choose."""
+        return ()
 
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return None: SQLite has this machine's clock."""

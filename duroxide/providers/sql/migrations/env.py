@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from duroxide.providers.sql.schema import VERSION_TABLE, metadata
+from duroxide.providers.sql.schema import metadata
+from duroxide.providers.sql.tables import VERSION_TABLE
 
 
 def run() -> None:
