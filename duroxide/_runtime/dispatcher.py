@@ -50,6 +50,9 @@ _IDLE = 0.02
 #: Outcomes that are not divided any more, so that half of them is under way while the other half has its turns.
 _WORTH_A_ROUND = 32
 
+#: Up to what length of a round (seconds) clients are better off waiting for the next one than writing by themselves.
+_SHORT = 0.005
+
 #: How long the thread may take to end after the time-out of a shutdown, in seconds.
 _LAST_WORDS = 1.0
 
@@ -165,8 +168,13 @@ class Dispatcher:
         while self._sent or not (self._is_stopping and (not self._inbox or monotonic() >= self._stop_by)):
             try:
                 self._wait()
+                began_at = monotonic()
                 with COLLECTOR.put_off():
                     self._round()
+                if monotonic() - began_at < _SHORT:
+                    self.desk.open()
+                else:
+                    self.desk.close()
                 failures = 0
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
@@ -198,10 +206,7 @@ class Dispatcher:
     def _idle(self, pause: float) -> bool:
         """Wait up to *pause* seconds, and take offers meanwhile; return whether there is something to do."""
         self.desk.open()
-        try:
-            return self._wake.wait(pause)
-        finally:
-            self.desk.close()
+        return self._wake.wait(pause)
 
     def _pause(self) -> float:
         """Return how many seconds there is nothing to do, as far as is known."""

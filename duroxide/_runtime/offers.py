@@ -1,9 +1,9 @@
 """
 What clients of this process hand over: their messages go straight into turns, without having been in the queue.
 
-Offers are taken only while the dispatcher waits: whoever is busy works in batches, and is better fed by the queue. A
-message is declined, and goes the general way, if its instance is not in memory, is in the round already, or cannot be run
-here. Whether it overtakes another one is for the commit to say.
+Offers are taken while the dispatcher waits, and as long as its rounds are short: one that is busy with large batches is
+better fed by the queue. A message is declined, and goes the general way, if its instance is not in memory, is in the
+round already, or cannot be run here. Whether it overtakes another one is for the commit to say.
 """
 
 from __future__ import annotations
