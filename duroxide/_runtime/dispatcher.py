@@ -273,6 +273,8 @@ class Dispatcher:
 
     def _take_in(self, round_: Round) -> None:
         """Let *round_* have what has come up."""
+        if self._takes_messages and monotonic() >= self._next_poll:
+            self._has_messages = True  # whoever is never idle polls, too
         round_.timers = self._due_timers()
         round_.finished = self._drain()
         if self._sent is not None:
@@ -314,12 +316,13 @@ class Dispatcher:
             if self._due_ms is not None and self._due_ms <= now_ms:
                 # What comes after it is not known, and may be soon.
                 self._due_ms, self._ask_at = None, 0.0
-        items = self._provider.fetch_orchestration_items(
-            self._options.batch_size, self._lock_ms, replayable=self._replayable
-        )
+        limit = self._options.batch_size
+        if self._commits.is_pipelined:
+            limit = max(limit // 2, 1)  # so that there are two groups
+        items = self._provider.fetch_orchestration_items(limit, self._lock_ms, replayable=self._replayable)
         self._metrics.fetched(instances=len(items))
         self._next_poll = monotonic() + self._options.poll_interval.total_seconds()
-        if len(items) == self._options.batch_size:
+        if len(items) == limit:
             self._has_messages = True
         return items
 

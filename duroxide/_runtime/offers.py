@@ -135,21 +135,21 @@ class Offers:
                 turned.offered.failed(ProviderError("commit_turns", message, retryable=True))
 
     def _turn_of(self, offered: Offered, claim: Claim) -> Turned | None:
-        message = offered.message
-        if isinstance(message, StartOrchestration):
-            is_new = self._is_new(message.instance_id)
-            execution = self._turns.begin(message, new_incarnation()) if is_new else None
-            deliveries = []
-        else:
-            execution = self._cache.take(message.instance_id)
-            deliveries = [message]
-        if execution is None:
-            return None
+        message, execution = offered.message, None
         try:
+            if isinstance(message, StartOrchestration):
+                if self._is_new(message.instance_id):
+                    execution = self._turns.begin(message, new_incarnation())
+            else:
+                execution = self._cache.take(message.instance_id)
+            if execution is None:
+                return None
+            deliveries = [] if isinstance(message, StartOrchestration) else [message]
             turned = self._turns.hand_over(execution, deliveries, claim)
         except Exception:  # noqa: BLE001  # as with any turn: the general way will try it again, and count
             _log.exception("the turn of instance %r failed", message.instance_id)
-            execution.close()
+            if execution is not None:
+                execution.close()
             return None
         turned.offered = offered
         return turned

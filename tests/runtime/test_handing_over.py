@@ -81,6 +81,16 @@ class Seen:
         return call.make()
 
 
+@frozen
+class Bug:
+    """A provider that breaks its contract: it commits, and then raises what is no `ProviderError`."""
+
+    def around(self, call: ProviderCall) -> Any:
+        call.make()
+        msg = "a bug"
+        raise RuntimeError(msg)
+
+
 @define
 class Watched:
     """A runtime and a client on one provider, whose calls are counted."""
@@ -381,3 +391,28 @@ class TestFailures:
 
         assert watched.provider.calls["enqueue"] == 1
         assert watched.client.wait_for_result("i", PATIENCE) == [1]
+
+    def test_bug_in_the_provider(self, stage: Stage, watch: Callable[..., Watched], collect: Any) -> None:
+        """What ends a commit in no way that was agreed on leaves open what has happened, and nobody waiting."""
+        watched = watch(Rule(Bug(), on="commit_turns", nth=2))
+        watched.client.start_orchestration("i", collect, 1)
+        watched.until_idle()
+        with pytest.raises(ProviderError, match=r"enqueue: .*a bug.*may or may not have happened"):
+            watched.client.enqueue_event("i", "words", 1)
+
+        assert watched.client.wait_for_result("i", PATIENCE) == [1]
+        assert len(stage.of_kind("i", e.QueueEventDelivered)) == 1
+
+    def test_bug_in_the_engine(self, watch: Callable[..., Watched], echo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A turn that trips the engine is tried the general way."""
+
+        def trip(*_: object) -> None:
+            msg = "a bug"
+            raise RuntimeError(msg)
+
+        watched = watch()
+        monkeypatch.setattr(watched.runtime._dispatcher._turns, "hand_over", trip)
+        assert watched.client.start_orchestration("i", echo, 1).is_new
+
+        assert watched.client.wait_for_result("i", PATIENCE) == 1
+        assert watched.sent == 1

@@ -11,7 +11,15 @@ import pytest
 
 from attrs import define, field
 
-from duroxide import ActivityContext, Orchestration, OrchestrationContext, ProviderError, Registry, Runtime
+from duroxide import (
+    ActivityContext,
+    Orchestration,
+    OrchestrationContext,
+    ProviderError,
+    Registry,
+    Runtime,
+    RuntimeOptions,
+)
 from duroxide._core import events as e
 from duroxide._core.commit import CommitResult, TurnCommit
 from duroxide.providers.sql import SqlProvider
@@ -67,6 +75,8 @@ class Scene:
     pipe: Pipe
     runtime: Runtime
     let: threading.Event = field(factory=threading.Event)
+    #: Ends what goes on and on.
+    enough: threading.Event = field(factory=threading.Event)
 
     def start(self, orchestration: str, *instance_ids: str) -> None:
         """Start instances, all with one call."""
@@ -109,9 +119,20 @@ def scene() -> Iterator[Scene]:
         parts = yield from ctx.join(*(ctx.schedule_activity(step, is_held) for is_held in (False, True)))
         return len(parts)
 
+    @registry.activity
+    def look(ctx: ActivityContext, is_held: bool) -> bool:
+        assert not is_held or scene.let.wait(PATIENCE)
+        return scene.enough.is_set()
+
+    @registry.orchestration
+    def busy(ctx: OrchestrationContext) -> Orchestration[None]:
+        is_held = ctx.instance_id == "b"
+        while not (yield from ctx.schedule_activity(look, is_held)):
+            is_held = False
+
     with SqlProvider.in_memory() as provider:
         pipe = Pipe(provider)
-        scene = Scene(pipe, Runtime(pipe, registry))
+        scene = Scene(pipe, Runtime(pipe, registry, RuntimeOptions(poll_interval=0.05)))
         scene.runtime.start()
         yield scene
         scene.runtime.shutdown()
@@ -145,6 +166,25 @@ def test_same_instance(scene: Scene) -> None:
     assert 2 == scene.result("w")
     assert [2, 3] == sorted(scene.answered("w"))
     assert "ack_activities" not in dict(scene.pipe.seen)
+
+
+def test_polls_beside_commits(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that always has commits under way, and the next outcome in hand, finds what nobody has told it of."""
+
+    def when_sent(ids: str) -> None:
+        if ids in {"a", "b"} and not scene.enough.is_set():
+            scene.until_an_outcome_waits()
+
+    scene.pipe.when_sent = when_sent
+    scene.start("busy", "a", "b")
+    assert scene.let.wait(PATIENCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.pipe.wakeups, "publish", lambda changes: None)
+        scene.start("two", "quiet")
+
+    assert "quiet" == scene.result("quiet")
+    scene.enough.set()
+    assert [None, None] == [scene.result("a"), scene.result("b")]
 
 
 def test_failure_beside_a_commit(scene: Scene) -> None:

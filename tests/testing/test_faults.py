@@ -15,6 +15,9 @@ import duroxide
 
 from duroxide import Client, InvalidInput, ProviderError, SqlProvider
 from duroxide._clock import monotonic
+from duroxide._core.commit import CommitResult
+from duroxide.providers.pipelined import Pipelined, SentTurns
+from duroxide.testing.conformance.vocabulary import LOCK_MS, first_turn
 from duroxide.testing.faults import (
     KILLED,
     RUNTIME_OPERATIONS,
@@ -284,3 +287,64 @@ class TestMistakes:
         """A delay is a duration."""
         with pytest.raises(InvalidInput, match=r"Delay\.seconds is -1"):
             Delay(-1)
+
+
+class TestSentTurns:
+    """Commits that are sent before their answer is collected: for a plan, calls of ``commit_turns``."""
+
+    @pytest.fixture
+    def server(self, postgres_url: str, postgres_schema: str) -> Iterator[SqlProvider]:
+        """A provider that sends commits ahead."""
+        with SqlProvider(postgres_url, schema=postgres_schema) as provider:
+            yield provider
+
+    def send(self, provider: FaultyProvider) -> SentTurns:
+        """Send the first turn of an instance."""
+        assert isinstance(provider, Pipelined)
+        return provider.send_turns([first_turn()], lock_ms=LOCK_MS)
+
+    def is_written(self, provider: SqlProvider) -> bool:
+        """Whether the turn is in the store."""
+        return provider.get_instance_info("a") is not None
+
+    def test_only_where_the_provider_does(self, provider: SqlProvider) -> None:
+        """What is wrapped around a provider that does not send commits ahead does not either."""
+        assert not isinstance(FaultyProvider(provider), Pipelined)
+
+    def test_no_fault(self, server: SqlProvider) -> None:
+        """A call that meets no fault is counted, and goes through."""
+        wrapped = FaultyProvider(server)
+
+        assert [CommitResult.COMMITTED] == list(self.send(wrapped).results())
+        assert 1 == wrapped.calls["commit_turns"]
+
+    @pytest.mark.parametrize("fault", [Fail(), LoseConnection()])
+    def test_before_the_commit(self, server: SqlProvider, fault: Fault) -> None:
+        """Nothing is sent, and whoever collects is told; until then, no fault has happened."""
+        broken = faulty(server, fault, "commit_turns")
+        sent = self.send(broken)
+        assert 0 == broken.faults.total()
+        with pytest.raises(ProviderError, match=r"commit_turns: .*on purpose, call 1"):
+            sent.results()
+
+        assert 1 == broken.faults.total()
+        assert not self.is_written(server)
+
+    def test_after_the_commit(self, server: SqlProvider) -> None:
+        """The commit is under way, and only its answer is lost."""
+        sent = self.send(faulty(server, LoseConnection(after_commit=True), "commit_turns"))
+        deadline = monotonic() + 15
+        while not self.is_written(server):
+            assert monotonic() < deadline, "it was not sent"
+        with pytest.raises(ProviderError, match="may or may not have happened"):
+            sent.results()
+
+    def test_refused(self, server: SqlProvider) -> None:
+        """Another runtime was quicker: nothing is written."""
+        assert [CommitResult.STALE] == list(self.send(faulty(server, Refuse(), "commit_turns")).results())
+        assert not self.is_written(server)
+
+    def test_twice(self, server: SqlProvider) -> None:
+        """The second answer of two is the one that is heard."""
+        assert [CommitResult.STALE] == list(self.send(faulty(server, CallTwice(), "commit_turns")).results())
+        assert self.is_written(server)
