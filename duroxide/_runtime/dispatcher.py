@@ -30,6 +30,7 @@ from .._core.versions import VersionRange
 from .._version import __version__
 from ..errors import ProviderError
 from ..providers.contract import OrchestrationItem, Provider, Release
+from ..providers.handover import Offer
 from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
 from .commits import PAUSE_AFTER_FAILURE, Commits, SentRound
@@ -227,9 +228,10 @@ class Dispatcher:
 
     def _round(self) -> None:
         round_ = Round((), [], [])
-        offers = self.desk.take()
+        offers: list[Offer] = []
         try:
             self._take_in(round_)
+            offers = self.desk.take()
             self._turns.run(round_, self.worker.claim)
             self._offers.run(offers, round_, self.worker.claim)
             self._collect()
@@ -246,7 +248,7 @@ class Dispatcher:
             raise
         finally:
             self._items = ()
-        if not (self._inbox and self._commits.is_pipelined):
+        if offers or not (self._inbox and self._commits.is_pipelined):
             self._collect()
 
     def _collect(self) -> None:
