@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -24,9 +25,8 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
-def monotonic() -> float:
-    """Return seconds that only ever grow, for measuring how long something took."""
-    return time.monotonic()
+#: Returns seconds that only ever grow, for measuring how long something took.
+monotonic: Callable[[], float] = time.monotonic
 
 
 def new_token() -> str:

@@ -25,11 +25,12 @@ from .._core.commit import ActivityLock
 from .._core.events import ActivityFailed
 from .._core.functions import FunctionInfo
 from .._core.messages import ActivityExecute, ActivityKey
-from .._nouns import define, frozen
+from .._nouns import define, noun
 from ..client import Client
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
 from .activity_context import ActivityContext, Cancellation
+from .bell import Bell
 from .event_loop import LoopThread
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
 from .metrics import Metrics
@@ -44,7 +45,7 @@ _log = logging.getLogger("duroxide.runtime")
 _EXECUTOR_DELAY_MS = 1000
 
 
-@frozen
+@noun
 class Finished:
     """The outcome of one activity, and the lock that it is worth something under."""
 
@@ -112,7 +113,7 @@ class ActivityWorker:
         #: Whether this runtime may own sessions, which are then to be renewed.
         self.has_sessions = False
         self._idle = threading.Condition(self._mutex)
-        self._wake = threading.Event()
+        self._bell = Bell()
         self._is_stopping = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
         self._loop = LoopThread()
@@ -127,14 +128,13 @@ class ActivityWorker:
 
     def notice(self) -> None:
         """Take note that there may be activities to fetch."""
-        if not self._wake.is_set():
-            self._wake.set()
+        self._bell.ring()
 
     def stop_taking(self) -> list[ActivityLock]:
         """Fetch and claim no more; return what is held but has not begun, to be given back."""
         with self._mutex:
             self._is_stopping = True
-        self._wake.set()
+        self._bell.ring()
         if self._fetcher.is_alive():
             self._fetcher.join()
         self._threads.take_back()
@@ -202,8 +202,7 @@ class ActivityWorker:
         poll = self._options.poll_interval.total_seconds()
         failures = 0
         while not self._is_stopping:
-            was_told = self._wake.is_set()
-            self._wake.clear()
+            was_told = self._bell.silence()
             try:
                 pause = (
                     0.0
@@ -219,7 +218,7 @@ class ActivityWorker:
                 is_bug = not isinstance(error, ProviderError)
                 _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
             if pause:
-                self._wake.wait(pause)
+                self._bell.wait(pause)
 
     def _fetch(self) -> bool:
         """Fetch as many activities as there are free slots; return whether to do so again at once."""

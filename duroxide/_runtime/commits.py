@@ -17,7 +17,7 @@ from attrs import field
 
 from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, TurnCommit
 from .._core.messages import ActivityExecute, ActivityKey
-from .._nouns import frozen
+from .._nouns import noun
 from ..errors import ProviderError
 from ..providers.contract import ActivityAck, Provider, Release
 from ..providers.pipelined import Pipelined
@@ -36,7 +36,7 @@ _log = logging.getLogger("duroxide.runtime")
 PAUSE_AFTER_FAILURE = 0.05
 
 
-@frozen
+@noun
 class SentRound:
     """A round whose commits are under way."""
 

@@ -32,6 +32,7 @@ from ..errors import ProviderError
 from ..providers.contract import OrchestrationItem, Provider, Release
 from ..providers.handover import Offer
 from .activities import ActivityWorker, Finished
+from .bell import Bell
 from .cache import ExecutionCache
 from .commits import PAUSE_AFTER_FAILURE, Commits, SentRound
 from .garbage import COLLECTOR
@@ -86,9 +87,9 @@ class Dispatcher:
             again=self._inbox.extend,
             look=lambda: self.notice_messages(None),
         )
-        self._wake = threading.Event()
+        self._bell = Bell()
         #: Where clients of this process lay down what they would hand over.
-        self.desk = Desk(options.batch_size, self._wake.set)
+        self.desk = Desk(options.batch_size, self._bell.ring)
         self._offers = Offers(self.desk, self._turns, self._cache)
         #: Whether this runtime runs orchestrations, or just stores the outcomes of activities.
         self._takes_messages = options.orchestration_concurrency > 0
@@ -134,15 +135,14 @@ class Dispatcher:
         self._stop_by = monotonic() + timeout
         self._is_stopping = True
         self._stopping.set()
-        self._wake.set()
+        self._bell.ring()
         self._thread.join(timeout + _LAST_WORDS)
         return not self._thread.is_alive()
 
     def take(self, finished: Finished) -> None:
         """Take the outcome of an activity. Called from any thread."""
         self._inbox.append(finished)
-        if not self._wake.is_set():
-            self._wake.set()
+        self._bell.ring()
 
     def notice_messages(self, due_ms: int | None) -> None:
         """Take note that there are messages, now or (*due_ms*, milliseconds since the epoch) later."""
@@ -153,8 +153,7 @@ class Dispatcher:
                 if self._due_ms is not None and self._due_ms <= due_ms:
                     return
                 self._due_ms = due_ms
-        if not self._wake.is_set():
-            self._wake.set()
+        self._bell.ring()
 
     @property
     def held(self) -> tuple[OrchestrationItem, ...]:
@@ -170,7 +169,7 @@ class Dispatcher:
             try:
                 self._wait()
                 began_at = monotonic()
-                with COLLECTOR.put_off():
+                with COLLECTOR:
                     self._round()
                 if monotonic() - began_at < _SHORT:
                     self.desk.open()
@@ -193,7 +192,7 @@ class Dispatcher:
     def _wait(self) -> None:
         """Wait for work: an outcome, a message, an offer, a due timer, or the slow poll."""
         while not self._has_work():
-            self._wake.clear()
+            self._bell.silence()
             if self._has_work():
                 return
             pause = self._pause()
@@ -207,7 +206,7 @@ class Dispatcher:
     def _idle(self, pause: float) -> bool:
         """Wait up to *pause* seconds, and take offers meanwhile; return whether there is something to do."""
         self.desk.open()
-        return self._wake.wait(pause)
+        return self._bell.wait(pause)
 
     def _pause(self) -> float:
         """Return how many seconds there is nothing to do, as far as is known."""

@@ -13,33 +13,33 @@ from __future__ import annotations
 import gc
 import threading
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+class _Straw:
+    """An object more: to make one is what has the collector look whether it is due."""
 
 
 class Collector:
-    """Whether this process collects garbage, as far as rounds are concerned. Thread-safe."""
+    """Whether this process collects garbage: not within a ``with`` of it, which a round is. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rounds = 0
         self._was_on = False
 
-    @contextmanager
-    def put_off(self) -> Iterator[None]:
-        """Collect nothing meanwhile."""
+    def __enter__(self) -> None:
         with self._lock:
             if self._rounds == 0:
                 self._was_on = gc.isenabled()
                 gc.disable()
             self._rounds += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._rounds -= 1
-                if self._rounds == 0 and self._was_on:
-                    gc.enable()
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._rounds -= 1
+            if self._rounds == 0 and self._was_on:
+                gc.enable()
+        # Rounds may follow each other so closely that nothing else is made in between.
+        _Straw()
 
 
 #: The one of this process.

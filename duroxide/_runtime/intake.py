@@ -12,12 +12,12 @@ from .._core import events as e
 from .._core.commit import ExecutionStatus, Outgoing, TurnCommit
 from .._core.execution import begin, fail
 from .._core.messages import Deliver, StartOrchestration
-from .._nouns import frozen
+from .._nouns import noun
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind
 from ..providers.contract import OrchestrationItem
 
 
-@frozen
+@noun
 class Batch:
     """The messages of a fetched instance, sorted by what they are for."""
 

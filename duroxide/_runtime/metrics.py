@@ -83,8 +83,10 @@ class Metrics:
         events = [event for commit in commits for event in commit.events]
         kinds = Counter(map(type, events))
         with self._lock:
-            for kind, name in _COUNTED_AS.items():
-                self._counts[name] += kinds[kind]
+            for kind, count in kinds.items():
+                name = _COUNTED_AS.get(kind)
+                if name is not None:
+                    self._counts[name] += count
             if not _FAILURES.isdisjoint(kinds):
                 self._counts.update(name for event in events for name in _failure_names(event))
 

@@ -18,7 +18,7 @@ from typing import Self, TypeAlias, TypeVar
 
 from attrs import field
 
-from .._nouns import frozen
+from .._nouns import frozen, noun
 from .handover import Offer
 from .recent import RecentStarts
 
@@ -37,7 +37,7 @@ class Output:
     awaited_by: tuple[OnInstance, ...]
 
 
-@frozen(kw_only=True)
+@noun(kw_only=True)
 class Changes:
     """What one commit left for others."""
 

@@ -56,9 +56,7 @@ def end(worker: Held, count: int) -> None:
 
 def is_told(worker: Held) -> bool:
     """Whether the thread that fetches would be woken; from now on it is not, until something more happens."""
-    told = worker._wake.is_set()
-    worker._wake.clear()
-    return told
+    return worker._bell.silence()
 
 
 def test_long_work(worker: Held) -> None:

@@ -27,19 +27,45 @@ def as_it_was() -> Iterator[None]:
 
 
 class TestCollector:
-    def test_put_off(self) -> None:
+    def test_in_between(self) -> None:
         """Nothing is collected meanwhile, and everything afterwards, also after an error."""
         gc.enable()
         seen: list[bool] = []
 
         def fail() -> None:
-            with Collector().put_off():
+            with Collector():
                 seen.append(gc.isenabled())
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
             fail()
         assert [*seen, gc.isenabled()] == [False, True]
+
+    def test_rounds_without_a_pause(self) -> None:
+        """What was put off is done at the end of each round, even if the next one begins at once."""
+        gc.enable()
+        kept: list[list[object]] = []
+        looked: list[str] = []
+
+        def note(phase: str, _: object) -> None:
+            looked.append(phase)
+
+        collector = Collector()
+        gc.callbacks.append(note)
+        try:
+            for _ in range(2):
+                with collector:
+                    looked.append("round")
+                    kept.extend([[kept] for _ in range(10 * gc.get_threshold()[0])])
+                    looked.append("round is over")
+                looked.append("pause")
+        finally:
+            gc.callbacks.remove(note)
+
+        for _ in range(2):
+            begun = looked.index("round")
+            assert looked[begun + 1 : begun + 5] == ["round is over", "start", "stop", "pause"]
+            del looked[: begun + 5]
 
     def test_several_rounds(self) -> None:
         """The last of several runtimes of one process switches it on again."""
@@ -48,12 +74,12 @@ class TestCollector:
         begun, may_end = threading.Event(), threading.Event()
 
         def other_round() -> None:
-            with collector.put_off():
+            with collector:
                 begun.set()
                 may_end.wait(PATIENCE)
 
         other = threading.Thread(target=other_round)
-        with collector.put_off():
+        with collector:
             other.start()
             assert begun.wait(PATIENCE)
         assert not gc.isenabled()
@@ -64,7 +90,7 @@ class TestCollector:
     def test_switched_off_by_the_application(self) -> None:
         """An application that collects for itself is not meddled with."""
         gc.disable()
-        with Collector().put_off():
+        with Collector():
             assert not gc.isenabled()
         assert not gc.isenabled()
 

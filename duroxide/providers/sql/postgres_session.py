@@ -20,7 +20,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from sqlalchemy import Connection
 
-from ..._nouns import define, frozen
+from ..._nouns import define, noun
 from .dialect import rows_of
 from .statements import AnyRow
 
@@ -38,7 +38,7 @@ _PLACE = re.compile(r"\$(\d+)")
 _CAN_BE_PREPARED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 
 
-@frozen
+@noun
 class Call:
     """A statement with places ``$1``, ``$2`` … and their literals."""
 
@@ -46,7 +46,7 @@ class Call:
     literals: Sequence[str] = ()
 
 
-@frozen
+@noun
 class Answer:
     """What a statement found, and how many rows it touched."""
 
@@ -54,7 +54,7 @@ class Answer:
     rows: Sequence[AnyRow]
 
 
-@frozen
+@noun
 class Sent:
     """A script that the server has got whole."""
 

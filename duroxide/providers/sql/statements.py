@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from ..._nouns import frozen
+from ..._nouns import frozen, noun
 
 
 #: SQLSTATE of a division by zero: how an exact statement says that it did not hold, and undoes its transaction.
@@ -66,7 +66,7 @@ class Query:
     columns: str = ""
 
 
-@frozen(eq=False)
+@noun(eq=False)
 class Step:
     """One statement of a batch of writes. *exact*: it must touch one row for each of *rows*."""
 
@@ -75,7 +75,7 @@ class Step:
     exact: bool = False
 
 
-@frozen(eq=False)
+@noun(eq=False)
 class Ask:
     """A question: *query* about *keys* (None: it is not about any), with *parameters*."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import field
 from sqlalchemy import Connection
 
-from ..._nouns import define, frozen
+from ..._nouns import define, noun
 from ..wakeups import Changes, Output
 from .dialect import Dialect
 from .shared import PROCESS
@@ -114,7 +114,7 @@ class Transaction:
         return "m" * self.messages + "a" * self.activities + "i" * bool(self.instances)
 
 
-@frozen
+@noun
 class Script:
     """
     Writes that need no answers in between.
