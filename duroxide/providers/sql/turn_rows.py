@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 
 from attrs import field
 
@@ -13,9 +14,11 @@ from ..._core.events import TYPE_NAMES
 from ..._core.versions import Version
 from ..._nouns import define
 from ..wakeups import Output, Wakeups
+from . import turn_statements as sql
 from .database import Database
 from .orchestrations import message_values
-from .statements import Values
+from .sessions import TOUCH
+from .statements import Bulk, Values
 from .transaction import Transaction
 
 
@@ -26,28 +29,10 @@ class TurnRows:
     now_ms: int
     lock_ms: int
     _wakeups: Wakeups
-    unlocked: list[Values] = field(factory=list)
-    advanced: list[Values] = field(factory=list)
-    changed: list[Values] = field(factory=list)
+    #: Those of each statement that has any.
+    by_statement: defaultdict[Bulk, list[Values]] = field(factory=partial(defaultdict, list))
     #: Ids that others may be starting at the same time.
     claimed: list[str] = field(factory=list)
-    created: list[Values] = field(factory=list)
-    continued: list[Values] = field(factory=list)
-    finished: list[Values] = field(factory=list)
-    fired: list[Values] = field(factory=list)
-    consumed: list[Values] = field(factory=list)
-    put_back: list[Values] = field(factory=list)
-    events: list[Values] = field(factory=list)
-    executions: list[Values] = field(factory=list)
-    ended: list[Values] = field(factory=list)
-    activities: list[Values] = field(factory=list)
-    cancelled_activities: list[Values] = field(factory=list)
-    messages: list[Values] = field(factory=list)
-    cancelled_timers: list[Values] = field(factory=list)
-    values: list[Values] = field(factory=list)
-    removed_values: list[Values] = field(factory=list)
-    #: Sessions with activities that the committer starts at once, and now.
-    active_sessions: list[Values] = field(factory=list)
     #: When each message becomes visible.
     _visible: list[int] = field(factory=list)
     #: Whether there are activities for anybody.
@@ -67,7 +52,9 @@ class TurnRows:
         positions = iter(database.next_positions(sum(len(commit.activities) for commit in activities)))
         for commit in activities:
             rows._add_activities(commit, positions)
-        rows.active_sessions = sorted(set(rows.active_sessions))  # each once, and in one order everywhere
+        if TOUCH in rows.by_statement:
+            # Each session once, and in one order everywhere.
+            rows.by_statement[TOUCH] = sorted(set(rows.by_statement[TOUCH]))
         return rows
 
     def announce(self, transaction: Transaction) -> None:
@@ -85,7 +72,7 @@ class TurnRows:
         elif commit.last_event_id:
             self._add_progress(commit)
         for event in commit.events:
-            self.events.append(
+            self.by_statement[sql.APPEND].append(
                 (
                     instance_id,
                     execution_id,
@@ -97,12 +84,14 @@ class TurnRows:
             )
         for lock in commit.finished_activities:
             key = lock.key
-            self.finished.append((key.instance_id, key.execution_id, key.activity_id, lock.token, self.now_ms))
+            self.by_statement[sql.FINISH_ACTIVITIES].append(
+                (key.instance_id, key.execution_id, key.activity_id, lock.token, self.now_ms)
+            )
         if commit.lock is not None:
             self._add_lock(commit, commit.lock.token)
         elif commit.consumed_messages:
             # Without a lock there is no batch that they could be of: refused like any that is not ours.
-            self.consumed += [(message, instance_id, None) for message in commit.consumed_messages]
+            self.by_statement[sql.CONSUME] += [(message, instance_id, None) for message in commit.consumed_messages]
         if commit.messages:
             self._add_messages(commit)
         if commit.kv:
@@ -133,14 +122,16 @@ class TurnRows:
         )
         if commit.status is not ExecutionStatus.RUNNING:
             status, output = commit.status.value, _storable(commit.output)
-            self.ended.append((commit.instance_id, commit.execution_id, status, output, now_ms))
+            self.by_statement[sql.END_EXECUTIONS].append(
+                (commit.instance_id, commit.execution_id, status, output, now_ms)
+            )
         elif custom is None and not commit.handed_over:
-            self.advanced.append(moved)
+            self.by_statement[sql.ADVANCE].append(moved)
             return
         else:
             status, output = None, None
         status_change = (0, None) if custom is None else (1, _storable(custom.status))
-        self.changed.append((*moved, status, output, *status_change, int(commit.handed_over)))
+        self.by_statement[sql.CHANGE].append((*moved, status, output, *status_change, int(commit.handed_over)))
 
     def _add_start(self, commit: TurnCommit) -> None:
         """Bring an execution to life, and with the first one its instance."""
@@ -158,50 +149,52 @@ class TurnRows:
             reports_to: Values = (
                 (parent.instance_id, parent.execution_id, parent.event_id) if parent else (None, None, None)
             )
-            self.created.append((*common, *status_set, *reports_to, self.now_ms, int(commit.handed_over)))
+            self.by_statement[sql.CREATE_INSTANCES].append(
+                (*common, *status_set, *reports_to, self.now_ms, int(commit.handed_over))
+            )
             if commit.handed_over:
                 self.claimed.append(instance_id)
         else:
             status_change: Values = (0, None) if custom is None else (1, _storable(custom.status))
-            self.continued.append((*common, *status_change, self.now_ms))
+            self.by_statement[sql.CONTINUE_INSTANCES].append((*common, *status_change, self.now_ms))
         completed = None if commit.status is ExecutionStatus.RUNNING else self.now_ms
-        self.executions.append(
+        self.by_statement[sql.CREATE_EXECUTIONS].append(
             (instance_id, execution_id, status, output, started.version, pinned, self.now_ms, completed)
         )
 
     def _add_lock(self, commit: TurnCommit, token: str) -> None:
         """Give the lock back, with the messages of its batch that were not consumed."""
-        self.unlocked.append((commit.instance_id, token, self.now_ms))
-        self.consumed += [(message, commit.instance_id, token) for message in commit.consumed_messages]
-        self.put_back.append((commit.instance_id, token))
+        self.by_statement[sql.UNLOCK].append((commit.instance_id, token, self.now_ms))
+        self.by_statement[sql.CONSUME] += [(message, commit.instance_id, token) for message in commit.consumed_messages]
+        self.by_statement[sql.PUT_BACK].append((commit.instance_id, token))
 
     def _add_messages(self, commit: TurnCommit) -> None:
         for outgoing in commit.messages:
             visible_at_ms = self.now_ms if outgoing.visible_at_ms is None else outgoing.visible_at_ms
             self._visible.append(visible_at_ms)
-            self.messages.append(message_values(outgoing.message, visible_at_ms))
+            self.by_statement[sql.INSERT_MESSAGES].append(message_values(outgoing.message, visible_at_ms))
 
     def _add_values(self, commit: TurnCommit) -> None:
         for key, entry in commit.kv.items():
             if entry is None:
-                self.removed_values.append((commit.instance_id, key))
+                self.by_statement[sql.REMOVE_VALUES].append((commit.instance_id, key))
             else:
-                self.values.append((commit.instance_id, key, entry.value, entry.updated_at_ms))
+                self.by_statement[sql.SET_VALUES].append((commit.instance_id, key, entry.value, entry.updated_at_ms))
 
     def _add_removals(self, commit: TurnCommit) -> None:
         instance_id, execution_id = commit.instance_id, commit.execution_id
         for event_id in commit.fired_timers:
-            self.fired.append((instance_id, execution_id, event_id))
+            self.by_statement[sql.REMOVE_FIRED].append((instance_id, execution_id, event_id))
         for event_id in commit.cancelled_timers:
-            self.cancelled_timers.append((instance_id, execution_id, event_id))
+            self.by_statement[sql.REMOVE_TIMERS].append((instance_id, execution_id, event_id))
         for activity_id in commit.cancelled_activities:
-            self.cancelled_activities.append((instance_id, execution_id, activity_id))
+            self.by_statement[sql.REMOVE_ACTIVITIES].append((instance_id, execution_id, activity_id))
 
     def _add_activities(self, commit: TurnCommit, positions: Iterator[int]) -> None:
         for work, token in zip(commit.activities, commit.tokens, strict=True):
             key = work.key
             visible_at_ms = self.now_ms if token is None else self.now_ms + self.lock_ms
-            self.activities.append(
+            self.by_statement[sql.INSERT_ACTIVITIES].append(
                 (
                     key.instance_id,
                     key.execution_id,
@@ -223,7 +216,7 @@ class TurnRows:
             if token is None:
                 self._for_anybody |= key.activity_id not in commit.cancelled_activities
             elif work.session_id is not None:
-                self.active_sessions.append((work.session_id, self.now_ms))
+                self.by_statement[TOUCH].append((work.session_id, self.now_ms))
 
 
 @cache

@@ -140,6 +140,8 @@ REMOVE_TIMERS = Bulk(
     "DELETE FROM {orchestrator_queue} AS q {rows} WHERE q.instance_id = :instance_id AND q.event_id = :event_id"
     " AND q.execution_id = :execution_id AND q.kind = 'TimerFired'",
 )
+#: The same, as a statement of its own, since it must find each of them.
+REMOVE_FIRED = Bulk(REMOVE_TIMERS.columns, REMOVE_TIMERS.text)
 APPEND = Bulk.insert(
     "history",
     "instance_id text, execution_id bigint, event_id bigint, event_type text, timestamp_ms bigint, data text",

@@ -9,7 +9,7 @@ written again. If even then a row was there already, the commits are written one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..._core.commit import CommitResult, TurnCommit
 from . import turn_statements as sql
@@ -21,29 +21,28 @@ from .transaction import Script, Transaction
 from .turn_rows import TurnRows
 
 
-#: What is written, what may fail first: the statement, the field of `TurnRows` that it is for, and whether it must touch
-#: a row for each of them.
-_STEPS: Sequence[tuple[Bulk, str, bool]] = (
-    (sql.UNLOCK, "unlocked", True),
-    (sql.ADVANCE, "advanced", True),
-    (sql.CHANGE, "changed", True),
-    (sql.CREATE_INSTANCES, "created", True),
-    (sql.CONTINUE_INSTANCES, "continued", True),
-    (sql.FINISH_ACTIVITIES, "finished", True),
-    (sql.REMOVE_TIMERS, "fired", True),
-    (sql.CONSUME, "consumed", True),
-    (sql.PUT_BACK, "put_back", False),
-    (sql.APPEND, "events", False),
-    (sql.CREATE_EXECUTIONS, "executions", False),
-    (sql.END_EXECUTIONS, "ended", False),
-    (sql.INSERT_ACTIVITIES, "activities", False),
-    (sql.REMOVE_ACTIVITIES, "cancelled_activities", False),
-    (sql.INSERT_MESSAGES, "messages", False),
-    (sql.REMOVE_TIMERS, "cancelled_timers", False),
-    (sql.REMOVE_VALUES, "removed_values", False),
-    (sql.SET_VALUES, "values", False),
-    (TOUCH, "active_sessions", False),
-)
+#: What is written, what may fail first; and whether the statement must touch a row for each that it is given.
+_STEPS: Mapping[Bulk, bool] = {
+    sql.UNLOCK: True,
+    sql.ADVANCE: True,
+    sql.CHANGE: True,
+    sql.CREATE_INSTANCES: True,
+    sql.CONTINUE_INSTANCES: True,
+    sql.FINISH_ACTIVITIES: True,
+    sql.REMOVE_FIRED: True,
+    sql.CONSUME: True,
+    sql.PUT_BACK: False,
+    sql.APPEND: False,
+    sql.CREATE_EXECUTIONS: False,
+    sql.END_EXECUTIONS: False,
+    sql.INSERT_ACTIVITIES: False,
+    sql.REMOVE_ACTIVITIES: False,
+    sql.INSERT_MESSAGES: False,
+    sql.REMOVE_TIMERS: False,
+    sql.REMOVE_VALUES: False,
+    sql.SET_VALUES: False,
+    TOUCH: False,
+}
 
 
 class SentCommits:
@@ -122,8 +121,9 @@ def _alone(database: Database, commit: TurnCommit, lock_ms: int) -> CommitResult
 def _script(rows: TurnRows, dialect: Dialect) -> Script:
     """Return everything that *rows* write; who was woken by messages for a locked instance went back to sleep."""
     steps = [*dialect.try_claim_ids(rows.claimed)[0]] if rows.claimed else []
-    steps += [Step(bulk, given, exact) for bulk, name, exact in _STEPS if (given := getattr(rows, name))]
-    return Script(steps, rows.announce, [(instance_id,) for instance_id, *_ in rows.unlocked])
+    given = rows.by_statement
+    steps += [Step(bulk, given[bulk], exact) for bulk, exact in _STEPS.items() if given.get(bulk)]
+    return Script(steps, rows.announce, [(instance_id,) for instance_id, *_ in given.get(sql.UNLOCK, ())])
 
 
 def _must_be_asked_for(commit: TurnCommit) -> bool:
