@@ -69,7 +69,7 @@ class Desk:
         with self._lock:
             self._is_open = False
 
-    def rest(self, seconds: float = REST) -> None:
+    def rest(self, seconds: float) -> None:
         """Take none for *seconds*."""
         with self._lock:
             self._is_open = False
@@ -120,7 +120,7 @@ class Offers:
         withdrawn = {id(offer) for offer in offers if not offer.begin_writing()}
         if not withdrawn:
             return []
-        self._desk.rest()
+        self._desk.rest(REST)
         _log.debug("%d clients did not wait for their turns; nothing is handed over for %g s", len(withdrawn), REST)
         gone = [each for each in round_.turns if each.offered is not None and id(each.offered.offer) in withdrawn]
         left = {id(each) for each in round_.turns} - {id(each) for each in gone}

@@ -26,6 +26,7 @@ from duroxide import (
     _sending,
 )
 from duroxide._core import events as e
+from duroxide._runtime import offers
 from duroxide.testing.faults import Fail, Fault, FaultPlan, FaultyProvider, LoseConnection, ProviderCall, Rule
 
 from .stage import PATIENCE, Stage, eventually
@@ -277,6 +278,7 @@ class TestPatience:
     ) -> None:
         """Code that waits for its starter does not keep it waiting; the turn that was lost leaves nothing behind."""
         monkeypatch.setattr(_sending, "PATIENCE", 0.01)
+        monkeypatch.setattr(offers, "REST", 3600.0)
         begun, returned = threading.Event(), threading.Event()
 
         @registry.activity
@@ -299,7 +301,8 @@ class TestPatience:
         assert watched.client.wait_for_result("i", PATIENCE) == "done"
         assert watched.runtime._worker._promised == 0
         assert stage.kinds("i").count("OrchestrationStarted") == 1
-        assert not watched.runtime._dispatcher.desk.is_open
+        assert watched.client.start_orchestration("j", blocked).is_new
+        assert watched.provider.calls["start_instances"] == 2
 
 
 class TestOrder:
