@@ -30,10 +30,19 @@ def literal(value: str | int | None) -> str:
 
 def array_literals(columns: str, rows: Sequence[Values]) -> list[str]:
     """Return *rows* (at least one) column by column, each as the literal of an array for ``unnest``."""
+    if len(rows) == 1:
+        return [_single(value) for value in rows[0]]
     arrays = [
         _ARRAYS[kind](column) for (_, kind), column in zip(declared(columns), zip(*rows, strict=True), strict=True)
     ]
     return ["NULL" if array is None else f"E'{{{array}}}'" for array in arrays]
+
+
+def _single(value: str | int | None) -> str:
+    """Return an array of one element: that of a turn which is committed alone, as most are, needs none of the rest."""
+    if value is None:
+        return "NULL"
+    return f"'{{{value}}}'" if isinstance(value, int) else f"E'{{\"{_escaped(value)}\"}}'"
 
 
 def _texts(column: Sequence[str | None]) -> str | None:

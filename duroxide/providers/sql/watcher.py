@@ -12,9 +12,10 @@ notifications, the poll alone, quicker.
 from __future__ import annotations
 
 import logging
+import selectors
 import threading
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..._clock import monotonic, new_token
@@ -159,6 +160,7 @@ class NotificationEar:
         self._database = database
         self._channel = channel
         self._driver: Any = None
+        self._selector: selectors.BaseSelector
         self._deaf = False
         self._interval = self.QUICK
         self._pause = 0.1
@@ -188,6 +190,7 @@ class NotificationEar:
         """Close the listening connection."""
         driver, self._driver = self._driver, None
         if driver is not None:
+            self._selector.close()
             driver.close()
 
     def _connect(self, stop: threading.Event) -> None:
@@ -198,6 +201,8 @@ class NotificationEar:
         connection.rollback()
         assert driver is not None
         self._driver = driver
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(driver.pgconn.socket, selectors.EVENT_READ)
         driver.autocommit = True
         driver.execute(f'LISTEN "{self._channel}"')
         proof = f"{PROCESS}:?{new_token()}"
@@ -218,11 +223,26 @@ class NotificationEar:
 
     def _hear(self, seconds: float) -> None:
         letters = set()
-        for notification in self._driver.notifies(timeout=seconds, stop_after=1):
-            sender, _, found = notification.payload.partition(":")
+        for payload in self._payloads(seconds):
+            sender, _, found = payload.partition(":")
             # A question mark: some process proves that its own connection hears.
             if sender != PROCESS and not found.startswith("?"):
                 letters |= set(found)
+        self._publish(letters)
+
+    def _payloads(self, seconds: float) -> Iterator[str]:
+        """
+        Wait up to *seconds* for notifications, and return what they say.
+
+        Not by way of psycopg's ``notifies()``, which runs much Python for each, and most of them are our own.
+        """
+        pgconn = self._driver.pgconn
+        if self._selector.select(seconds):
+            pgconn.consume_input()
+        while (notification := pgconn.notifies()) is not None:
+            yield notification.extra.decode()
+
+    def _publish(self, letters: set[str]) -> None:
         wakeups = self._database.shared.wakeups
         if "i" in letters or monotonic() - self._polled_at > self.BEHIND:
             self._polled_at = monotonic()
