@@ -122,6 +122,8 @@ class Commits:
         for turned, result in zip(turns, results, strict=True):
             if result is CommitResult.COMMITTED:
                 self._settle(turned, worker)
+                if turned.offered is not None:
+                    turned.offered.stored()
                 if turned.commit.eager:
                     claimed.extend(_claimed(turned.commit))
             else:
@@ -130,9 +132,6 @@ class Commits:
                 refused.append(turned)
         if claimed:
             worker.run_claimed(claimed)
-        for turned in turns:
-            if turned.offered is not None:
-                turned.offered.stored()  # unless it was declined: what is said first counts
         if refused:
             self._put_back(refused)
             self.acknowledge([outcome for each in refused for outcome in each.finished])
