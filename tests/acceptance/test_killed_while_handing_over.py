@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pathlib import Path
-
 import pytest
 
 from duroxide import Client, Runtime, SqlProvider
@@ -19,7 +17,7 @@ from ..workload.process import ENVIRONMENT, PATIENCE
 from ..workload.starter import WORDS
 
 
-PROGRAM = Path(str(starter.__file__))
+PROGRAM = "tests.workload.starter"
 
 #: In a start, in the first word, and in the last word of the second instance.
 COMMITS = (1, 2, 8)
@@ -44,7 +42,7 @@ def test_killed_in_a_commit(store_url: str, when: str) -> None:
 
 def run(url: str, name: str, nth: int, when: str) -> list[str]:
     """Let a process end in its commit number *nth*; return what it has said."""
-    command = [sys.executable, str(PROGRAM), url, name, str(nth), when]
+    command = [sys.executable, "-m", PROGRAM, url, name, str(nth), when]
     ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (ended.returncode, ended.stderr) == (KILLED, "")
     return ended.stdout.splitlines()

@@ -27,8 +27,11 @@ from duroxide.bench.counting import Call, Calls, watch
 from duroxide.errors import UnreadableHistory
 from duroxide.providers.contract import HistoryRequest
 from duroxide.providers.sql import SqlProvider
+from duroxide.providers.sql.watcher import NotificationEar
 from duroxide.providers.wakeups import Changes
 from duroxide.testing.conformance import HeldClock
+
+from ..workload.idling import first_look, until_idle
 
 
 PATIENCE = 60.0
@@ -156,6 +159,7 @@ class Counted:
     unwatched: SqlProvider
     clock: HeldClock
     is_postgres: bool
+    begun: threading.Event
     #: The commit of this instance waits for `resume`, and the whole dispatcher with it.
     paused_at: str | None = None
     paused: threading.Event = field(factory=threading.Event)
@@ -213,7 +217,7 @@ class Counted:
 
     def until_offers_are_taken(self) -> None:
         """Wait until the dispatcher waits; nothing but an offer wakes it then."""
-        eventually(lambda: self.runtime._dispatcher.desk.is_open)
+        until_idle(self.runtime, self.begun)
 
     def an_hour_later(self) -> None:
         """Let an hour pass, and tell the runtime, whose clock stands still otherwise."""
@@ -228,9 +232,10 @@ def counting(url: str, *, takes_offers: bool = False) -> Iterator[Counted]:
     clock = HeldClock()
     with SqlProvider(url, clock=clock) as provider, SqlProvider(url, clock=clock) as unwatched:
         found: list[Counted] = []
+        begun = first_look(provider.wakeups)
         watched, calls = watch(provider, before=lambda name, arguments: found and found[0].before(name, arguments))
         runtime = Runtime(watched, registry, RuntimeOptions(poll_interval=3600))
-        found.append(Counted(runtime, calls, unwatched, clock, url.startswith("postgres")))
+        found.append(Counted(runtime, calls, unwatched, clock, url.startswith("postgres"), begun))
         with runtime:
             # The first looks for work that somebody may have left.
             for operation in ("fetch_activities", "fetch_orchestration_items", "next_due_ms"):
@@ -333,6 +338,7 @@ def test_signals(counted: Counted) -> None:
 def idle(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
     """A runtime that is handed messages; however slow this machine is, no client withdraws what it has offered."""
     monkeypatch.setattr(_sending, "PATIENCE", 3600.0)
+    monkeypatch.setattr(NotificationEar, "BEHIND", 3600.0)
     with counting(store_url, takes_offers=True) as found:
         yield found
 

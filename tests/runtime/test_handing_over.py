@@ -29,7 +29,8 @@ from duroxide._core import events as e
 from duroxide._runtime import offers
 from duroxide.testing.faults import Fail, Fault, FaultPlan, FaultyProvider, LoseConnection, ProviderCall, Rule
 
-from .stage import PATIENCE, Stage, eventually
+from ..workload.idling import first_look, until_idle
+from .stage import PATIENCE, Stage
 
 
 @pytest.fixture
@@ -98,6 +99,7 @@ class Watched:
 
     provider: FaultyProvider
     runtime: Runtime
+    begun: threading.Event
     client: Client = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -105,8 +107,7 @@ class Watched:
 
     def until_idle(self) -> None:
         """Wait until the dispatcher takes offers, and nothing but offers and news wakes it."""
-        desk = self.runtime._dispatcher.desk
-        eventually(lambda: self.provider.calls["next_due_ms"] and desk.is_open)
+        until_idle(self.runtime, self.begun)
 
     @property
     def sent(self) -> int:
@@ -115,12 +116,13 @@ class Watched:
 
 
 @pytest.fixture
-def watch(stage: Stage) -> Callable[..., Watched]:
-    """Starts a runtime whose commits meet *faults*."""
+def watch(stage: Stage, nobody_looks_again: None) -> Callable[..., Watched]:
+    """Starts a runtime whose commits meet *faults*, of which *on_fault* is told."""
+    begun = first_look(stage.provider.wakeups)
 
-    def start(*faults: Rule, **options: Any) -> Watched:
-        provider = FaultyProvider(stage.provider, FaultPlan(faults))
-        watched = Watched(provider, stage.start(on=provider, **options))
+    def start(*faults: Rule, on_fault: Callable[[Fault, ProviderCall], None] | None = None, **options: Any) -> Watched:
+        provider = FaultyProvider(stage.provider, FaultPlan(faults), on_fault=on_fault)
+        watched = Watched(provider, stage.start(on=provider, **options), begun)
         watched.until_idle()
         return watched
 
@@ -327,9 +329,7 @@ class TestOrder:
         def tell(fault: Fault, call: ProviderCall) -> None:
             committing.set()
 
-        provider = FaultyProvider(stage.provider, FaultPlan([Rule(Seen(), on="commit_turns")]), on_fault=tell)
-        watched = Watched(provider, stage.start(on=provider))
-        watched.until_idle()
+        watched = watch(Rule(Seen(), on="commit_turns"), on_fault=tell)
         engine = create_engine(stage.url)
         starts: list[Start] = []
         with engine.begin() as connection:

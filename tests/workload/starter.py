@@ -7,10 +7,11 @@ It says what it has been told is stored: ``started ID`` and ``sent ID WORD``. Th
 from __future__ import annotations
 
 import sys
-import threading
 
 from duroxide import Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions, SqlProvider, _sending
 from duroxide.testing.faults import FaultPlan, FaultyProvider, Kill, Rule
+
+from .idling import first_look, until_idle
 
 
 #: What is sent to each instance; one more word ends it.
@@ -32,23 +33,17 @@ def main(url: str, name: str, nth: int, when: str) -> None:
     """Go on until the *nth* commit."""
     _sending.PATIENCE = 60.0  # however slow this machine is, everything is handed over
     provider = SqlProvider(url)
+    begun = first_look(provider.wakeups)
     plan = FaultPlan([Rule(Kill(after_commit=when == "after"), on="commit_turns", nth=nth)])
     faulty = FaultyProvider(provider, plan)
     with Runtime(faulty, registry, RuntimeOptions(poll_interval=3600)) as runtime:
-        desk = runtime._dispatcher.desk
-
-        def wait_until_idle() -> None:
-            # Once it has asked what is due, nothing but an offer wakes it.
-            while not (faulty.calls["next_due_ms"] and desk.is_open):
-                threading.Event().wait(0.001)
-
         for number in range(nth):
             instance_id = f"{name}-{number}"
-            wait_until_idle()
+            until_idle(runtime, begun)
             runtime.client.start_orchestration(instance_id, collect, len(WORDS) + 1)
             say(f"started {instance_id}")
             for word in WORDS:
-                wait_until_idle()
+                until_idle(runtime, begun)
                 runtime.client.enqueue_event(instance_id, "words", word)
                 say(f"sent {instance_id} {word}")
 
