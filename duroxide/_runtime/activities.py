@@ -201,8 +201,9 @@ class ActivityWorker:
     def _fetch_loop(self) -> None:
         poll = self._options.poll_interval.total_seconds()
         failures = 0
+        was_told = False
         while not self._is_stopping:
-            was_told = self._bell.silence()
+            was_told |= self._bell.silence()
             try:
                 pause = (
                     0.0
@@ -217,8 +218,7 @@ class ActivityWorker:
                 pause = min(0.1 * 2 ** min(failures, 6), 3.0)
                 is_bug = not isinstance(error, ProviderError)
                 _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
-            if pause:
-                self._bell.wait(pause)
+            was_told = pause > 0 and self._bell.wait(pause)
 
     def _fetch(self) -> bool:
         """Fetch as many activities as there are free slots; return whether to do so again at once."""

@@ -110,13 +110,13 @@ def test_processes(processes: ProcessPoolExecutor, stage: Stage) -> None:
 
 
 def test_broken(processes: ProcessPoolExecutor, stage: Stage, tmp_path: Path) -> None:
-    """An executor that breaks fails no activity: another runtime takes it over."""
+    """An executor that breaks fails no activity: another runtime takes it over when it may, and not when it polls."""
     register(stage)
     marker = tmp_path / "marker"
-    runtime = stage.start(executor=processes)
+    runtime = stage.start(executor=processes, poll_interval=3600)
     stage.client.start_orchestration("broken", survive, str(marker))
     eventually(marker.exists)  # from now on it survives, also in this process
-    stage.start()
+    stage.start(poll_interval=3600)
 
     assert stage.client.wait_for_result("broken") == "survived"
     runtime.shutdown()
