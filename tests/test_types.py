@@ -42,6 +42,7 @@ def test_mypy(tmp_path: Path) -> None:
         str(API), cwd=API.parents[2])  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_basedpyright(tmp_path: Path) -> None:
     """So does pyright."""
     pytest.importorskip("basedpyright")

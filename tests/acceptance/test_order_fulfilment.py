@@ -82,6 +82,7 @@ def test_undisturbed(expected: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_killed(tmp_path: Path, store_url: str, expected: str) -> None:
     """Killed with SIGKILL again and again, it ends with the same table, and nobody was charged twice."""
     for done in KILLED_AT:

@@ -36,6 +36,7 @@ def test_caught(path: Path, tool: str) -> None:
     assert mistake.caught_by[tool] in TOOLS[tool](mistake)
 
 
+@pytest.mark.thorough
 def test_types(tmp_path: Path) -> None:
     """So does the type checker."""
     pytest.importorskip("mypy")

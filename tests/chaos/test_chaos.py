@@ -18,6 +18,7 @@ def chaos(url: str, folder: Path, severity: Severity) -> Chaos:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_moment_of_chaos(sqlite_url: str, tmp_path: Path) -> None:
     """Some seconds of kills and faults cost time, and nothing else."""
     run = chaos(sqlite_url, tmp_path, Severity(workers=2, families=3, kill_interval=2.0, faults=0.1, kills=0.02))

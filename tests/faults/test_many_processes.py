@@ -18,7 +18,14 @@ EACH = 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("store", "count"), [("postgres_database_url", 8), ("sqlite_url", 4)])
+@pytest.mark.parametrize(
+    ("store", "count"),
+    [
+        pytest.param("postgres_database_url", 8, marks=pytest.mark.thorough),
+        ("postgres_database_url", 4),
+        ("sqlite_url", 4),
+    ],
+)
 def test_from_the_first_moment(request: pytest.FixtureRequest, tmp_path: Path, store: str, count: int) -> None:
     """Processes that start at the same moment on an empty database share its work, and outlive three of them."""
     url = request.getfixturevalue(store)

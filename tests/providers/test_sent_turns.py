@@ -137,6 +137,7 @@ def test_no_server(postgres_url: str, postgres_schema: str, monkeypatch: pytest.
     engine.dispose()
 
 
+@pytest.mark.thorough
 def test_larger_than_any_buffer(provider: SqlProvider) -> None:
     """A batch of many megabytes gets through, whatever the sockets hold."""
     answer = ActivityCompleted(3, NOW, 2, '"' + "é'\\\\" * 2_000_000 + '"')

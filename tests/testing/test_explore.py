@@ -276,6 +276,7 @@ class TestBudget:
 
         assert explored.steps <= 11 * 30
 
+    @pytest.mark.thorough
     def test_always_the_same(self) -> None:
         """The same call tells the same story, whatever profile Hypothesis has; another seed searches elsewhere."""
         seen: list[int] = []
