@@ -52,9 +52,6 @@ _IDLE = 0.02
 #: Outcomes that are not divided any more, so that half of them is under way while the other half has its turns.
 _WORTH_A_ROUND = 32
 
-#: Up to what length of a round (seconds) clients are better off waiting for the next one than writing by themselves.
-_SHORT = 0.005
-
 #: How long the thread may take to end after the time-out of a shutdown, in seconds.
 _LAST_WORDS = 1.0
 
@@ -171,10 +168,7 @@ class Dispatcher:
                 began_at = monotonic()
                 with COLLECTOR:
                     self._round()
-                if monotonic() - began_at < _SHORT:
-                    self.desk.open()
-                else:
-                    self.desk.close()
+                self.desk.after_round(monotonic() - began_at)
                 failures = 0
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1

@@ -6,9 +6,11 @@ import threading
 
 from collections.abc import Callable
 
+import pytest
+
 from duroxide._core.events import ExternalEvent
 from duroxide._core.messages import Deliver
-from duroxide._runtime.offers import Desk
+from duroxide._runtime.offers import CROWD, SHORT, Desk
 from duroxide.errors import ProviderError
 from duroxide.providers.handover import Offer, Outcome
 from duroxide.providers.wakeups import Wakeups
@@ -115,13 +117,13 @@ class TestOffer:
 
 class TestDesk:
     def test_open(self) -> None:
-        """Offers are taken between opening and closing, and wake the dispatcher."""
+        """Offers are taken from the opening to the end of the round, and wake the dispatcher."""
         woken: list[bool] = []
         desk, offers = Desk(10, lambda: woken.append(True)), [offer_of(1) for _ in range(4)]
         taken = [desk.lay_down(offers[0])]
         desk.open()
         taken += [desk.lay_down(offers[1]), desk.lay_down(offers[2])]
-        desk.close()
+        desk.after_round(0.0)
         taken.append(desk.lay_down(offers[3]))
 
         assert taken == [False, True, True, False]
@@ -129,6 +131,37 @@ class TestDesk:
         assert desk.has_offers
         assert desk.take() == offers[1:3]
         assert not desk.has_offers
+
+    @pytest.mark.parametrize(
+        ("clients", "seconds", "takes"),
+        [(CROWD, SHORT / 2, True), (CROWD - 1, SHORT / 2, False), (CROWD, SHORT, False), (0, 0.0, False)],
+    )
+    def test_crowd(self, clients: int, seconds: float, takes: bool) -> None:
+        """A busy dispatcher takes offers after a short round in which a crowd came, whether it was served or not."""
+        desk, all_came = Desk(100, lambda: None), threading.Barrier(clients + 1)
+
+        def come() -> None:
+            desk.lay_down(offer_of(1))
+            all_came.wait(PATIENCE)
+
+        threads = [threading.Thread(target=come) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        all_came.wait(PATIENCE)
+        for thread in threads:
+            thread.join(PATIENCE)
+        desk.after_round(seconds)
+
+        assert desk.lay_down(offer_of(1)) is takes
+
+    def test_one_is_no_crowd(self) -> None:
+        """One client that comes again and again gets more done beside a busy dispatcher."""
+        desk = Desk(100, lambda: None)
+        for _ in range(2 * CROWD):
+            desk.lay_down(offer_of(1))
+        desk.after_round(0.0)
+
+        assert not desk.lay_down(offer_of(1))
 
     def test_no_more_than_a_round(self) -> None:
         """What does not fit into a round with what is there already is not taken."""
