@@ -15,7 +15,7 @@ import duroxide
 
 from duroxide import Client, InvalidInput, ProviderError, SqlProvider
 from duroxide._clock import monotonic
-from duroxide._core.commit import CommitResult
+from duroxide._core.commit import CommitResult, TurnCommit
 from duroxide.providers.pipelined import Pipelined, SentTurns
 from duroxide.testing.conformance.vocabulary import LOCK_MS, first_turn
 from duroxide.testing.faults import (
@@ -99,6 +99,18 @@ class TestFaults:
 
         Client(faulty(provider, CallTwice(), "enqueue")).raise_event("a", "x")
         assert waiting(provider) == 3
+
+    @pytest.mark.parametrize(("handed_over", "times"), [(False, 2), (True, 1)])
+    def test_repeat_commits(self, handed_over: bool, times: int) -> None:
+        """Commits are made twice, but not those of a client's message: told of a refusal, it would send it again."""
+        commits = [
+            TurnCommit(instance_id="a", execution_id=1, incarnation=1, last_event_id=1),
+            TurnCommit(instance_id="b", execution_id=1, incarnation=1, last_event_id=1, handed_over=handed_over),
+        ]
+        made: list[object] = []
+        CallTwice().around(ProviderCall("commit_turns", 1, (commits,), {}, made.append))
+
+        assert made == [commits] * times
 
     def test_refuse(self, provider: SqlProvider) -> None:
         """Each commit of the call is stale, and the store is not asked."""

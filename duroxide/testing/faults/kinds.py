@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import threading
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from ..._core.commit import CommitResult
+from ..._core.commit import CommitResult, TurnCommit
 from ..._core.durations import Duration, duration_ms
 from ...errors import ProviderError
 
@@ -92,13 +92,25 @@ class Delay:
         return call.make()
 
 
+def _commits(call: ProviderCall) -> Sequence[TurnCommit]:
+    """Return what a call of ``commit_turns`` is to write."""
+    commits: Sequence[TurnCommit] = call.arguments[0] if call.arguments else call.keywords["commits"]
+    return commits
+
+
 @frozen
 class CallTwice:
-    """The call is made twice, as by a retry after a lost answer; the caller gets the second answer."""
+    """
+    The call is made twice, as by a retry after a lost answer; the caller gets the second answer.
+
+    Commits of messages that were handed over are made once: told that they were refused, their sender would send them
+    again, and sending twice is twice. No retry does that: a lost answer reaches the sender as an error.
+    """
 
     def around(self, call: ProviderCall) -> Any:
         """Make the call twice."""
-        call.make()
+        if not (call.operation == "commit_turns" and any(commit.handed_over for commit in _commits(call))):
+            call.make()
         return call.make()
 
 
@@ -108,8 +120,7 @@ class Refuse:
 
     def around(self, call: ProviderCall) -> Any:
         """Answer STALE for each commit."""
-        commits = call.arguments[0] if call.arguments else call.keywords["commits"]
-        return [CommitResult.STALE] * len(commits)
+        return [CommitResult.STALE] * len(_commits(call))
 
 
 @frozen
