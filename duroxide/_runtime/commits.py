@@ -11,9 +11,7 @@ import logging
 import threading
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-
-from attrs import field
+from functools import cached_property, partial
 
 from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, TurnCommit
 from .._core.messages import ActivityExecute, ActivityKey
@@ -43,12 +41,11 @@ class SentRound:
     round: Round
     #: Waits for them.
     results: Callable[[], Sequence[CommitResult]]
-    #: Whose executions are neither in the cache nor to be read from the store until then.
-    instance_ids: frozenset[str] = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        ids = frozenset([each.commit.instance_id for each in self.round.turns])
-        object.__setattr__(self, "instance_ids", ids)
+    @cached_property
+    def instance_ids(self) -> frozenset[str]:
+        """Whose executions are neither in the cache nor to be read from the store until then."""
+        return frozenset([each.commit.instance_id for each in self.round.turns])
 
 
 class Commits:
