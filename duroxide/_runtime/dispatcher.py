@@ -167,8 +167,8 @@ class Dispatcher:
                 self._wait()
                 began_at = monotonic()
                 with COLLECTOR:
-                    self._round()
-                self.desk.after_round(monotonic() - began_at)
+                    turns = self._round()
+                self.desk.after_round(turns, monotonic() - began_at)
                 failures = 0
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
@@ -219,7 +219,8 @@ class Dispatcher:
         due_ms = self._due_ms
         return pause if due_ms is None else min(pause, (due_ms - self._provider.now_ms()) / 1000)
 
-    def _round(self) -> None:
+    def _round(self) -> int:
+        """Run a round, and return how many turns it had."""
         round_ = Round((), [], [])
         offers: list[Offer] = []
         try:
@@ -243,6 +244,7 @@ class Dispatcher:
             self._items = ()
         if offers or not (self._inbox and self._commits.is_pipelined):
             self._collect()
+        return len(round_.turns)
 
     def _collect(self) -> None:
         """Wait for the commits under way, if there are any, and deal with what becomes of them."""

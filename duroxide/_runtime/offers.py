@@ -1,10 +1,10 @@
 """
 What clients of this process hand over: their messages go straight into turns, without having been in the queue.
 
-Offers are taken while the dispatcher waits. One that is busy is better fed by the queue, unless many clients come at the
-same time and its rounds are short: then they are better off sharing its commits. A message is declined, and goes the
-general way, if its instance is not in memory, is in the round already, or cannot be run here. Whether it overtakes
-another one is for the commit to say.
+Offers are taken while the dispatcher waits. One that is busy is better fed by the queue, unless its rounds are short and
+what keeps it busy is a crowd of clients, who wait for what they have started: then they are better off sharing its commits. A
+message is declined, and goes the general way, if its instance is not in memory, is in the round already, or cannot be
+run here. Whether it overtakes another one is for the commit to say.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ _log = logging.getLogger("duroxide.runtime")
 REMEMBERED = 1000
 
 #: Up to what length of a round (seconds) clients wait for the next one rather than write by themselves, …
-SHORT = 0.005
-#: … if so many of them came during the last one. Fewer get more done beside the dispatcher.
+SHORT = 0.02
+#: … if there are so many of them, and no fewer than turns in a round. Fewer get more done beside the dispatcher.
 CROWD = 4
+#: For how long (seconds) a client that came is counted, at least.
+COUNTED = 0.05
 
 #: How long (seconds) no offers are taken after one was withdrawn: there is code that takes so long, or waits.
 REST = 5.0
@@ -54,8 +56,11 @@ class Desk:
         self._is_open = False
         self._rests_until = 0.0
         self._offers: list[Offer] = []
-        #: Threads that came during this round.
+        #: Threads that came lately, …
         self._came: set[int] = set()
+        #: … and before.
+        self._came_before: set[int] = set()
+        self._count_until = 0.0
 
     @property
     def has_offers(self) -> bool:
@@ -72,12 +77,15 @@ class Desk:
         with self._lock:
             self._is_open = monotonic() >= self._rests_until
 
-    def after_round(self, seconds: float) -> None:
-        """Go on taking offers after a round of *seconds* only if a crowd comes, and need not wait long."""
+    def after_round(self, turns: int, seconds: float) -> None:
+        """Go on taking offers after a round of *turns* and *seconds* only if a crowd is behind them, and need not wait long."""
+        now = monotonic()
         with self._lock:
-            is_better_off = seconds < SHORT and len(self._came) >= CROWD
-            self._is_open = is_better_off and monotonic() >= self._rests_until
-            self._came.clear()
+            is_crowd = len(self._came | self._came_before) >= max(turns, CROWD)
+            self._is_open = is_crowd and seconds < SHORT and now >= self._rests_until
+            if now >= self._count_until:
+                self._came, self._came_before = set(), self._came
+                self._count_until = now + COUNTED
 
     def rest(self, seconds: float) -> None:
         """Take none for *seconds*."""

@@ -10,7 +10,7 @@ import pytest
 
 from duroxide._core.events import ExternalEvent
 from duroxide._core.messages import Deliver
-from duroxide._runtime.offers import CROWD, SHORT, Desk
+from duroxide._runtime.offers import COUNTED, CROWD, SHORT, Desk
 from duroxide.errors import ProviderError
 from duroxide.providers.handover import Offer, Outcome
 from duroxide.providers.wakeups import Wakeups
@@ -34,6 +34,22 @@ def in_a_thread(work: Callable[[], None]) -> None:
     thread.start()
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+def crowd_comes(desk: Desk, clients: int) -> None:
+    """Let so many threads, all alive at the same time, lay down an offer each."""
+    all_came = threading.Barrier(clients + 1)
+
+    def come() -> None:
+        desk.lay_down(offer_of(1))
+        all_came.wait(PATIENCE)
+
+    threads = [threading.Thread(target=come) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    all_came.wait(PATIENCE)
+    for thread in threads:
+        thread.join(PATIENCE)
 
 
 class TestOffer:
@@ -123,7 +139,7 @@ class TestDesk:
         taken = [desk.lay_down(offers[0])]
         desk.open()
         taken += [desk.lay_down(offers[1]), desk.lay_down(offers[2])]
-        desk.after_round(0.0)
+        desk.after_round(1, 0.0)
         taken.append(desk.lay_down(offers[3]))
 
         assert taken == [False, True, True, False]
@@ -133,24 +149,20 @@ class TestDesk:
         assert not desk.has_offers
 
     @pytest.mark.parametrize(
-        ("clients", "seconds", "takes"),
-        [(CROWD, SHORT / 2, True), (CROWD - 1, SHORT / 2, False), (CROWD, SHORT, False), (0, 0.0, False)],
+        ("clients", "turns", "seconds", "takes"),
+        [
+            (CROWD, CROWD, SHORT / 2, True),
+            (CROWD - 1, 1, SHORT / 2, False),
+            (CROWD, CROWD + 1, SHORT / 2, False),
+            (CROWD, CROWD, SHORT, False),
+            (0, 0, 0.0, False),
+        ],
     )
-    def test_crowd(self, clients: int, seconds: float, takes: bool) -> None:
-        """A busy dispatcher takes offers after a short round in which a crowd came, whether it was served or not."""
-        desk, all_came = Desk(100, lambda: None), threading.Barrier(clients + 1)
-
-        def come() -> None:
-            desk.lay_down(offer_of(1))
-            all_came.wait(PATIENCE)
-
-        threads = [threading.Thread(target=come) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        all_came.wait(PATIENCE)
-        for thread in threads:
-            thread.join(PATIENCE)
-        desk.after_round(seconds)
+    def test_crowd(self, clients: int, turns: int, seconds: float, takes: bool) -> None:
+        """A busy dispatcher takes offers after a short round that a crowd was behind, whether it was served or not."""
+        desk = Desk(100, lambda: None)
+        crowd_comes(desk, clients)
+        desk.after_round(turns, seconds)
 
         assert desk.lay_down(offer_of(1)) is takes
 
@@ -159,9 +171,24 @@ class TestDesk:
         desk = Desk(100, lambda: None)
         for _ in range(2 * CROWD):
             desk.lay_down(offer_of(1))
-        desk.after_round(0.0)
+        desk.after_round(1, 0.0)
 
         assert not desk.lay_down(offer_of(1))
+
+    def test_crowd_is_remembered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who came is counted for a while, since nobody comes in each round; and then no more."""
+        now = 1000.0
+        monkeypatch.setattr("duroxide._runtime.offers.monotonic", lambda: now)
+        desk = Desk(100, lambda: None)
+        desk.after_round(1, 0.0)
+        crowd_comes(desk, CROWD)
+        opened = []
+        for seconds in (0.0, 1.01 * COUNTED, COUNTED, COUNTED):
+            now += seconds
+            desk.after_round(1, 0.0)
+            opened.append(desk.is_open)
+
+        assert opened == [True, True, True, False]
 
     def test_no_more_than_a_round(self) -> None:
         """What does not fit into a round with what is there already is not taken."""
