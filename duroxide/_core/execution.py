@@ -94,6 +94,7 @@ class Execution:
         consumed_messages: tuple[int, ...] = (),
         finished_activities: tuple[ActivityLock, ...] = (),
         fired_timers: tuple[int, ...] = (),
+        handed_over: bool = False,
         claim: Claim = claim_nothing,
     ) -> TurnCommit:
         """
@@ -113,6 +114,7 @@ class Execution:
                 last_event_id=before,
                 lock=lock,
                 consumed_messages=consumed_messages,
+                handed_over=handed_over,
             )
         turn = self._turn(staged)
         effects = self._effects(turn, staged)
@@ -137,6 +139,7 @@ class Execution:
             messages=effects.messages,
             cancelled_activities=effects.cancelled_activities,
             cancelled_timers=effects.cancelled_timers,
+            handed_over=handed_over,
         )
 
     def advance(self, messages: Iterable[Deliver], *, now_ms: int) -> tuple[TurnCommit, Staged]:

@@ -122,7 +122,7 @@ def check_instance_id(instance_id: str) -> None:
         LimitExceeded: If it is longer than `MAX_INSTANCE_ID_BYTES`.
     """
     _check_text("instance id", instance_id)
-    if any(unicodedata.category(character) == "Cc" for character in instance_id):
+    if not instance_id.isprintable() and any(unicodedata.category(character) == "Cc" for character in instance_id):
         msg = f"instance id {instance_id[:80]!r} has control characters: use printable ones only."
         raise InvalidInput(msg)
     _check_size("instance id", instance_id, MAX_INSTANCE_ID_BYTES, "Use a shorter id.")

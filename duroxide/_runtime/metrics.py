@@ -77,16 +77,15 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        #: Of all events committed.
+        self._kinds: Counter[type[e.Event]] = Counter()
 
     def committed(self, commits: Iterable[TurnCommit]) -> None:
         """Count what accepted *commits* say."""
         events = [event for commit in commits for event in commit.events]
-        kinds = Counter(map(type, events))
+        kinds = [type(event) for event in events]
         with self._lock:
-            for kind, count in kinds.items():
-                name = _COUNTED_AS.get(kind)
-                if name is not None:
-                    self._counts[name] += count
+            self._kinds.update(kinds)
             if not _FAILURES.isdisjoint(kinds):
                 self._counts.update(name for event in events for name in _failure_names(event))
 
@@ -105,7 +104,7 @@ class Metrics:
     def snapshot(self, *, orchestrator_queue_depth: int, worker_queue_depth: int) -> MetricsSnapshot:
         """Return all numbers as they are now."""
         with self._lock:
-            counts = dict(self._counts)
+            counts = {**self._counts, **{name: self._kinds[kind] for kind, name in _COUNTED_AS.items()}}
         return MetricsSnapshot(
             **counts, orchestrator_queue_depth=orchestrator_queue_depth, worker_queue_depth=worker_queue_depth
         )

@@ -264,7 +264,7 @@ class Turns:
     def hand_over(self, execution: Execution, deliveries: Sequence[Deliver], claim: Claim) -> Turned:
         """Return the turn of *execution* with its start, or with messages that never were in the queue."""
         staged = execution.resume(deliveries, now_ms=self._now_ms)
-        commit = evolve(execution.decide(staged, claim=claim), handed_over=True)
+        commit = execution.decide(staged, handed_over=True, claim=claim)
         _log_dropped(commit, staged)
         return Turned(commit, execution)
 

@@ -221,7 +221,7 @@ class SqliteDialect:
         begun = 0
         while begun < len(rows):
             count = min(1 << (len(rows) - begun).bit_length() - 1, _PORTION)
-            values = list(chain.from_iterable(rows[begun : begun + count]))
+            values = rows[begun] if count == 1 else list(chain.from_iterable(rows[begun : begun + count]))
             cursor.execute(self._inserting_text(bulk, count), values)
             begun += count
         return begun

@@ -165,7 +165,9 @@ class TurnRows:
     def _add_lock(self, commit: TurnCommit, token: str) -> None:
         """Give the lock back, with the messages of its batch that were not consumed."""
         self.by_statement[sql.UNLOCK].append((commit.instance_id, token, self.now_ms))
-        self.by_statement[sql.CONSUME] += [(message, commit.instance_id, token) for message in commit.consumed_messages]
+        if commit.consumed_messages:
+            consumed = [(message, commit.instance_id, token) for message in commit.consumed_messages]
+            self.by_statement[sql.CONSUME] += consumed
         self.by_statement[sql.PUT_BACK].append((commit.instance_id, token))
 
     def _add_messages(self, commit: TurnCommit) -> None:

@@ -43,6 +43,7 @@ _STEPS: Mapping[Bulk, bool] = {
     sql.SET_VALUES: False,
     TOUCH: False,
 }
+_PLACES = {bulk: place for place, bulk in enumerate(_STEPS)}
 
 
 class SentCommits:
@@ -122,7 +123,7 @@ def _script(rows: TurnRows, dialect: Dialect) -> Script:
     """Return everything that *rows* write; who was woken by messages for a locked instance went back to sleep."""
     steps = [*dialect.try_claim_ids(rows.claimed)[0]] if rows.claimed else []
     given = rows.by_statement
-    steps += [Step(bulk, given[bulk], exact) for bulk, exact in _STEPS.items() if given.get(bulk)]
+    steps += [Step(bulk, given[bulk], _STEPS[bulk]) for bulk in sorted(given, key=_PLACES.__getitem__)]
     return Script(steps, rows.announce, [(instance_id,) for instance_id, *_ in given.get(sql.UNLOCK, ())])
 
 
