@@ -225,9 +225,10 @@ class Dispatcher:
         offers: list[Offer] = []
         try:
             self._take_in(round_)
-            offers = self.desk.take()
+            offers = self.desk.take() if self.desk.has_offers else []
             self._turns.run(round_, self.worker.claim)
-            self._offers.run(offers, round_, self.worker.claim)
+            if offers:
+                self._offers.run(offers, round_, self.worker.claim)
             self._collect()
             self._commits.acknowledge(round_.general)
             for turned in self._offers.begin_writing(offers, round_):
@@ -294,6 +295,8 @@ class Dispatcher:
 
     def _due_timers(self) -> list[DueTimer]:
         """Return timers to fire the short way. Not in each round: what is in memory must not keep messages waiting."""
+        if not self._timers:
+            return []
         self._is_timers_turn = not self._is_timers_turn
         if not self._is_timers_turn or self._is_stopping:
             return []

@@ -42,6 +42,10 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[DueTimer] = []
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._heap)
+
     def add(self, commit: TurnCommit) -> None:
         """Remember the timers that *commit*, which was accepted, has set."""
         for outgoing in commit.messages:

@@ -19,16 +19,16 @@ from typing import Literal, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..._clock import Clock, SystemClock, monotonic
 from ...errors import ProviderError
 from ..wakeups import Changes
-from .dialect import Conflict, Dialect, Use
+from .dialect import Conflict, Dialect, Use, driver_connection
 from .group_commit import GroupCommit, Written
 from .sending import SentFirst
 from .shared import PROCESS, SharedDatabase
 from .transaction import Script, Transaction
+from .translation import Translated, is_database_error
 
 
 _log = logging.getLogger("duroxide.provider")
@@ -102,7 +102,7 @@ class Database:
             ProviderError: If the database failed, after the brief troubles were tried again.
             Conflict: If *work* raised it; nothing is written then.
         """
-        with self._translated(operation):
+        with Translated(operation, self.engine, self.dialect):
             result, changes = self._retried(operation, lambda: self._write_once(work, use))
         self.shared.wakeups.publish(changes)
         return result
@@ -118,7 +118,7 @@ class Database:
         attempt = SentFirst(lambda: self._script(script))
 
         def wait() -> None:
-            with self._translated(operation):
+            with Translated(operation, self.engine, self.dialect):
                 changes = self._retried(operation, attempt)
             self.shared.wakeups.publish(changes)
 
@@ -128,14 +128,14 @@ class Database:
         self, operation: str, work: Callable[[Transaction], ResultT], *, use: Literal[Use.READ, Use.SNAPSHOT] = Use.READ
     ) -> ResultT:
         """Run *work*, which only asks: one query, or several of one SNAPSHOT. Raises as `write` does."""
-        with self._translated(operation):
+        with Translated(operation, self.engine, self.dialect):
             return self._retried(operation, lambda: self._read_once(work, use))
 
     def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], ResultT]) -> ResultT:
         """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
         if not connection.in_transaction():
             connection.begin()  # what goes to the driver directly begins none, and commit() would do nothing
-        with self._translated(operation):
+        with Translated(operation, self.engine, self.dialect):
             transaction = Transaction(connection, self.dialect, self.now_ms(), is_ours=False)
             result = work(transaction)
             if payload := transaction.payload():
@@ -169,7 +169,7 @@ class Database:
         """Return SQLite's ``data_version`` for the writer, which its own commits leave alone. Hold the write lock."""
         if self._closed.is_set():
             return None
-        return int(self._open_writer().exec_driver_sql("PRAGMA data_version").scalar_one())
+        return int(driver_connection(self._open_writer()).execute("PRAGMA data_version").fetchone()[0])
 
     def _measure_clock(self, transaction: Transaction) -> None:
         before = self._clock.now_ms()
@@ -317,7 +317,7 @@ class Database:
         """
         is_lost = not self.dialect.is_alive(connection)
         self._undo(connection, error)
-        if is_lost and is_undecided and _is_database_error(error):
+        if is_lost and is_undecided and is_database_error(error):
             reason = self.dialect.reason(error)
             message = f"the connection was lost during a commit, which may or may not have happened: {reason}"
             raise ProviderError("commit", message, retryable=True) from error
@@ -367,36 +367,7 @@ class Database:
             self._closed.wait(pause)
         return attempt()
 
-    @contextmanager
-    def _translated(self, operation: str) -> Iterator[None]:
-        """Turn the errors of database and pool into `ProviderError`s."""
-        try:
-            yield
-        except ProviderError as error:
-            if error.operation in {"connect", "commit"}:
-                raise ProviderError(operation, error.message, retryable=error.retryable) from error
-            raise
-        except PoolTimeout as error:
-            message = f"no free connection in the pool; give the Engine a larger pool. {error}"
-            raise ProviderError(operation, message, retryable=True) from error
-        except Conflict:
-            raise
-        except Exception as error:
-            if not _is_database_error(error):
-                raise
-            where = self.engine.url.render_as_string(hide_password=True)
-            message = f"{self.dialect.name} at {where} {self.dialect.reason(error)}"
-            raise ProviderError(operation, message, retryable=self.dialect.is_transient(error)) from error
-
-
-def _is_database_error(error: BaseException) -> bool:
-    """Whether *error* comes from SQLAlchemy or a driver; both drivers derive theirs from a class called Error."""
-    return isinstance(error, SQLAlchemyError) or any(
-        cls.__name__ == "Error" and cls.__module__.partition(".")[0] in {"sqlite3", "psycopg"}
-        for cls in type(error).__mro__
-    )
-
 
 def _is_cut_off(dialect: Dialect, error: BaseException) -> bool:
     """Whether the connection to the server was lost before the commit, so that nothing has happened."""
-    return not dialect.single_writer and _is_database_error(error) and dialect.is_transient(error)
+    return not dialect.single_writer and is_database_error(error) and dialect.is_transient(error)

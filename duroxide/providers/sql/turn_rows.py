@@ -49,9 +49,10 @@ class TurnRows:
         for commit in commits:
             rows._add(commit)
         activities = [commit for commit in commits if commit.activities]
-        positions = iter(database.next_positions(sum(len(commit.activities) for commit in activities)))
-        for commit in activities:
-            rows._add_activities(commit, positions)
+        if activities:
+            positions = iter(database.next_positions(sum([len(commit.activities) for commit in activities])))
+            for commit in activities:
+                rows._add_activities(commit, positions)
         if TOUCH in rows.by_statement:
             # Each session once, and in one order everywhere.
             rows.by_statement[TOUCH] = sorted(set(rows.by_statement[TOUCH]))
