@@ -29,6 +29,9 @@ LOCK_MS = 60_000
 #: Of runtimes that pass on what they do not know.
 QUICK = {"unregistered_backoff": 0.02, "unregistered_backoff_max": 0.04, "poll_interval": 0.05}
 
+#: And however often that is: until somebody comes who knows.
+PATIENT = {**QUICK, "max_attempts": 100_000}
+
 
 def deliver_instance(stage: Stage, times: int) -> None:
     """Fetch the waiting instance *times* times, as runtimes that crash do."""
@@ -152,9 +155,9 @@ class TestPoison:
 class TestUnregistered:
     def test_orchestration_waits_for_one_who_knows(self, stage: Stage, ran: list[str]) -> None:
         """An orchestration that is not registered here is passed on until a runtime takes it that knows it."""
-        stage.start(Registry(), **QUICK)
+        stage.start(Registry(), **PATIENT)
         stage.client.start_orchestration("unknown", "work")
-        stage.start(**QUICK)
+        stage.start(**PATIENT)
 
         assert stage.result("unknown") == "toiled"
 
@@ -164,10 +167,10 @@ class TestUnregistered:
         resolved = registry.orchestrations.resolve("work")
         assert resolved is not None
         without.register_orchestration(resolved[1].fn)
-        ignorant = stage.start(without, **QUICK)
+        ignorant = stage.start(without, **PATIENT)
         stage.client.start_orchestration("unknown", "work")
         stage.until_kind("unknown", e.ActivityScheduled)
-        stage.start(**QUICK, orchestration_concurrency=0)
+        stage.start(**PATIENT, orchestration_concurrency=0)
 
         assert stage.result("unknown") == "toiled"
         assert "toil of unknown" in ran
