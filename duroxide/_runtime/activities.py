@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
+from typing import Protocol
 
 from attrs import field
 
@@ -53,6 +54,18 @@ class Finished:
     outcome: ActivityOutcome
 
 
+class Outcomes(Protocol):
+    """Where outcomes go, and become turns. Thread-safe."""
+
+    def take(self, finished: Finished, *, quietly: bool = False) -> None:
+        """Take an outcome, and wake the dispatcher; not if *quietly*, for who then calls `lead`."""
+        ...
+
+    def lead(self) -> None:
+        """Run the turns that are to be run, in the thread that calls."""
+        ...
+
+
 @define(eq=False)
 class RunningActivity:
     """An activity that this runtime holds, waiting for a thread or running."""
@@ -76,7 +89,7 @@ class ActivityWorker:
     Args:
         find: Name → function, or None if it is not registered here.
 
-        finished: Called in any thread with each outcome.
+        outcomes: Takes what becomes of each activity, in any thread.
     """
 
     def __init__(
@@ -86,7 +99,7 @@ class ActivityWorker:
         *,
         worker_id: str,
         find: Callable[[str], FunctionInfo | None],
-        finished: Callable[[Finished], None],
+        outcomes: Outcomes,
         client: Client,
         metrics: Metrics,
     ) -> None:
@@ -95,7 +108,7 @@ class ActivityWorker:
         self._options = options
         self._worker_id = worker_id
         self._find = find
-        self._finished = finished
+        self._outcomes = outcomes
         self._client = client
         self._lock_ms = milliseconds(options.worker_lock_timeout)
         # Unguessable by its beginning, unique by its end: a random number for each lock costs a system call.
@@ -256,7 +269,7 @@ class ActivityWorker:
                 item.work.key.instance_id,
                 extra={"action": "activity_expired", "instance_id": item.work.key.instance_id},
             )
-            self._finished(Finished(item.lock, _expired(item)))
+            self._outcomes.take(Finished(item.lock, _expired(item)))
 
     def _take(self, items: Sequence[ActivityItem]) -> None:
         """Run fetched activities; give back what cannot be run here, and end what is poison."""
@@ -265,7 +278,7 @@ class ActivityWorker:
         for item in items:
             if item.attempt_count > self._options.max_attempts:
                 _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
-                self._finished(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
+                self._outcomes.take(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
             elif self._find(item.work.name) is None:
                 delay_ms = self._options.unregistered_delay_ms(item.attempt_count)
                 _log.warning(
@@ -323,7 +336,9 @@ class ActivityWorker:
 
     def _run(self, running: RunningActivity) -> None:
         if self._starts(running):
-            self._end(running, invoke(running.info, running.work, self._context(running), self._options.limits))
+            outcome = invoke(running.info, running.work, self._context(running), self._options.limits)
+            if self._end(running, outcome, may_lead=True):
+                self._threads.come_back_after(self._outcomes.lead)
 
     async def _run_async(self, running: RunningActivity) -> None:
         if self._starts(running):
@@ -370,7 +385,8 @@ class ActivityWorker:
         except ProviderError as failure:
             _log.warning("its lock could not be given back, and will expire: %s", failure)
 
-    def _end(self, running: RunningActivity, outcome: ActivityOutcome) -> None:
+    def _end(self, running: RunningActivity, outcome: ActivityOutcome, *, may_lead: bool = False) -> bool:
+        """Hand *outcome* over; return whether the thread is to lead, as it may and nothing else is going on here."""
         now = monotonic()
         key = running.lock.key
         with self._mutex:
@@ -382,11 +398,13 @@ class ActivityWorker:
                 self._abandoned -= 1
             may_fetch = self._is_behind and self._has_room()
             # Under the mutex: whoever sees that nothing runs any more must find the outcome in the inbox.
-            self._finished(Finished(running.lock, outcome))
+            leads = may_lead and not self._running and not self._promised and not self._is_stopping
+            self._outcomes.take(Finished(running.lock, outcome), quietly=leads)
             if self._is_stopping and not self._running:
                 self._idle.notify_all()
         if may_fetch or running.work.session_id is not None:  # there may be room for another session
             self.notice()
+        return leads
 
     # Leases and cancellation
 

@@ -50,7 +50,7 @@ class SentRound:
 
 class Commits:
     """
-    Writes turns down, in the dispatcher's thread.
+    Writes turns down, in the thread of the round.
 
     Args:
         again: Takes outcomes that could not be stored, to be tried in another round.

@@ -111,7 +111,7 @@ class Desk:
 
 
 class Offers:
-    """Runs turns for what is offered, in the dispatcher's thread."""
+    """Runs turns for what is offered, in the thread of the round."""
 
     def __init__(self, desk: Desk, turns: Turns, cache: ExecutionCache) -> None:
         self._desk = desk

@@ -76,7 +76,7 @@ class Runtime:
             self._options,
             worker_id=self._id,
             find=self._find_activity,
-            finished=self._dispatcher.take,
+            outcomes=self._dispatcher,
             client=self._client,
             metrics=self._metrics,
         )

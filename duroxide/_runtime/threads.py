@@ -59,6 +59,15 @@ class WorkerThreads(Generic[WorkT]):
         self._waiting.extend(work)
         self._wake(len(work) if blocks else 1)
 
+    def come_back_after(self, do: Callable[[], None]) -> None:
+        """Run *do*, in a thread of the pool, which then looks for work: for one piece more nobody need be woken."""
+        with self._lock:
+            self._coming += 1
+        try:
+            do()
+        finally:
+            self._arrive()
+
     def take_back(self) -> int:
         """Forget the work that no thread has begun; return how much it was."""
         taken = 0

@@ -84,7 +84,7 @@ class Round:
 
 
 class Turns:
-    """Runs turns, in the dispatcher's thread."""
+    """Runs turns, in the thread of the round."""
 
     def __init__(
         self, provider: Provider, registry: Registry, options: RuntimeOptions, cache: ExecutionCache, returns: Returns

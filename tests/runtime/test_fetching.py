@@ -24,14 +24,28 @@ def charge(ctx: ActivityContext) -> None:
     pass
 
 
+class Taken:
+    """Keeps the outcomes."""
+
+    def __init__(self) -> None:
+        self.finished: list[Finished] = []
+
+    def take(self, finished: Finished, *, quietly: bool = False) -> None:
+        assert not quietly
+        self.finished.append(finished)
+
+    def lead(self) -> None:
+        raise AssertionError("there are no threads")
+
+
 @pytest.fixture
-def finished() -> list[Finished]:
+def taken() -> Taken:
     """The outcomes so far."""
-    return []
+    return Taken()
 
 
 @pytest.fixture
-def worker(finished: list[Finished]) -> Held:
+def worker(taken: Taken) -> Held:
     """A worker of 8 slots without threads: what it holds ends when it is told to. More is waiting than it can hold."""
     provider = SqlProvider.in_memory()
     provider.initialize()
@@ -42,7 +56,7 @@ def worker(finished: list[Finished]) -> Held:
         RuntimeOptions(worker_concurrency=8),
         worker_id="worker",
         find=registry.activities.resolve,
-        finished=finished.append,
+        outcomes=taken,
         client=Client(provider),
         metrics=Metrics(),
     )
@@ -93,13 +107,13 @@ def test_short_work(worker: Held) -> None:
     assert held == len(worker.running())
 
 
-def test_all_of_it(worker: Held, finished: list[Finished]) -> None:
+def test_all_of_it(worker: Held, taken: Taken) -> None:
     """Everything that waits is fetched in the end, and then nobody is woken any more."""
-    while len(finished) < WAITING:
+    while len(taken.finished) < WAITING:
         worker._fetch()
         end(worker, 8)
     worker._fetch()
     is_told(worker)
 
-    assert WAITING == len({each.lock.key for each in finished})
+    assert WAITING == len({each.lock.key for each in taken.finished})
     assert not worker._is_behind

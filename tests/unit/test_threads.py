@@ -83,6 +83,27 @@ def test_one_at_a_time(threads: WorkerThreads[str], names: list[str]) -> None:
     assert 1 == len(set(names))
 
 
+def test_comes_back(names: list[str]) -> None:
+    """Who brings a piece of work and comes back at once does it, and nobody else is woken; a second piece wakes another."""
+    pieces: list[list[str]] = [["name"], ["name", "name"]]
+
+    def work(what: str) -> None:
+        names.append(threading.current_thread().name)
+        if what == "bring":
+            threads.come_back_after(lambda: threads.post(pieces.pop(0), blocks=True))
+
+    threads = WorkerThreads("worker", SIZE, work)
+    threads.post(["bring"])
+    eventually(lambda: len(names) == 2 and len(threads._idle) == 1)
+    assert 1 == len(set(names)) == threads._started
+
+    threads.post(["bring"])
+    eventually(lambda: len(names) == 5 and len(threads._idle) == threads._started)
+    assert 2 == threads._started
+    threads.stop()
+    assert threads.join(PATIENCE)
+
+
 def test_lost_thread(threads: WorkerThreads[str], names: list[str]) -> None:
     """For a thread that does not come back there is another one, once that is known."""
     threads.post(["hold"] * SIZE)

@@ -33,6 +33,6 @@ def until_idle(runtime: Runtime, begun: threading.Event) -> None:
     """Wait until *runtime*, which polls seldom, has asked what is due next, and waits for that."""
     assert begun.wait(PATIENCE)
     dispatcher, deadline = runtime._dispatcher, monotonic() + PATIENCE
-    while dispatcher._has_work() or dispatcher._ask_at is not None or not dispatcher.desk.is_open:
+    while dispatcher._has_work() or dispatcher._agenda.has_question or not dispatcher.desk.is_open:
         assert monotonic() < deadline, "the runtime always has something to do"
         threading.Event().wait(0.002)

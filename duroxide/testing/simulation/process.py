@@ -130,7 +130,7 @@ class Process:
             options,
             worker_id=f"process-{number}",
             find=find,
-            finished=self.dispatcher.take,
+            outcomes=self.dispatcher,
             client=client,
             metrics=metrics,
         )

@@ -1,0 +1,253 @@
+"""Rounds in the threads of activities: whoever ends alone goes on, and no two threads ever run a round at a time."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from attrs import frozen
+
+from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
+from duroxide._runtime.dispatcher import Dispatcher
+from duroxide._runtime.metrics import Metrics
+from duroxide.providers.sql import SqlProvider
+from duroxide.testing.faults import FaultPlan, FaultyProvider, ProviderCall, Rule
+
+from ..workload.idling import first_look, until_idle
+from .stage import PATIENCE, Stage, eventually
+
+
+STEPS = 5
+
+
+@pytest.fixture
+def runtime_options() -> RuntimeOptions:
+    """Nobody wakes without a reason."""
+    return RuntimeOptions(poll_interval=3600.0)
+
+
+@pytest.fixture
+def until_free(stage: Stage, nobody_looks_again: None) -> Callable[[], None]:
+    """Waits until the dispatcher of the stage's first runtime waits."""
+    begun = first_look(stage.provider.wakeups)
+
+    def wait() -> None:
+        (runtime,) = stage.runtimes
+        until_idle(runtime, begun)
+        eventually(lambda: not runtime._dispatcher._baton.locked())
+
+    return wait
+
+
+@pytest.fixture
+def ran() -> list[str]:
+    """The threads that activities ran in."""
+    return []
+
+
+@pytest.fixture
+def turns() -> list[str]:
+    """The threads that turns with their outcomes ran in."""
+    return []
+
+
+@pytest.fixture
+def chain(registry: Registry, until_free: Callable[[], None], ran: list[str], turns: list[str]) -> Any:
+    """Runs some activities, one after the other, each of which ends while the dispatcher waits."""
+
+    @registry.activity
+    def step(ctx: ActivityContext, number: int) -> int:
+        ran.append(threading.current_thread().name)
+        until_free()
+        return number + 1
+
+    @registry.orchestration
+    def chain(ctx: OrchestrationContext, steps: int) -> Orchestration[int]:
+        number = 0
+        for _ in range(steps):
+            number = yield from ctx.schedule_activity(step, number)
+            if not ctx.is_replaying:
+                turns.append(threading.current_thread().name)
+        return number
+
+    return chain
+
+
+def is_of_an_activity(name: str) -> bool:
+    """Whether a thread runs activities."""
+    return name.startswith("duroxide-activity")
+
+
+def test_one_thread_does_it_all(stage: Stage, chain: Any, ran: list[str], turns: list[str]) -> None:
+    """A chain goes on in the thread of its activities: its turns are run there, and nobody else is woken for the next."""
+    stage.start()
+
+    assert STEPS == stage.run("a", chain, STEPS)
+    assert [ran[0]] * STEPS == ran == turns
+    assert is_of_an_activity(ran[0])
+
+
+def test_ended_beside_another(
+    stage: Stage, registry: Registry, until_free: Callable[[], None], turns: list[str]
+) -> None:
+    """Who ends while others run leaves the round to the dispatcher, who waits for more of them if it is busy."""
+    first_is_over = threading.Event()
+
+    @registry.activity
+    def part(ctx: ActivityContext, is_first: bool) -> None:
+        if is_first:
+            until_free()
+        else:
+            assert first_is_over.wait(PATIENCE)
+
+    @registry.orchestration
+    def both(ctx: OrchestrationContext) -> Orchestration[None]:
+        first, second = ctx.schedule_activity(part, True), ctx.schedule_activity(part, False)
+        yield from first
+        turns.append(threading.current_thread().name)
+        first_is_over.set()
+        yield from second
+
+    stage.start()
+    stage.run("a", both)
+
+    assert turns
+    assert not is_of_an_activity(turns[0])
+
+
+def test_event_loop(stage: Stage, registry: Registry, until_free: Callable[[], None], turns: list[str]) -> None:
+    """The thread of an event loop never runs a round: other activities would wait for it."""
+
+    @registry.activity
+    async def step(ctx: ActivityContext) -> None:
+        until_free()
+
+    @registry.orchestration
+    def alone(ctx: OrchestrationContext) -> Orchestration[None]:
+        yield from ctx.schedule_activity(step)
+        turns.append(threading.current_thread().name)
+
+    stage.start()
+    stage.run("a", alone)
+
+    assert ["duroxide-dispatch"] == [name.rpartition("-")[0] for name in turns]
+
+
+@frozen
+class Bug:
+    """A provider that raises what is no `ProviderError`, and does nothing."""
+
+    def around(self, call: ProviderCall) -> Any:
+        msg = "a bug"
+        raise RuntimeError(msg)
+
+
+def test_round_fails(stage: Stage, chain: Any, turns: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """What a round in an activity's thread could not do, the dispatcher does."""
+    plan = FaultPlan((Rule(Bug(), on="commit_turns", nth=2),))
+    stage.start(on=FaultyProvider(stage.provider, plan))
+    stage.client.start_orchestration("a", chain, STEPS)
+
+    assert STEPS == stage.result("a")
+    assert "a round failed" in caplog.text
+
+
+@pytest.fixture
+def hasty_switches() -> Iterator[None]:
+    """Threads are interrupted at each other bytecode."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+def test_one_round_at_a_time(
+    stage: Stage, registry: Registry, monkeypatch: pytest.MonkeyPatch, hasty_switches: None
+) -> None:
+    """However clients, timers and activities come together: no two threads run a round at the same time."""
+    at_it, by, overlaps = threading.Lock(), set[bool](), []
+    run_round = Dispatcher._round
+
+    def watched(dispatcher: Dispatcher) -> int:
+        if not at_it.acquire(blocking=False):
+            overlaps.append(threading.current_thread().name)
+        try:
+            by.add(is_of_an_activity(threading.current_thread().name))
+            return run_round(dispatcher)
+        finally:
+            at_it.release()
+
+    monkeypatch.setattr(Dispatcher, "_round", watched)
+
+    @registry.activity
+    def add(ctx: ActivityContext, number: int) -> int:
+        return number + 1
+
+    @registry.orchestration
+    def mixed(ctx: OrchestrationContext, steps: int) -> Orchestration[int]:
+        number = 0
+        for _ in range(steps):
+            number = yield from ctx.schedule_activity(add, number)
+            yield from ctx.schedule_timer(0.001)
+        return number
+
+    stage.start(worker_concurrency=2)
+    with ThreadPoolExecutor(3) as clients:
+        results = clients.map(lambda number: stage.run(f"i{number}", mixed, STEPS), range(30))
+
+        assert [STEPS] * 30 == list(results)
+    assert not overlaps
+    assert {True, False} == by
+
+
+def test_dispatcher_goes_first() -> None:
+    """A chain that goes on and on lets the dispatcher, which has been woken, have the next round."""
+    with SqlProvider.in_memory() as provider:
+        dispatcher = Dispatcher(provider, Registry(), RuntimeOptions(), runtime_id="one", metrics=Metrics())
+        rounds: list[str] = []
+        dispatcher._run_round = partial(rounds.append, "round")  # type: ignore[method-assign]  # there is nothing to run
+        dispatcher._wants_baton = True
+        dispatcher.lead()
+
+        assert not rounds
+        assert dispatcher._bell.silence()
+
+        dispatcher._wants_baton = False
+        dispatcher.lead()
+
+        assert ["round"] == rounds
+        assert not dispatcher._baton.locked()
+
+
+def test_nobody_leads_after_the_end(stage: Stage, registry: Registry, turns: list[str]) -> None:
+    """When a runtime has been shut down, an activity that ends late runs no round."""
+    begun, is_over = threading.Event(), threading.Event()
+
+    @registry.activity
+    def endless(ctx: ActivityContext) -> None:
+        begun.set()
+        assert is_over.wait(PATIENCE)
+
+    @registry.orchestration
+    def waiting(ctx: OrchestrationContext) -> Orchestration[None]:
+        yield from ctx.schedule_activity(endless)
+        turns.append(threading.current_thread().name)
+
+    runtime: Runtime = stage.start(worker_lock_timeout=1.0)
+    stage.client.start_orchestration("a", waiting)
+    assert begun.wait(PATIENCE)
+    runtime.shutdown(timeout=0.01)
+    threads = [each for each in threading.enumerate() if is_of_an_activity(each.name)]
+    is_over.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+
+    assert threads
+    assert not turns
