@@ -32,7 +32,11 @@ LAYERS = [
     ("duroxide.providers.sql.postgres_session", "Sent.finds", "· · · waiting for the answer"),
     ("duroxide.providers.sql.database", "Database._commit", "· · · COMMIT"),
     ("duroxide._runtime.activities", "ActivityWorker._begin", "· · handing activities to threads"),
-    ("duroxide._runtime.activities", "ActivityWorker._run", "activity thread: one activity, and the round that it may lead"),
+    (
+        "duroxide._runtime.activities",
+        "ActivityWorker._run",
+        "activity thread: one activity, and the round that it may lead",
+    ),
     ("duroxide._runtime.activities", "invoke", "· decode, call, encode"),
     ("duroxide._runtime.activities", "ActivityWorker._end", "· handing the outcome over"),
 ]

@@ -27,6 +27,7 @@ import threading
 
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 
 from .._clock import monotonic
 from .._core.registry import Registry
@@ -89,6 +90,8 @@ class Dispatcher:
         self._bell = Bell()
         #: Held by whoever runs a round, and put down only to wait.
         self._baton = threading.Lock()
+        #: One for all rounds: what an activity has set for its thread, Decimal's precision say, is none of theirs.
+        self._context = Context()
         #: Whether this thread waits for the baton: then nobody else takes it.
         self._wants_baton = False
         #: Where clients of this process lay down what they would hand over.
@@ -196,7 +199,7 @@ class Dispatcher:
     def _run_round(self) -> None:
         began_at = monotonic()
         with COLLECTOR:
-            turns = self._round()
+            turns = self._context.run(self._round)
         self.desk.after_round(turns, monotonic() - began_at)
 
     def _failed(self, error: Exception, pause: float) -> None:

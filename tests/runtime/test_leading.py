@@ -7,6 +7,7 @@ import threading
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal, getcontext
 from functools import partial
 from typing import Any
 
@@ -138,6 +139,29 @@ def test_event_loop(stage: Stage, registry: Registry, until_free: Callable[[], N
     stage.run("a", alone)
 
     assert ["duroxide-dispatch"] == [name.rpartition("-")[0] for name in turns]
+
+
+def test_what_an_activity_has_set(
+    stage: Stage, registry: Registry, until_free: Callable[[], None], turns: list[str]
+) -> None:
+    """What an activity sets for its thread alone does not reach orchestration code that runs there."""
+
+    @registry.activity
+    def careless(ctx: ActivityContext) -> None:
+        getcontext().prec = 2
+        until_free()
+
+    @registry.orchestration
+    def exact(ctx: OrchestrationContext) -> Orchestration[str]:
+        yield from ctx.schedule_activity(careless)
+        if not ctx.is_replaying:
+            turns.append(threading.current_thread().name)
+        return str(Decimal(1) / Decimal(3))
+
+    stage.start()
+
+    assert len("0.") + 28 == len(stage.run("a", exact))
+    assert is_of_an_activity(turns[0])
 
 
 @frozen
