@@ -342,6 +342,8 @@ class Dispatcher:
 
     def _drain(self) -> list[Finished]:
         """Take outcomes out of the inbox, except those of instances whose commits are under way."""
+        if not self._inbox:
+            return []
         busy: frozenset[str] = frozenset() if self._sent is None else self._sent.instance_ids
         most = self._options.batch_size
         if self._commits.is_pipelined:

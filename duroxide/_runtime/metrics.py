@@ -82,12 +82,14 @@ class Metrics:
 
     def committed(self, commits: Iterable[TurnCommit]) -> None:
         """Count what accepted *commits* say."""
-        events = [event for commit in commits for event in commit.events]
-        kinds = [type(event) for event in events]
+        kinds = self._kinds
         with self._lock:
-            self._kinds.update(kinds)
-            if not _FAILURES.isdisjoint(kinds):
-                self._counts.update(name for event in events for name in _failure_names(event))
+            for commit in commits:
+                for event in commit.events:
+                    kind = type(event)
+                    kinds[kind] += 1
+                    if kind in _FAILURES:
+                        self._counts.update(_failure_names(event))
 
     def fetched(self, *, instances: int = 0, activities: int = 0) -> None:
         """Count what was fetched."""
