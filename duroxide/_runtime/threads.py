@@ -47,6 +47,8 @@ class WorkerThreads(Generic[WorkT]):
         self._started = 0
         #: Threads that were woken or started, and have not looked for work yet.
         self._coming = 0
+        #: Threads that will look for work when they have brought some.
+        self._coming_back: set[int] = set()
         self._is_stopping = False
 
     def post(self, work: Sequence[WorkT], *, blocks: bool = False) -> None:
@@ -57,16 +59,18 @@ class WorkerThreads(Generic[WorkT]):
             blocks: Whether it will probably wait for something, so that each piece needs a thread of its own.
         """
         self._waiting.extend(work)
-        self._wake(len(work) if blocks else 1)
+        others = (len(work) if blocks else 1) - (threading.get_ident() in self._coming_back)
+        if others > 0:
+            self._wake(others)
 
     def come_back_after(self, do: Callable[[], None]) -> None:
-        """Run *do*, in a thread of the pool, which then looks for work: for one piece more nobody need be woken."""
-        with self._lock:
-            self._coming += 1
+        """Run *do*, in a thread of the pool, which then looks for work: it need not be woken for one piece of its own."""
+        me = threading.get_ident()
+        self._coming_back.add(me)
         try:
             do()
         finally:
-            self._arrive()
+            self._coming_back.discard(me)
 
     def take_back(self) -> int:
         """Forget the work that no thread has begun; return how much it was."""

@@ -85,12 +85,14 @@ def test_one_at_a_time(threads: WorkerThreads[str], names: list[str]) -> None:
 
 def test_comes_back(names: list[str]) -> None:
     """Who brings a piece of work and comes back at once does it, and nobody else is woken; a second piece wakes another."""
-    pieces: list[list[str]] = [["name"], ["name", "name"]]
+    pieces, meeting = [["name"], ["meet", "meet"]], threading.Barrier(2)
 
     def work(what: str) -> None:
         names.append(threading.current_thread().name)
         if what == "bring":
             threads.come_back_after(lambda: threads.post(pieces.pop(0), blocks=True))
+        if what == "meet":
+            meeting.wait(PATIENCE)
 
     threads = WorkerThreads("worker", SIZE, work)
     threads.post(["bring"])
@@ -99,7 +101,30 @@ def test_comes_back(names: list[str]) -> None:
 
     threads.post(["bring"])
     eventually(lambda: len(names) == 5 and len(threads._idle) == threads._started)
-    assert 2 == threads._started
+    assert 2 == len(set(names[3:]))
+    threads.stop()
+    assert threads.join(PATIENCE)
+
+
+def test_nobody_waits_for_who_comes_back(gate: threading.Event, names: list[str]) -> None:
+    """What others bring meanwhile is done at once: who comes back may take a while."""
+    is_away = threading.Event()
+
+    def be_away() -> None:
+        is_away.set()
+        assert gate.wait(PATIENCE)
+
+    def work(what: str) -> None:
+        names.append(what)
+        if what == "go":
+            threads.come_back_after(be_away)
+
+    threads = WorkerThreads("worker", SIZE, work)
+    threads.post(["go"])
+    assert is_away.wait(PATIENCE)
+    threads.post(["name"])
+    eventually(lambda: names == ["go", "name"])
+    gate.set()
     threads.stop()
     assert threads.join(PATIENCE)
 
