@@ -315,6 +315,7 @@ class Dispatcher:
     def _due_timers(self) -> list[DueTimer]:
         """Return timers to fire the short way. Not in each round: what is in memory must not keep messages waiting."""
         if not self._timers:
+            self._is_timers_turn = False
             return []
         self._is_timers_turn = not self._is_timers_turn
         if not self._is_timers_turn or self._is_stopping:
