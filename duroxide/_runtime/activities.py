@@ -397,8 +397,8 @@ class ActivityWorker:
             if running.is_abandoned:
                 self._abandoned -= 1
             may_fetch = self._is_behind and self._has_room()
-            # Under the mutex: whoever sees that nothing runs any more must find the outcome in the inbox.
             leads = may_lead and not self._running and not self._promised and not self._is_stopping
+            # Under the mutex: whoever sees that nothing runs any more must find the outcome in the inbox.
             self._outcomes.take(Finished(running.lock, outcome), quietly=leads)
             if self._is_stopping and not self._running:
                 self._idle.notify_all()

@@ -88,12 +88,12 @@ class Dispatcher:
             look=lambda: self.notice_messages(None),
         )
         self._bell = Bell()
-        #: Held by whoever runs a round, and put down only to wait.
+        #: Held by whoever runs a round; the dispatcher's thread puts it down only to wait.
         self._baton = threading.Lock()
+        #: Whether the dispatcher's thread waits for the baton: then nobody else takes it.
+        self._wants_baton = False
         #: One for all rounds: what an activity has set for its thread, Decimal's precision say, is none of theirs.
         self._context = Context()
-        #: Whether this thread waits for the baton: then nobody else takes it.
-        self._wants_baton = False
         #: Where clients of this process lay down what they would hand over.
         self.desk = Desk(options.batch_size, self._bell.ring)
         self._offers = Offers(self.desk, self._turns, self._cache)
