@@ -31,8 +31,8 @@ from ..client import Client
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
 from .activity_context import ActivityContext, Cancellation
-from .bell import Bell
 from .event_loop import LoopThread
+from .fetching import Fetcher, Next
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
 from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
@@ -126,11 +126,11 @@ class ActivityWorker:
         #: Whether this runtime may own sessions, which are then to be renewed.
         self.has_sessions = False
         self._idle = threading.Condition(self._mutex)
-        self._bell = Bell()
         self._is_stopping = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
         self._loop = LoopThread()
-        self._fetcher = threading.Thread(target=self._fetch_loop, name=f"duroxide-fetch-{worker_id[-6:]}", daemon=True)
+        poll = options.poll_interval.total_seconds()
+        self._fetcher = Fetcher(f"duroxide-fetch-{worker_id[-6:]}", provider, poll, self._fetch)
 
     # Life
 
@@ -141,15 +141,13 @@ class ActivityWorker:
 
     def notice(self) -> None:
         """Take note that there may be activities to fetch."""
-        self._bell.ring()
+        self._fetcher.bell.ring()
 
     def stop_taking(self) -> list[ActivityLock]:
         """Fetch and claim no more; return what is held but has not begun, to be given back."""
         with self._mutex:
             self._is_stopping = True
-        self._bell.ring()
-        if self._fetcher.is_alive():
-            self._fetcher.join()
+        self._fetcher.stop()
         self._threads.take_back()
         waiting = self.withdraw()
         self._threads.stop()
@@ -211,36 +209,14 @@ class ActivityWorker:
         """Whether another fetch is worth it, with more waiting. Call it under the mutex."""
         return self._free_slots() >= self._pace.portion
 
-    def _fetch_loop(self) -> None:
-        poll = self._options.poll_interval.total_seconds()
-        failures = 0
-        was_told = False
-        while not self._is_stopping:
-            was_told |= self._bell.silence()
-            try:
-                pause = (
-                    0.0
-                    if self._fetch()
-                    else _until_due(self._provider, poll)
-                    if was_told and not self._is_behind
-                    else poll
-                )
-                failures = 0
-            except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
-                failures += 1
-                pause = min(0.1 * 2 ** min(failures, 6), 3.0)
-                is_bug = not isinstance(error, ProviderError)
-                _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
-            was_told = pause > 0 and self._bell.wait(pause)
-
-    def _fetch(self) -> bool:
-        """Fetch as many activities as there are free slots; return whether to do so again at once."""
+    def _fetch(self) -> Next:
+        """Fetch as many activities as there are free slots."""
         if self._options.worker_tag_filter.accepts_nothing:
-            return False
+            return Next.WAIT
         with self._mutex:
             if not self._has_room():
                 self._is_behind = True
-                return False
+                return Next.WAIT_FOR_ROOM
             free = self._free_slots()
             sessions = {each.work.session_id for each in self._running.values() if each.work.session_id is not None}
         begun = monotonic()
@@ -258,7 +234,9 @@ class ActivityWorker:
             if items:
                 self._pace.fetched(took)
             self._is_behind = len(items) == free
-            return self._is_behind and self._has_room()
+            if not self._is_behind:
+                return Next.WAIT
+            return Next.FETCH if self._has_room() else Next.WAIT_FOR_ROOM
 
     def end_expired(self) -> None:
         """Let activities fail that no worker has begun in their time to live."""
@@ -440,12 +418,6 @@ class ActivityWorker:
         )
         self._threads.replace_one()
         self.notice()
-
-
-def _until_due(provider: Provider, poll: float) -> float:
-    """Return how many seconds to wait when told of activities that were not there: they may be for later."""
-    due_ms = provider.next_due_ms()
-    return poll if due_ms is None else min(max((due_ms - provider.now_ms()) / 1000, 0.001), poll)
 
 
 def _session_claim(options: RuntimeOptions, worker_id: str, in_flight: frozenset[str]) -> SessionClaim | None:

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from duroxide import ActivityContext, Client, Registry, RuntimeOptions
 from duroxide._runtime.activities import Finished
+from duroxide._runtime.fetching import Next
 from duroxide._runtime.metrics import Metrics
 from duroxide.providers.sql import SqlProvider
 from duroxide.testing.conformance.vocabulary import activity, first_turn, must_commit
@@ -70,7 +71,7 @@ def end(worker: Held, count: int) -> None:
 
 def is_told(worker: Held) -> bool:
     """Whether the thread that fetches would be woken; from now on it is not, until something more happens."""
-    return worker._bell.silence()
+    return worker._fetcher.bell.silence()
 
 
 def test_long_work(worker: Held) -> None:
@@ -98,7 +99,7 @@ def test_short_work(worker: Held) -> None:
     worker._pace.ended = lambda seconds: None  # type: ignore[method-assign]  # they take as long as before
     end(worker, portion - 1)
     assert not is_told(worker)
-    assert not worker._fetch()
+    assert worker._fetch() is Next.WAIT_FOR_ROOM
     assert held - portion + 1 == len(worker.running())
 
     end(worker, 1)

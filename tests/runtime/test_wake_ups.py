@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from attrs import define
+
 from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry
-from duroxide.testing.faults import RUNTIME_OPERATIONS, FaultyProvider
+from duroxide._clock import SystemClock
+from duroxide.providers.sql import SqlProvider
+from duroxide.testing.faults import RUNTIME_OPERATIONS, Delay, FaultPlan, FaultyProvider, Rule
 
 from .stage import PATIENCE, Stage, eventually
 
@@ -57,6 +61,35 @@ def test_two_runtimes(stage: Stage, echo: Any) -> None:
         stage.until_status(f"echo-{number}")
         stage.client.raise_event(f"echo-{number}", "word", "b")
         assert stage.result(f"echo-{number}") == "ab"
+
+
+@define
+class Ahead:
+    """This machine's clock, put forward by so many milliseconds."""
+
+    ms: int
+
+    def now_ms(self) -> int:
+        """Return milliseconds since the Unix epoch."""
+        return SystemClock().now_ms() + self.ms
+
+
+@pytest.mark.parametrize("worker_is_late", [True, False])
+def test_clocks_apart(stage: Stage, echo: Any, worker_is_late: bool) -> None:
+    """Who is told of what is not visible yet, because another clock is a little ahead, waits that little, and no more."""
+    providers = [SqlProvider(stage.url, schema=stage.schema, clock=Ahead(ms)) for ms in (0, 20)]
+    stage.providers += providers
+    # It becomes visible between the fetch and the question what is due.
+    slow = [FaultyProvider(each, FaultPlan([Rule(Delay(0.04), on="next_due_ms")])) for each in providers]
+    schedules, works = reversed(slow) if worker_is_late else slow
+    stage.start(on=schedules, poll_interval=NEVER, worker_concurrency=0)
+    stage.start(on=works, poll_interval=NEVER, orchestration_concurrency=0)
+    client = Client(schedules)
+    client.start_orchestration("echo", echo, "a")
+    stage.until_status("echo")
+    client.raise_event("echo", "word", "b")
+
+    assert stage.result("echo") == "ab"
 
 
 def test_timers(stage: Stage, registry: Registry) -> None:

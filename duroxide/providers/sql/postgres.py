@@ -301,7 +301,7 @@ class PostgresDialect:
 
     def database_now_ms(self, connection: Connection) -> int | None:
         """Return the time of the server."""
-        result = connection.exec_driver_sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        result = connection.exec_driver_sql("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
         return int(result.scalar_one())
 
     def is_conflict(self, error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from ..._core.registry import Registry
 from ..._runtime.activities import ActivityWorker, RunningActivity
 from ..._runtime.activity_context import Cancellation
 from ..._runtime.dispatcher import Dispatcher
+from ..._runtime.fetching import Next
 from ..._runtime.invoking import ActivityOutcome, failed, invoke, invoke_async
 from ..._runtime.metrics import Metrics
 from ..._runtime.options import RuntimeOptions, milliseconds
@@ -67,7 +68,7 @@ class Held(ActivityWorker):
 
     def fetch(self) -> None:
         """Take all there is."""
-        while self._fetch():
+        while self._fetch() is Next.FETCH:
             pass
 
     def run(self, running: RunningActivity, error: Exception | None = None) -> ActivityOutcome:

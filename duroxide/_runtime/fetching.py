@@ -1,0 +1,91 @@
+"""When a worker fetches: as soon as it is told of activities or has room again, and at the slow poll behind that."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from .._clock import monotonic
+from ..errors import ProviderError
+from ..providers.contract import Provider
+from .bell import Bell
+
+
+_log = logging.getLogger("duroxide.runtime")
+
+#: How long (seconds) to look, whenever something is due, for activities that this worker was told of: the clock of who
+#: wrote them may be ahead of this one.
+_TOLD_FOR = 1.0
+
+
+class Next(Enum):
+    """What to do after a fetch."""
+
+    #: Fetch again: there may be more, and there is room.
+    FETCH = auto()
+    #: Wait for room, which rings.
+    WAIT_FOR_ROOM = auto()
+    #: Wait until this worker is told of something.
+    WAIT = auto()
+
+
+class Fetcher:
+    """
+    A thread that fetches.
+
+    Args:
+        poll: Seconds after a fetch until the next one, if nothing is heard of.
+
+        fetch: Fetches what there is room for.
+    """
+
+    def __init__(self, name: str, provider: Provider, poll: float, fetch: Callable[[], Next]) -> None:
+        self._provider = provider
+        self._poll = poll
+        self._fetch = fetch
+        self.bell = Bell()
+        self._told_until = 0.0
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to fetch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the fetch that is under way. Idempotent."""
+        self._is_stopping = True
+        self.bell.ring()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _loop(self) -> None:
+        failures = 0
+        rang = False
+        while not self._is_stopping:
+            try:
+                pause = self._look(is_told=rang)
+                failures = 0
+            except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
+                failures += 1
+                pause = min(0.1 * 2 ** min(failures, 6), 3.0)
+                is_bug = not isinstance(error, ProviderError)
+                _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
+            rang = pause > 0 and self.bell.wait(pause)
+
+    def _look(self, *, is_told: bool) -> float:
+        """Fetch, and return how many seconds there will be nothing to fetch, as far as is known."""
+        if self.bell.silence() or is_told:
+            self._told_until = monotonic() + _TOLD_FOR
+        before_ms = self._provider.now_ms()
+        after = self._fetch()
+        if after is Next.FETCH:
+            return 0.0
+        if after is Next.WAIT_FOR_ROOM or monotonic() >= self._told_until:
+            return self._poll
+        # What was told of was fetched, or is for later.
+        due_ms = self._provider.next_due_ms(before_ms)
+        return self._poll if due_ms is None else min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), self._poll)
