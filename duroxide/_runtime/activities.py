@@ -11,7 +11,6 @@ bounded by its free slots, and by how much its threads get through while more is
 from __future__ import annotations
 
 import logging
-import threading
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
@@ -19,24 +18,23 @@ from functools import partial
 from itertools import count
 from typing import Protocol
 
-from attrs import field
-
 from .._clock import monotonic, new_token
 from .._core.commit import ActivityLock
 from .._core.events import ActivityFailed
 from .._core.functions import FunctionInfo
 from .._core.messages import ActivityExecute, ActivityKey
-from .._nouns import define, noun
+from .._nouns import noun
 from ..client import Client
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
-from .activity_context import ActivityContext, Cancellation
+from .activity_context import ActivityContext
 from .event_loop import LoopThread
 from .fetching import Fetcher, Next
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
 from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
-from .pace import MOST_AHEAD, Pace
+from .pace import MOST_AHEAD
+from .slots import RunningActivity, Slots
 from .threads import WorkerThreads
 
 
@@ -64,22 +62,6 @@ class Outcomes(Protocol):
     def lead(self) -> None:
         """Run the turns that are to be run, in the thread that calls."""
         ...
-
-
-@define(eq=False)
-class RunningActivity:
-    """An activity that this runtime holds, waiting for a thread or running."""
-
-    info: FunctionInfo
-    work: ActivityExecute
-    lock: ActivityLock
-    renewed_at: float
-    cancellation: Cancellation = field(factory=Cancellation)
-    started_at: float | None = None
-    cancelled_at: float | None = None
-    is_abandoned: bool = False
-    #: Given back before it began: it must not begin any more.
-    is_withdrawn: bool = False
 
 
 class ActivityWorker:
@@ -113,20 +95,9 @@ class ActivityWorker:
         self._lock_ms = milliseconds(options.worker_lock_timeout)
         # Unguessable by its beginning, unique by its end: a random number for each lock costs a system call.
         self._tokens = map(f"{new_token()}-{{}}".format, count())
-        self._mutex = threading.Lock()
-        self._running: dict[ActivityKey, RunningActivity] = {}
-        #: Slots promised to a commit that is under way.
-        self._promised = 0
-        #: Claimed by a round, or fetched, while this worker stopped.
-        self._late: list[ActivityLock] = []
-        self._abandoned = 0
-        self._pace = Pace(options.worker_concurrency)
-        #: Whether the last fetch took all it could, so that more may be waiting for free slots.
-        self._is_behind = False
+        self._slots = Slots(options.worker_concurrency)
         #: Whether this runtime may own sessions, which are then to be renewed.
         self.has_sessions = False
-        self._idle = threading.Condition(self._mutex)
-        self._is_stopping = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
         self._loop = LoopThread()
         poll = options.poll_interval.total_seconds()
@@ -145,8 +116,7 @@ class ActivityWorker:
 
     def stop_taking(self) -> list[ActivityLock]:
         """Fetch and claim no more; return what is held but has not begun, to be given back."""
-        with self._mutex:
-            self._is_stopping = True
+        self._slots.close()
         self._fetcher.stop()
         self._threads.take_back()
         waiting = self.withdraw()
@@ -155,18 +125,11 @@ class ActivityWorker:
 
     def withdraw(self) -> list[ActivityLock]:
         """Take away what is held but has not begun, and return the locks."""
-        with self._mutex:
-            locks, self._late = self._late, []
-            for each in [each for each in self._running.values() if each.started_at is None]:
-                each.is_withdrawn = True
-                del self._running[each.lock.key]
-                locks.append(each.lock)
-        return locks
+        return self._slots.withdraw()
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds until nothing runs; return whether nothing does."""
-        with self._idle:
-            return self._idle.wait_for(lambda: not self._running, timeout)
+        return self._slots.wait_idle(timeout)
 
     def close(self, timeout: float) -> None:
         """End the threads, waiting up to *timeout* seconds for them."""
@@ -177,66 +140,42 @@ class ActivityWorker:
 
     def claim(self, work: ActivityExecute) -> str | None:
         """Reserve a slot for *work* and return the token to lock it with, or None if it is for anybody."""
-        if not self._options.eager_dispatch or work.session_id is not None or self._is_stopping:
+        if not self._options.eager_dispatch or work.session_id is not None or self._slots.is_closed:
             return None
         if not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:
             return None
-        with self._mutex:
-            if self._free_slots() <= 0:
-                return None
-            self._promised += 1
-            return next(self._tokens)
+        return next(self._tokens) if self._slots.promise() else None
 
     def unclaim(self, how_many: int) -> None:
         """Give promised slots back: their commit was refused."""
-        with self._mutex:
-            self._promised -= how_many
+        self._slots.release(how_many)
 
     def run_claimed(self, claimed: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
         """Run what was claimed, now that it is committed."""
-        with self._mutex:
-            self._promised -= len(claimed)
+        self._slots.release(len(claimed))
         self._begin(claimed)
 
     # Fetching
-
-    def _free_slots(self) -> int:
-        """Return how many activities more this runtime may hold. Call it under the mutex."""
-        slots = self._options.worker_concurrency + self._pace.ahead + self._abandoned
-        return slots - len(self._running) - self._promised
-
-    def _has_room(self) -> bool:
-        """Whether another fetch is worth it, with more waiting. Call it under the mutex."""
-        return self._free_slots() >= self._pace.portion
 
     def _fetch(self) -> Next:
         """Fetch as many activities as there are free slots."""
         if self._options.worker_tag_filter.accepts_nothing:
             return Next.WAIT
-        with self._mutex:
-            if not self._has_room():
-                self._is_behind = True
-                return Next.WAIT_FOR_ROOM
-            free = self._free_slots()
-            sessions = {each.work.session_id for each in self._running.values() if each.work.session_id is not None}
+        free, sessions = self._slots.room()
+        if not free:
+            return Next.WAIT_FOR_ROOM
         begun = monotonic()
         items = self._provider.fetch_activities(
             free,
             self._lock_ms,
             tags=self._options.worker_tag_filter,
-            session=_session_claim(self._options, self._worker_id, frozenset(sessions)),
+            session=_session_claim(self._options, self._worker_id, sessions),
         )
         took = monotonic() - begun
         self._metrics.fetched(activities=len(items))
         self.has_sessions = self.has_sessions or any(item.work.session_id is not None for item in items)
         self._take(items)
-        with self._mutex:
-            if items:
-                self._pace.fetched(took)
-            self._is_behind = len(items) == free
-            if not self._is_behind:
-                return Next.WAIT
-            return Next.FETCH if self._has_room() else Next.WAIT_FOR_ROOM
+        return self._slots.fetched(len(items), free, took)
 
     def end_expired(self) -> None:
         """Let activities fail that no worker has begun in their time to live."""
@@ -279,12 +218,8 @@ class ActivityWorker:
     def _begin(self, ready: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
         now = monotonic()
         begun = [RunningActivity(self._registered(work), work, lock, now) for work, lock in ready]
-        with self._mutex:
-            if self._is_stopping:
-                self._late += [lock for _, lock in ready]
-                return
-            for running in begun:
-                self._running[running.lock.key] = running
+        if not self._slots.fill(begun):
+            return
         if self._options.executor is not None:
             for running in begun:
                 self._submit(self._options.executor, running)
@@ -292,7 +227,7 @@ class ActivityWorker:
         for running in begun:
             if running.info.is_async:
                 self._loop.run(self._run_async(running))
-        self._threads.post([running for running in begun if not running.info.is_async], blocks=self._pace.blocks)
+        self._threads.post([running for running in begun if not running.info.is_async], blocks=self._slots.blocks)
 
     def _registered(self, work: ActivityExecute) -> FunctionInfo:
         info = self._find(work.name)
@@ -304,22 +239,14 @@ class ActivityWorker:
             running.work, worker_id=self._worker_id, cancellation=running.cancellation, client=self._client
         )
 
-    def _starts(self, running: RunningActivity) -> bool:
-        """Whether *running* may begin, which it then does."""
-        with self._mutex:
-            if running.is_withdrawn:
-                return False
-            running.started_at = monotonic()
-            return True
-
     def _run(self, running: RunningActivity) -> None:
-        if self._starts(running):
+        if self._slots.begin(running):
             outcome = invoke(running.info, running.work, self._context(running), self._options.limits)
             if self._end(running, outcome, may_lead=True):
                 self._threads.come_back_after(self._outcomes.lead)
 
     async def _run_async(self, running: RunningActivity) -> None:
-        if self._starts(running):
+        if self._slots.begin(running):
             context = self._context(running)
             self._end(running, await invoke_async(running.info, running.work, context, self._options.limits))
 
@@ -348,9 +275,7 @@ class ActivityWorker:
 
     def _give_back(self, running: RunningActivity, error: BaseException) -> None:
         """The executor could not run it, which is not its fault: others may, and the attempt counts."""
-        with self._mutex:
-            self._running.pop(running.lock.key, None)
-            self._idle.notify_all()
+        may_fetch = self._slots.drop(running)
         _log.warning(
             "the executor did not run activity %r of %r: %r",
             running.work.name,
@@ -362,52 +287,33 @@ class ActivityWorker:
             self._provider.release_activities([Release(running.lock, _EXECUTOR_DELAY_MS)])
         except ProviderError as failure:
             _log.warning("its lock could not be given back, and will expire: %s", failure)
+        if may_fetch:
+            self.notice()
 
     def _end(self, running: RunningActivity, outcome: ActivityOutcome, *, may_lead: bool = False) -> bool:
         """Hand *outcome* over; return whether the thread is to lead, as it may and nothing else is going on here."""
-        now = monotonic()
-        key = running.lock.key
-        with self._mutex:
-            held = self._running.pop(key, None)
-            if held is not None and held is not running:
-                self._running[key] = held  # its lock expired, and it was fetched again meanwhile
-            self._pace.ended(now - (running.started_at or now))
-            if running.is_abandoned:
-                self._abandoned -= 1
-            may_fetch = self._is_behind and self._has_room()
-            leads = may_lead and not self._running and not self._promised and not self._is_stopping
-            # Under the mutex: whoever sees that nothing runs any more must find the outcome in the inbox.
-            self._outcomes.take(Finished(running.lock, outcome), quietly=leads)
-            if self._is_stopping and not self._running:
-                self._idle.notify_all()
+        finished = Finished(running.lock, outcome)
+        is_last, may_fetch = self._slots.end(
+            running, lambda is_last: self._outcomes.take(finished, quietly=may_lead and is_last)
+        )
         if may_fetch or running.work.session_id is not None:  # there may be room for another session
             self.notice()
-        return leads
+        return may_lead and is_last
 
     # Leases and cancellation
 
     def running(self) -> list[RunningActivity]:
         """Return what this runtime holds at the moment."""
-        with self._mutex:
-            return list(self._running.values())
+        return self._slots.held
 
     def cancel(self, keys: Iterable[ActivityKey]) -> None:
         """Tell running activities that nobody wants their result any more."""
-        for key in keys:
-            with self._mutex:
-                running = self._running.get(key)
-                if running is None or running.cancelled_at is not None:
-                    continue
-                running.cancelled_at = monotonic()
-            running.cancellation.set()
+        self._slots.cancel(keys)
 
     def abandon(self, running: RunningActivity) -> None:
         """Give the slot of an activity that does not end to another one."""
-        with self._mutex:
-            if running.is_abandoned or running.lock.key not in self._running:
-                return
-            running.is_abandoned = True
-            self._abandoned += 1
+        if not self._slots.abandon(running):
+            return
         _log.warning(
             "activity %r of %r goes on although it was cancelled %.0f s ago; its thread is lost to it until it ends."
             " Let it look at ctx.is_cancelled, or wait with ctx.wait_cancelled().",

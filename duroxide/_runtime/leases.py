@@ -17,9 +17,10 @@ from .._clock import monotonic
 from .._core.commit import InstanceLock
 from ..errors import ProviderError
 from ..providers.contract import Provider
-from .activities import ActivityWorker, RunningActivity
+from .activities import ActivityWorker
 from .dispatcher import Dispatcher
 from .options import RuntimeOptions, milliseconds
+from .slots import RunningActivity
 
 
 _log = logging.getLogger("duroxide.runtime")

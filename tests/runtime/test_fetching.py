@@ -88,15 +88,15 @@ def test_long_work(worker: Held) -> None:
 def test_short_work(worker: Held) -> None:
     """Of work that takes no longer than a fetch more is taken, and in portions, which are there before it runs out."""
     for _ in range(300):
-        worker._pace.fetched(0.005)
-        worker._pace.ended(0.0105)
+        worker._slots._pace.fetched(0.005)
+        worker._slots._pace.ended(0.0105)
     worker._fetch()
     held = len(worker.running())
-    ahead, portion = held - 8, worker._pace.portion
+    ahead, portion = held - 8, worker._slots._pace.portion
     assert 2 <= portion <= ahead // 2
 
     # Too few have ended to be worth a fetch, also if others say that there is work.
-    worker._pace.ended = lambda seconds: None  # type: ignore[method-assign]  # they take as long as before
+    worker._slots._pace.ended = lambda seconds: None  # type: ignore[method-assign]  # they take as long as before
     end(worker, portion - 1)
     assert not is_told(worker)
     assert worker._fetch() is Next.WAIT_FOR_ROOM
@@ -117,4 +117,4 @@ def test_all_of_it(worker: Held, taken: Taken) -> None:
     is_told(worker)
 
     assert WAITING == len({each.lock.key for each in taken.finished})
-    assert not worker._is_behind
+    assert not worker._slots._is_behind

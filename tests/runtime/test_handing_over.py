@@ -301,7 +301,7 @@ class TestPatience:
         returned.set()
 
         assert watched.client.wait_for_result("i", PATIENCE) == "done"
-        assert watched.runtime._worker._promised == 0
+        assert watched.runtime._worker._slots.promised == 0
         assert stage.kinds("i").count("OrchestrationStarted") == 1
         assert watched.client.start_orchestration("j", blocked).is_new
         assert watched.provider.calls["start_instances"] == 2

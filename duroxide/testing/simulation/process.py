@@ -17,13 +17,14 @@ from ..._core.commit import ActivityLock
 from ..._core.functions import FunctionInfo
 from ..._core.messages import ActivityExecute
 from ..._core.registry import Registry
-from ..._runtime.activities import ActivityWorker, RunningActivity
+from ..._runtime.activities import ActivityWorker
 from ..._runtime.activity_context import Cancellation
 from ..._runtime.dispatcher import Dispatcher
 from ..._runtime.fetching import Next
 from ..._runtime.invoking import ActivityOutcome, failed, invoke, invoke_async
 from ..._runtime.metrics import Metrics
 from ..._runtime.options import RuntimeOptions, milliseconds
+from ..._runtime.slots import RunningActivity
 from ...client import Client
 from ...errors import InvalidInput
 from ...providers.contract import Provider
@@ -74,7 +75,7 @@ class Held(ActivityWorker):
     def run(self, running: RunningActivity, error: Exception | None = None) -> ActivityOutcome:
         """Run the activity to its end, and hand its outcome to the dispatcher. It may fail with *error* instead."""
         info = running.info
-        self._starts(running)
+        self._slots.begin(running)
         context = self._context(running)
         if error is not None:
             outcome: ActivityOutcome = failed(running.work, error)
@@ -86,8 +87,9 @@ class Held(ActivityWorker):
         return outcome
 
     def _begin(self, ready: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
-        for work, lock in ready:
-            self._running[work.key] = RunningActivity(self._registered(work), work, lock, 0.0, _Unwaiting())
+        self._slots.fill(
+            [RunningActivity(self._registered(work), work, lock, 0.0, _Unwaiting()) for work, lock in ready]
+        )
 
 
 class _Unwaiting(Cancellation):

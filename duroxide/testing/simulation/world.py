@@ -15,8 +15,8 @@ from ..._core import events as e
 from ..._core.commit import ExecutionStatus, Outgoing
 from ..._core.messages import ActivityKey, Deliver
 from ..._core.registry import Registry
-from ..._runtime.activities import RunningActivity
 from ..._runtime.options import RuntimeOptions
+from ..._runtime.slots import RunningActivity
 from ...client import Client
 from .clock import VirtualClock
 from .fakes import Fakes

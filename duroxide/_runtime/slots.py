@@ -1,0 +1,219 @@
+"""
+The slots of a worker: the activities that it holds, and how many more it may.
+
+Rule: a slot is free again only when the outcome has been handed over. Who sees that nothing runs any more finds the
+outcomes of all that ran.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import field
+
+from .._clock import monotonic
+from .._core.commit import ActivityLock
+from .._core.functions import FunctionInfo
+from .._core.messages import ActivityExecute, ActivityKey
+from .._nouns import define
+from .activity_context import Cancellation
+from .fetching import Next
+from .pace import Pace
+
+
+@define(eq=False)
+class RunningActivity:
+    """An activity that this runtime holds, waiting for a thread or running."""
+
+    info: FunctionInfo
+    work: ActivityExecute
+    lock: ActivityLock
+    renewed_at: float
+    cancellation: Cancellation = field(factory=Cancellation)
+    started_at: float | None = None
+    cancelled_at: float | None = None
+    is_abandoned: bool = False
+    #: Given back before it began: it must not begin any more.
+    is_withdrawn: bool = False
+
+
+class Slots:
+    """
+    Slots for activities. Thread-safe.
+
+    Args:
+        size: How many activities run at a time. More are held, as `Pace` says, and one for each that is abandoned.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._mutex = threading.Lock()
+        self._idle = threading.Condition(self._mutex)
+        self._running: dict[ActivityKey, RunningActivity] = {}
+        #: Promised to a commit that is under way.
+        self._promised = 0
+        self._abandoned = 0
+        self._pace = Pace(size)
+        #: Whether the last fetch took all it could, so that more may be waiting for free slots.
+        self._is_behind = False
+        #: Claimed by a round, or fetched, after `close`.
+        self._late: list[ActivityLock] = []
+        self.is_closed = False
+
+    @property
+    def held(self) -> list[RunningActivity]:
+        """What is held at the moment."""
+        with self._mutex:
+            return list(self._running.values())
+
+    @property
+    def promised(self) -> int:
+        """How many slots are promised."""
+        return self._promised
+
+    @property
+    def blocks(self) -> bool:
+        """Whether activities wait for something, as a rule."""
+        return self._pace.blocks
+
+    # Promises
+
+    def promise(self) -> bool:
+        """Promise a slot to a commit, if there is one."""
+        with self._mutex:
+            if self._free() <= 0:
+                return False
+            self._promised += 1
+            return True
+
+    def release(self, how_many: int) -> None:
+        """Take promises back."""
+        with self._mutex:
+            self._promised -= how_many
+
+    # What is held
+
+    def fill(self, activities: Sequence[RunningActivity]) -> bool:
+        """Hold *activities*; return False if it is too late, and they are to be given back."""
+        with self._mutex:
+            if self.is_closed:
+                self._late += [each.lock for each in activities]
+                return False
+            for each in activities:
+                self._running[each.lock.key] = each
+            return True
+
+    def begin(self, activity: RunningActivity) -> bool:
+        """Return whether *activity* may begin, which it then does."""
+        with self._mutex:
+            if activity.is_withdrawn:
+                return False
+            activity.started_at = monotonic()
+            return True
+
+    def end(self, activity: RunningActivity, hand_over: Callable[[bool], None]) -> tuple[bool, bool]:
+        """
+        Free the slot of *activity*, which has ended.
+
+        Args:
+            hand_over: Hands its outcome over, while nobody looks; is told whether nothing else is held or promised.
+
+        Returns:
+            Whether nothing else is held or promised, and whether to fetch: more is waiting, and there is room for it.
+        """
+        now = monotonic()
+        with self._mutex:
+            self._pace.ended(now - (activity.started_at or now))
+            may_fetch = self._remove(activity)
+            is_last = not self._running and not self._promised and not self.is_closed
+            hand_over(is_last)
+            if self.is_closed and not self._running:
+                self._idle.notify_all()
+        return is_last, may_fetch
+
+    def drop(self, activity: RunningActivity) -> bool:
+        """Free the slot of *activity*, which has not run; return whether to fetch, as `end` does."""
+        with self._mutex:
+            may_fetch = self._remove(activity)
+            if not self._running:
+                self._idle.notify_all()
+        return may_fetch
+
+    def withdraw(self) -> list[ActivityLock]:
+        """Take away what is held but has not begun, and return the locks."""
+        with self._mutex:
+            locks, self._late = self._late, []
+            for each in [each for each in self._running.values() if each.started_at is None]:
+                each.is_withdrawn = True
+                del self._running[each.lock.key]
+                locks.append(each.lock)
+        return locks
+
+    def cancel(self, keys: Iterable[ActivityKey]) -> None:
+        """Tell activities that are held that nobody wants their result any more."""
+        for key in keys:
+            with self._mutex:
+                activity = self._running.get(key)
+                if activity is None or activity.cancelled_at is not None:
+                    continue
+                activity.cancelled_at = monotonic()
+            activity.cancellation.set()
+
+    def abandon(self, activity: RunningActivity) -> bool:
+        """Give the slot of an activity that does not end to another one; return whether there was one to give."""
+        with self._mutex:
+            if activity.is_abandoned or activity.lock.key not in self._running:
+                return False
+            activity.is_abandoned = True
+            self._abandoned += 1
+            return True
+
+    def close(self) -> None:
+        """Hold no more."""
+        with self._mutex:
+            self.is_closed = True
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait up to *timeout* seconds until nothing is held; return whether nothing is."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._running, timeout)
+
+    # Fetching
+
+    def room(self) -> tuple[int, frozenset[str]]:
+        """Return how many activities to fetch, 0 if it is not worth it yet, and the sessions of those that are held."""
+        with self._mutex:
+            if not self._has_room():
+                self._is_behind = True
+                return 0, frozenset()
+            sessions = {each.work.session_id for each in self._running.values()}
+            return self._free(), frozenset(each for each in sessions if each is not None)
+
+    def fetched(self, found: int, wanted: int, seconds: float) -> Next:
+        """Take note of a fetch, and return what to do after it."""
+        with self._mutex:
+            if found:
+                self._pace.fetched(seconds)
+            self._is_behind = found == wanted
+            if not self._is_behind:
+                return Next.WAIT
+            return Next.FETCH if self._has_room() else Next.WAIT_FOR_ROOM
+
+    def _free(self) -> int:
+        """Return how many activities more may be held. Call it under the mutex."""
+        return self._size + self._pace.ahead + self._abandoned - len(self._running) - self._promised
+
+    def _has_room(self) -> bool:
+        """Whether another fetch is worth it, with more waiting. Call it under the mutex."""
+        return self._free() >= self._pace.portion
+
+    def _remove(self, activity: RunningActivity) -> bool:
+        """Free a slot; return whether to fetch. Call it under the mutex."""
+        held = self._running.pop(activity.lock.key, None)
+        if held is not None and held is not activity:
+            self._running[activity.lock.key] = held  # its lock expired, and it was fetched again meanwhile
+        if activity.is_abandoned:
+            self._abandoned -= 1
+        return self._is_behind and self._has_room()
