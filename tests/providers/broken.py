@@ -390,6 +390,20 @@ class RoomIgnored(Broken):
         return super().fetch_activities(limit, lock_ms, tags=tags, session=unbounded)
 
 
+class RoomBlocks(Broken):
+    """Sessions that an owner has no room for keep the place of what is behind them."""
+
+    def fetch_activities(
+        self, limit: int, lock_ms: int, *, tags: TagFilter, session: SessionClaim | None
+    ) -> Sequence[ActivityItem]:
+        items = super().fetch_activities(limit, lock_ms, tags=tags, session=session)
+        if session is None or not session.room:
+            return items
+        behind = [item for item in items if item.work.session_id is None]
+        self.release_activities([Release(item.lock, ignore_attempt=True) for item in behind])
+        return [item for item in items if item not in behind]
+
+
 class CompletesWithoutLock(Broken):
     """A completion is enqueued although the lock is lost."""
 

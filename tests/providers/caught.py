@@ -61,6 +61,7 @@ CAUGHT_BY: dict[type[Broken], str] = {
     broken.TagsIgnored: "test_tags_filter",
     broken.SessionStolen: "test_session_belongs_to_its_owner",
     broken.RoomIgnored: "test_session_room",
+    broken.RoomBlocks: "test_session_room_blocks_nobody",
     broken.CompletesWithoutLock: "test_ack_not_held",
     broken.FinishedStays: "test_ack_delivers test_ack_not_held",
     broken.BegunExpires: "test_ttl_begun",

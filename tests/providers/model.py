@@ -340,8 +340,10 @@ class Model:
             and self._may_take(row.work.session_id, claim)
         ]
         # The sort is stable: of the same time, the one that was scheduled first.
-        found = sorted(ready, key=lambda row: row.visible_at_ms)[:limit]
-        found = [row for row in found if row.work.session_id not in _too_many(found, claim)]
+        ready.sort(key=lambda row: row.visible_at_ms)
+        # Sessions are taken as far as there is room, of the oldest work; those that are not keep no place of it.
+        sessions = _sessions(ready[:limit], claim)
+        found = [row for row in ready if row.work.session_id is None or row.work.session_id in sessions][:limit]
         for row in found:
             if claim is not None and row.work.session_id is not None:
                 until_ms = self.now_ms + claim.lease_ms
@@ -509,12 +511,13 @@ def _starts(queued: Queued) -> bool:
     return isinstance(queued.message, StartOrchestration)
 
 
-def _too_many(found: Iterable[Work], claim: SessionClaim | None) -> list[str]:
-    """Return the sessions of *found* that the claimer has no room for, oldest work first."""
-    if claim is None or claim.room is None:
-        return []
-    sessions = dict.fromkeys(row.work.session_id for row in found if row.work.session_id is not None)
-    return [session_id for session_id in sessions if session_id not in claim.in_flight][claim.room :]
+def _sessions(oldest: Iterable[Work], claim: SessionClaim | None) -> frozenset[str]:
+    """Return the sessions that the claimer gets, with its own: as far as it has room, those of the oldest work first."""
+    if claim is None:
+        return frozenset()
+    sessions = dict.fromkeys(row.work.session_id for row in oldest if row.work.session_id is not None)
+    new = [session_id for session_id in sessions if session_id not in claim.in_flight]
+    return claim.in_flight.union(new[: claim.room])
 
 
 def _with_custom_status(info: InstanceInfo, change: CustomStatusChange | None) -> InstanceInfo:

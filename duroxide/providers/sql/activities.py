@@ -7,8 +7,10 @@ work never meets what others are working on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
+
+from attrs import evolve
 
 from ..._clock import new_token
 from ..._core.commit import ActivityLock, Outgoing
@@ -122,11 +124,31 @@ def fetch(
     transaction: Transaction, limit: int, lock_ms: int, tags: TagFilter, session: SessionClaim | None
 ) -> Sequence[ActivityItem]:
     """Lock up to *limit* activities, oldest first, and return them."""
+    if session is None:
+        return _lock(transaction, [tuple(row)[:3] for row in _find(transaction, limit, tags, None)], lock_ms)
+    found, claimed = _claim(transaction, limit, tags, session)
+    taken = _of_sessions(found, claimed)
+    if len(taken) < len(found):
+        if len(found) == limit and session.room != 0:
+            # Behind those that there is no room for, more may be waiting.
+            rest = evolve(session, room=0, in_flight=session.in_flight | claimed)
+            taken = _of_sessions(*_claim(transaction, limit, tags, rest))
+        # Others who looked meanwhile passed over what this transaction leaves to them.
+        transaction.activities |= bool(taken)
+    return _lock(transaction, taken, lock_ms)
+
+
+def _claim(
+    transaction: Transaction, limit: int, tags: TagFilter, session: SessionClaim
+) -> tuple[Sequence[AnyRow], frozenset[str]]:
+    """Find activities, and lease their sessions as far as there is room; return them all, and the leased sessions."""
     found = _find(transaction, limit, tags, session)
-    wanted = frozenset() if session is None else _wanted_sessions(found, session)
-    claimed = claim_sessions(transaction, sorted(wanted), session) if session is not None else frozenset()
-    keys = [tuple(row)[:3] for row in found if row.session_id is None or row.session_id in claimed]
-    return _lock(transaction, keys, lock_ms)
+    return found, claim_sessions(transaction, sorted(_wanted_sessions(found, session)), session)
+
+
+def _of_sessions(found: Sequence[AnyRow], session_ids: Collection[str]) -> list[Values]:
+    """Return the keys of those of *found* that belong to these sessions, or to none."""
+    return [tuple(row)[:3] for row in found if row.session_id is None or row.session_id in session_ids]
 
 
 def has_expired(transaction: Transaction) -> bool:

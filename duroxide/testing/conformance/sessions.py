@@ -130,6 +130,12 @@ class Sessions(Checks):
         assert [("s", 3), (None, 5)] == fetch_as(self.provider, none)
         assert [("t", 4)] == fetch_as(self.provider, BOB)
 
+    def test_session_room_blocks_nobody(self) -> None:
+        """Behind the sessions that an owner has no room for there may be work that it can do."""
+        self.three_sessions()
+
+        assert [("s", 2), ("s", 3), (None, 5)] == fetch_as(self.provider, SessionClaim("alice", LEASE_MS, room=1), 3)
+
     def test_session_given_back(self) -> None:
         """[591] An activity of a session that is given back is its owner's again, and counted or not as asked."""
         self.three_sessions()
