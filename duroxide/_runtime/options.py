@@ -138,5 +138,5 @@ class RuntimeOptions:
 
 
 def milliseconds(duration: timedelta) -> int:
-    """Return *duration* in whole milliseconds."""
-    return duration // timedelta(milliseconds=1)
+    """Return *duration* in whole milliseconds, rounded up: what is positive stays so."""
+    return -(-duration // timedelta(milliseconds=1))

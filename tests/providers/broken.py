@@ -255,6 +255,17 @@ class OrphansBlock(Broken):
         return super().fetch_orchestration_items(limit, lock_ms, replayable=replayable)
 
 
+class ManyMessagesBlock(Broken):
+    """An instance with many messages takes the place of others."""
+
+    def fetch_orchestration_items(
+        self, limit: int, lock_ms: int, *, replayable: VersionRange | None = None
+    ) -> Sequence[OrchestrationItem]:
+        rows = self.sql("SELECT COUNT(*) FROM duroxide_orchestrator_queue GROUP BY instance_id")
+        few = 1 if any(count > limit for (count,) in rows) else limit
+        return super().fetch_orchestration_items(few, lock_ms, replayable=replayable)
+
+
 class AttemptsNotCounted(Broken):
     """A message is always fetched for the first time."""
 

@@ -47,6 +47,7 @@ CAUGHT_BY: dict[type[Broken], str] = {
     broken.VisibilityIgnored: "test_enqueue_timer_waits",
     broken.OrderLost: "test_enqueue_keeps_order",
     broken.OrphansBlock: "test_orphans_are_dropped",
+    broken.ManyMessagesBlock: "test_fetch_behind_many_messages",
     broken.AttemptsNotCounted: "test_fetch_counts_attempts test_release_instance_at_once",
     broken.ActivityAttemptsNotCounted: "test_fetch_activities_expiry test_release_activity_at_once",
     broken.DelayForgotten: "test_release_instance_delay test_release_activity_delay",

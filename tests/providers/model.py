@@ -126,14 +126,16 @@ class Model:
         """Return which instances are to be locked, in order; messages for nobody in their way are dropped."""
         found: list[str] = []
         while len(found) < limit:
-            oldest = self._oldest(limit - len(found), found, replayable)
+            wanted = limit - len(found)
+            oldest = self._oldest(wanted, found, replayable)
+            taken = sum(len(self.visible(each)) for each in oldest)
             orphans = [each for each in oldest if not self._is_somebody(each)]
             found += [each for each in oldest if each not in orphans]
             for instance_id in orphans:
                 batch = self.visible(instance_id)
                 self.queue = [queued for queued in self.queue if not any(queued is other for other in batch)]
                 self.locks.pop(instance_id, None)
-            if not orphans:
+            if not orphans and taken < wanted * LOOK_AHEAD:
                 break
         return found
 

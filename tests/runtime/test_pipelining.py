@@ -98,7 +98,13 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
+def poll_interval() -> float:
+    """Seconds between polls: none comes in between."""
+    return 3600
+
+
+@pytest.fixture
+def scene(poll_interval: float) -> Iterator[Scene]:
     """A runtime on a store that takes commits while it does something else."""
     registry = Registry()
 
@@ -132,7 +138,7 @@ def scene() -> Iterator[Scene]:
 
     with SqlProvider.in_memory() as provider:
         pipe = Pipe(provider)
-        scene = Scene(pipe, Runtime(pipe, registry, RuntimeOptions(poll_interval=0.05)))
+        scene = Scene(pipe, Runtime(pipe, registry, RuntimeOptions(poll_interval=poll_interval)))
         scene.runtime.start()
         yield scene
         scene.runtime.shutdown()
@@ -168,6 +174,7 @@ def test_same_instance(scene: Scene) -> None:
     assert "ack_activities" not in dict(scene.pipe.seen)
 
 
+@pytest.mark.parametrize("poll_interval", [0.05])
 def test_polls_beside_commits(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A runtime that always has commits under way, and the next outcome in hand, finds what nobody has told it of."""
 

@@ -188,11 +188,13 @@ def fetch(
     """Lock up to *limit* instances with visible messages, and return them with those messages."""
     items: list[OrchestrationItem] = []
     while True:
-        locks = _lock(transaction, limit - len(items), lock_ms, replayable)
-        locked, has_dropped = _take(transaction, locks)
-        items += locked
-        # What was for nobody has taken the place of what is for somebody.
-        if not has_dropped or len(items) >= limit:
+        wanted = limit - len(items)
+        locks = _lock(transaction, wanted, lock_ms, replayable)
+        taken, left = _take(transaction, locks)
+        items += left
+        # What was for nobody, or for one and the same instance, has taken the place of what is for others.
+        is_all = len(left) == len(locks) and taken < wanted * _LOOK_AHEAD
+        if is_all or len(items) >= limit:
             return items
 
 
@@ -216,10 +218,10 @@ def _lock(
     return {row.instance_id: InstanceLock(row.instance_id, row.token) for row in found}
 
 
-def _take(transaction: Transaction, locks: dict[str, InstanceLock]) -> tuple[Sequence[OrchestrationItem], bool]:
-    """Return locked instances with their messages, oldest first, and whether messages for nobody were dropped."""
+def _take(transaction: Transaction, locks: Mapping[str, InstanceLock]) -> tuple[int, Sequence[OrchestrationItem]]:
+    """Return how many messages the locked instances have, and those that exist with their messages, oldest first."""
     if not locks:
-        return (), False
+        return 0, ()
     tokens = [(lock.instance_id, lock.token) for lock in locks.values()]
     messages, instances = transaction.queries(
         Ask(_TAKE_MESSAGES, tokens, {"now_ms": transaction.now_ms}),
@@ -229,23 +231,23 @@ def _take(transaction: Transaction, locks: dict[str, InstanceLock]) -> tuple[Seq
     for row in sorted(messages, key=lambda row: row.id):
         batches[row.instance_id].append(row)
     known = {row.instance_id: row for row in instances}
-    has_dropped = _drop_orphans(transaction, locks, batches, known)
+    left = _without_orphans(transaction, locks, batches, known)
     oldest_first = sorted(
-        locks, key=lambda instance_id: min((row.visible_at_ms, row.id) for row in batches[instance_id])
+        left, key=lambda instance_id: min((row.visible_at_ms, row.id) for row in batches[instance_id])
     )
-    return [_item(locks[each], batches[each], known.get(each)) for each in oldest_first], has_dropped
+    return len(messages), [_item(left[each], batches[each], known.get(each)) for each in oldest_first]
 
 
-def _drop_orphans(
+def _without_orphans(
     transaction: Transaction,
-    locks: dict[str, InstanceLock],
+    locks: Mapping[str, InstanceLock],
     batches: Mapping[str, Sequence[AnyRow]],
     known: Mapping[str, AnyRow],
-) -> bool:
+) -> Mapping[str, InstanceLock]:
     """
-    Remove from *locks*, and from the store, instances that do not exist and that no message starts.
+    Remove instances from the store that do not exist and that no message starts, and return the others.
 
-    Nor are those kept whose messages somebody else took before they were locked. Return whether there were any.
+    Nor are those kept whose messages somebody else took before they were locked.
     """
     orphans = [
         lock
@@ -254,7 +256,6 @@ def _drop_orphans(
         or (instance_id not in known and not any(row.kind == START_KIND for row in batches[instance_id]))
     ]
     for lock in orphans:
-        del locks[lock.instance_id]
         rows = batches.get(lock.instance_id, ())
         transaction.query(_DROP_MESSAGES, [(row.id,) for row in rows])
         if rows:
@@ -265,8 +266,10 @@ def _drop_orphans(
                 ", ".join(sorted({row.kind for row in rows})),
                 extra={"action": "drop_orphans", "instance": lock.instance_id},
             )
+    if not orphans:
+        return locks
     transaction.query(_DROP_LOCKS, [(lock.instance_id, lock.token) for lock in orphans])
-    return bool(orphans)
+    return {instance_id: lock for instance_id, lock in locks.items() if lock not in orphans}
 
 
 def _item(lock: InstanceLock, rows: Iterable[AnyRow], instance: AnyRow | None) -> OrchestrationItem:

@@ -68,6 +68,14 @@ class Locking(Checks):
 
         assert [2, 2, 1, 0] == [len(fetch(self.provider, 2)) for _ in range(4)]
 
+    def test_fetch_behind_many_messages(self) -> None:
+        """However many messages one instance has, it takes one place, and others are found behind it."""
+        self.provider.enqueue([start("a"), *[raised("a", name=f"n{number}") for number in range(100)], start("b")])
+
+        assert [("a", 101), ("b", 1)] == [
+            (item.lock.instance_id, len(item.messages)) for item in fetch(self.provider, 2)
+        ]
+
     def test_fetch_limit_of_nothing(self) -> None:
         """Asking for no instance locks none."""
         self.provider.enqueue([start()])
