@@ -30,7 +30,7 @@ LAYERS = [
     ("duroxide.providers.sql.postgres", "PostgresDialect.steps", "· · · statements of commits, in a pipeline"),
     ("duroxide.providers.sql.postgres", "PostgresDialect.transact", "· · · sending a whole commit in one message"),
     ("duroxide.providers.sql.postgres_session", "Sent.finds", "· · · waiting for the answer"),
-    ("duroxide.providers.sql.database", "Database._commit", "· · · COMMIT"),
+    ("duroxide.providers.sql.sqlite", "SqliteDialect.commit", "· · · COMMIT"),
     ("duroxide._runtime.activities", "ActivityWorker._begin", "· · handing activities to threads"),
     (
         "duroxide._runtime.activities",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from duroxide._clock import monotonic
+from duroxide.providers.sql import SqlProvider, group_commit
 from duroxide.providers.sql.dialect import Use
 from duroxide.providers.sql.group_commit import GroupCommit, Written
+from duroxide.providers.sql.orchestrations import enqueue
+from duroxide.providers.sql.sqlite import SqliteDialect
+from duroxide.testing.conformance.vocabulary import LOCK_MS, raised, start
 
 
 PATIENCE = 60.0
@@ -34,26 +43,34 @@ class Door:
             self.fails_at = 0
             raise OSError("no space")
         self.groups.append([each.work(None) for each in group])
+        for each in group:
+            each.is_done = True
 
-    def send(self, *names: str) -> None:
+    def send(self, *names: str, interrupt: Interrupt | None = None) -> None:
         """Let each of *names* be written by a thread of its own, in this order."""
         for name in names:
-            waiting = len(self.commits._waiting) + bool(self._threads)
-            thread = threading.Thread(target=self._send, args=(name,))
+            thread = threading.Thread(target=self._send, args=(name, interrupt))
             thread.start()
             self._threads.append(thread)
-            self._wait_for(waiting)
+            self._wait_for(name, thread)
 
-    def _wait_for(self, waiting: int) -> None:
+    def _wait_for(self, name: str, thread: threading.Thread) -> None:
+        """Wait until *name* leads, or waits in line, or its thread has ended."""
         deadline = monotonic() + PATIENCE
-        while not (self.commits._is_led and len(self.commits._waiting) == waiting):
-            assert monotonic() < deadline, "nobody waits in line"
-            threading.Event().wait(0.001)
+        while thread.is_alive() and name not in self._names():
+            assert monotonic() < deadline, "it is not in line"
+            threading.Event().wait(0.0005)
 
-    def _send(self, name: str) -> None:
+    def _names(self) -> list[str]:
+        leader = self.commits._leader
+        return [each.work(None) for each in (*self.commits._waiting, *([leader] if leader else []))]
+
+    def _send(self, name: str, interrupt: Interrupt | None) -> None:
+        if interrupt is not None:
+            interrupt.arm()
         try:
             self.commits.write(lambda _: name, Use.WRITE)
-        except OSError as error:
+        except (OSError, Interrupted) as error:
             self.found[name] = type(error).__name__
         else:
             self.found[name] = "written"
@@ -91,28 +108,84 @@ def test_a_group_that_fails(door: Door) -> None:
     assert {"a": "written", "b": "OSError", "c": "written", "d": "written"} == door.found
 
 
-def test_who_is_interrupted(door: Door) -> None:
-    """Whoever stops waiting is not written, and keeps nobody else from it."""
-    door.send("a", "b", "c")
-    gone = door.commits._waiting[0]
-    door.commits._withdraw(gone)
-    gone.is_done = True  # its thread would have raised
-    gone.wake()
-    door.open()
-
-    assert [["a"], ["c"]] == door.groups
+class Interrupted(BaseException):
+    """As a signal's handler raises it, in the middle of whatever the main thread is doing."""
 
 
-def test_who_is_interrupted_as_it_is_to_lead(door: Door) -> None:
-    """Whoever stops waiting just as it was chosen to lead, lets the next one lead."""
-    door.send("a", "b", "c")
-    chosen, waits = door.commits._waiting
-    door.commits._waiting.popleft()
-    chosen.leads = True
-    door.commits._withdraw(chosen)
+class Interrupt:
+    """Interrupts the thread that calls `arm`, once, at one of the moments at which Python looks for signals."""
 
-    assert waits.leads
-    chosen.is_done = True
-    chosen.wake()
-    door.open()
-    assert ["c"] in door.groups
+    def __init__(self, moment: int) -> None:
+        self._left = moment
+
+    @property
+    def has_come(self) -> bool:
+        """Whether the thread has lived to see the moment."""
+        return self._left < 0
+
+    def arm(self) -> None:
+        """Count from now on."""
+        sys.setprofile(self._profile)
+
+    def _profile(self, frame: FrameType, event: str, _: object) -> None:
+        # As a function begins, and when a call has come back.
+        if event in {"call", "c_return"} and frame.f_code.co_filename == group_commit.__file__:
+            self._left -= 1
+            if self._left < 0:
+                raise Interrupted
+
+
+def interrupt_all(*, is_leader: bool) -> int:
+    """Interrupt a writer at each moment, with others before and behind it; return how many moments there are."""
+    for moment in count():
+        door, interrupt = Door(), Interrupt(moment)
+        if not is_leader:
+            door.send("a")
+        door.send("victim", interrupt=interrupt)
+        door.send("b")
+        door.open()
+        door.send("c")
+        door.open()
+
+        written = [name for group in door.groups for name in group if name != "victim"]
+        assert (["b", "c"] if is_leader else ["a", "b", "c"]) == sorted(written), moment
+        assert door.commits._leader is None
+        assert not door.commits._waiting
+        if not interrupt.has_come:
+            assert "written" == door.found["victim"]
+            return moment
+    raise AssertionError
+
+
+@pytest.mark.parametrize("is_leader", [True, False])
+def test_who_is_interrupted(is_leader: bool) -> None:
+    """Whenever an interrupt comes: the others are written, once, and nobody waits for ever."""
+    assert interrupt_all(is_leader=is_leader) > 10
+
+
+def test_interrupted_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt just before COMMIT undoes all, just after it nothing: what is marked as done is in the store."""
+    with SqlProvider(f"sqlite:///{tmp_path}/x.db") as provider:
+        dialect = provider._database.dialect
+        for method, is_stored in (("begin", False), ("commit", False), ("commit", True)):
+            do = getattr(SqliteDialect, method)
+
+            def interrupted(
+                self: SqliteDialect, *args: Any, do: Any = do, after: bool = method == "begin" or is_stored
+            ) -> None:
+                if after:
+                    do(self, *args)
+                raise KeyboardInterrupt
+
+            instance_id = f"{method}-{is_stored}"
+            message = raised(instance_id)
+            led = Written(lambda transaction, message=message: enqueue(transaction, [message]), Use.WRITE)
+            provider.enqueue([start(instance_id)])
+            with monkeypatch.context() as patch:
+                patch.setattr(type(dialect), method, interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    provider._database._write_group([led])
+
+            assert is_stored == led.is_done
+            (item,) = provider.fetch_orchestration_items(2, LOCK_MS)
+            assert 1 + is_stored == len(item.messages)

@@ -218,14 +218,22 @@ class Database:
         """Carry out all of *group* in one transaction of the single writer."""
         with self.shared.write_lock:
             connection = self._open_writer()
-            self.dialect.begin(connection, Use.WRITE if any(each.use is Use.WRITE for each in group) else Use.LEASE)
+            use = Use.WRITE if any(each.use is Use.WRITE for each in group) else Use.LEASE
+            is_ending = False
             try:
+                self.dialect.begin(connection, use)
                 for written in group:
                     self._write_one_of(group, written, connection)
+                is_ending = True
+                self.dialect.commit(connection)
+                _mark_done(group)
             except BaseException as error:
-                self._undo(connection, error)
+                is_interrupt = not isinstance(error, Exception)
+                if is_ending and is_interrupt and not driver_connection(connection).in_transaction:
+                    _mark_done(group)  # Ctrl-C, just after it
+                else:
+                    self._undo(connection, error)
                 raise
-            self._commit(connection, None)
 
     def _write_one_of(self, group: Sequence[Written], written: Written, connection: Connection) -> None:
         """Do one piece of work; what fails is undone, and nothing else, if there is anything else."""
@@ -383,6 +391,11 @@ class Database:
                 )
             self._closed.wait(pause)
         return attempt()
+
+
+def _mark_done(group: Sequence[Written]) -> None:
+    for written in group:
+        written.is_done = True
 
 
 def _is_cut_off(dialect: Dialect, error: BaseException) -> bool:

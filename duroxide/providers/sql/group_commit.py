@@ -4,6 +4,9 @@ Writers that meet share a transaction: where there is one writer at a time, what
 Whoever comes while nobody writes leads: it carries out its own work and that of all who have come meanwhile, and
 commits once. The others just wait for that. Work that fails is undone alone. If the transaction as a whole fails, it
 is the leader's failure; the others have not been tried, and one of them leads next.
+
+Rule: an exception may come at any moment (Ctrl-C, a signal's handler, in the main thread), and nobody else must suffer: not
+wait for ever, nor be written twice, nor be told of what was not written.
 """
 
 from __future__ import annotations
@@ -31,9 +34,8 @@ class Written:
     #: What *work* raised, if it did; then nothing of it was written.
     error: BaseException | None = None
     changes: Changes = NO_CHANGES
+    #: Whether the transaction was committed.
     is_done: bool = False
-    #: Whether it is its turn to lead.
-    leads: bool = False
     # Held until it is done, or to lead.
     _turn: threading.Lock = field(factory=threading.Lock)
 
@@ -42,8 +44,9 @@ class Written:
         self._turn.acquire()
 
     def wake(self) -> None:
-        """Let `wait` return."""
-        self._turn.release()
+        """Let `wait` return. Twice is as good as once; call it under the mutex."""
+        if self._turn.locked():
+            self._turn.release()
 
 
 class GroupCommit:
@@ -51,63 +54,53 @@ class GroupCommit:
     The writers of one connection.
 
     Args:
-        write: Carries out all that it is given in one transaction, and commits. If it raises, nothing was written.
+        write: Carries out all that it is given in one transaction, commits, and marks all of it as done. If it raises, what
+            it has not marked was not written.
     """
 
     def __init__(self, write: Callable[[Sequence[Written]], None]) -> None:
         self._write = write
         self._mutex = threading.Lock()
+        #: Who waits to be written, or to lead; who is being written stays here until it is done.
         self._waiting: deque[Written] = deque()
-        self._is_led = False
+        self._leader: Written | None = None
 
     def write(self, work: Callable[[Any], Any], use: Use) -> Written:
         """Return what became of *work* in a transaction that was committed. Raises what ended that transaction."""
         mine = Written(work, use)
         mine.wait()  # nobody holds it yet
-        with self._mutex:
-            mine.leads, self._is_led = not self._is_led, True
-            if not mine.leads:
-                self._waiting.append(mine)
-        if not mine.leads:
-            try:
+        try:
+            with self._mutex:
+                if self._leader is None:
+                    self._leader = mine
+                else:
+                    self._waiting.append(mine)
+            if self._leader is not mine:
                 mine.wait()
-            except BaseException:  # Ctrl-C
-                self._withdraw(mine)
-                raise
-        if not mine.is_done:
-            self._lead(mine)
+            if not mine.is_done:
+                self._lead(mine)
+            self._leave(mine)
+        except BaseException:
+            self._leave(mine)  # perhaps once more: it may have been interrupted, even as it began
+            raise
         return mine
-
-    def _withdraw(self, mine: Written) -> None:
-        """Nobody waits for it any more: take it back, unless somebody is at it, and let another lead."""
-        with self._mutex:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-        if mine.leads:
-            self._hand_over()
 
     def _lead(self, mine: Written) -> None:
         with self._mutex:
-            others = list(self._waiting)
-            self._waiting.clear()
-        try:
-            self._write([mine, *others])
-        except BaseException:
-            with self._mutex:
-                self._waiting.extendleft(reversed(others))
-            others = []
-            raise
-        finally:
-            for each in others:
-                each.is_done = True
-                each.wake()
-            self._hand_over()
+            others = [each for each in self._waiting if each is not mine]
+        self._write([mine, *others])
 
-    def _hand_over(self) -> None:
+    def _leave(self, mine: Written) -> None:
+        """Let those go on that are done, and the next one lead. Each step may be done twice."""
         with self._mutex:
-            next_leader = self._waiting.popleft() if self._waiting else None
-            self._is_led = next_leader is not None
-            if next_leader is not None:
-                next_leader.leads = True
-        if next_leader is not None:
-            next_leader.wake()
+            still: deque[Written] = deque()
+            for each in self._waiting:
+                if each.is_done:
+                    each.wake()
+                elif each is not mine:
+                    still.append(each)
+            self._waiting = still
+            if self._leader is mine:
+                self._leader = still[0] if still else None
+            if self._leader is not None:
+                self._leader.wake()
