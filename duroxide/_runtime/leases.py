@@ -19,6 +19,7 @@ from ..errors import ProviderError
 from ..providers.contract import Provider
 from .activities import ActivityWorker
 from .dispatcher import Dispatcher
+from .garbage import COLLECTOR
 from .options import RuntimeOptions, milliseconds
 from .slots import RunningActivity
 
@@ -67,6 +68,7 @@ class Leases:
 
     def _loop(self) -> None:
         while not self._stop.wait(self._tick):
+            COLLECTOR.look()
             for job in (
                 self._renew_activities,
                 self._renew_instances,

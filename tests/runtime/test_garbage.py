@@ -87,6 +87,38 @@ class TestCollector:
         other.join(PATIENCE)
         assert gc.isenabled()
 
+    def test_rounds_that_overlap(self) -> None:
+        """What was put off is done at the end of each round, also if another one is always under way."""
+        gc.enable()
+        collector = Collector()
+        kept: list[list[object]] = []
+
+        def look() -> None:
+            with collector:
+                kept.extend([[kept] for _ in range(10 * gc.get_threshold()[0])])
+
+        with collector:
+            before = gc.get_stats()[0]["collections"]
+            look()
+            assert before + 1 == gc.get_stats()[0]["collections"]
+            assert not gc.isenabled()
+        assert gc.isenabled()
+
+    def test_a_round_that_waits(self) -> None:
+        """Who keeps the leases has it done meanwhile; while there is no round, it is no business of its."""
+        gc.enable()
+        collector = Collector()
+        kept: list[list[object]] = []
+        with collector:
+            kept.extend([[kept] for _ in range(10 * gc.get_threshold()[0])])
+            before = gc.get_stats()[0]["collections"]
+            collector.look()
+            assert before + 1 == gc.get_stats()[0]["collections"]
+            assert not gc.isenabled()
+        gc.disable()
+        collector.look()
+        assert not gc.isenabled()
+
     def test_switched_off_by_the_application(self) -> None:
         """An application that collects for itself is not meddled with."""
         gc.disable()
