@@ -266,7 +266,7 @@ class Scheduler:
         before, self._current = self._current, branch
         try:
             branch.generator.close()
-        except Exception as error:  # noqa: BLE001  # user code: a clean-up that fails has nobody to tell
+        except BaseException as error:  # noqa: BLE001  # user code, also sys.exit(): a clean-up that fails has nobody to tell
             self.misuse = self.misuse or OrchestrationMisuse(
                 f"closing a branch that lost a race raised {error!r} ({where(branch.generator)}). A branch that is"
                 " closed cannot wait any more: do not yield in its `finally`, and do not catch GeneratorExit."
@@ -283,7 +283,7 @@ class Scheduler:
         before, self._current = self._current, branch
         try:
             branch.generator.close()
-        except Exception:  # noqa: BLE001, S110  # the decision is made; what dying code says has no effect
+        except BaseException:  # noqa: BLE001, S110  # the decision is made; what dying code says has no effect
             pass
         finally:
             self._current = before

@@ -22,6 +22,7 @@ from ..providers.pipelined import Pipelined
 from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
 from .metrics import Metrics
+from .offers import as_unknown
 from .options import RuntimeOptions, milliseconds
 from .returns import Returns
 from .timers import Timers
@@ -99,7 +100,10 @@ class Commits:
     def _sent(self, commits: list[TurnCommit]) -> Callable[[], Sequence[CommitResult]]:
         """Return what gets the results of *commits*."""
         if self._pipelined is not None:
-            return self._pipelined.send_turns(commits, lock_ms=self._lock_ms).results
+            try:
+                return self._pipelined.send_turns(commits, lock_ms=self._lock_ms).results
+            except Exception as error:  # noqa: BLE001  # raised where those of the store are
+                return partial(_raise, error)
         return partial(self._provider.commit_turns, commits, lock_ms=self._lock_ms)
 
     def _written(
@@ -107,7 +111,7 @@ class Commits:
     ) -> None:
         try:
             results = get_results()
-        except ProviderError as error:
+        except Exception as error:  # noqa: BLE001  # a bug at one turn must not take others down
             self._not_committed(turns, error, worker)
             return
         claimed = []
@@ -133,23 +137,28 @@ class Commits:
             self._put_back(refused)
             self.acknowledge([outcome for each in refused for outcome in each.finished])
 
-    def _not_committed(self, turns: list[Turned], error: ProviderError, worker: ActivityWorker) -> None:
+    def _not_committed(self, turns: list[Turned], error: Exception, worker: ActivityWorker) -> None:
         """The store failed, and the commits may or may not be in it: everything starts again from the store."""
-        if not error.retryable and len(turns) > 1:
+        is_passing = isinstance(error, ProviderError) and error.retryable
+        if not is_passing and len(turns) > 1:
             # One of them cannot be written; the others must not suffer.
             for turned in turns:
                 self._written([turned], self._sent([turned.commit]), worker)
             return
-        _log.warning("a commit of %d turns failed and will be done again: %s", len(turns), error)
+        _log.warning(
+            "a commit of %d turns failed and will be done again: %s",
+            *(len(turns), error if isinstance(error, ProviderError) else repr(error)),
+            exc_info=None if isinstance(error, ProviderError) else error,
+        )
         for turned in turns:
             if turned.offered is not None:
-                turned.offered.failed(error)
+                turned.offered.failed(as_unknown(error))
             self.take_back(turned, worker)
             self._again(turned.finished)
         threading.Event().wait(self.pause)
         # If it is in the store after all, these are locked by us, and nobody runs them.
         self._returns.activities(Release(lock, 0, ignore_attempt=True) for each in turns for lock in each.commit.eager)
-        if error.retryable:
+        if is_passing:
             self._put_back(turns)
         else:
             self._returns.instances(Release(each.item.lock, UNREADABLE_DELAY_MS) for each in turns if each.item)
@@ -212,6 +221,10 @@ class Commits:
                     each.lock.key.instance_id,
                     extra={"action": "result_dropped", "instance_id": each.lock.key.instance_id},
                 )
+
+
+def _raise(error: Exception) -> Sequence[CommitResult]:
+    raise error
 
 
 def _claimed(commit: TurnCommit) -> list[tuple[ActivityExecute, ActivityLock]]:

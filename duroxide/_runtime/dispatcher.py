@@ -27,6 +27,7 @@ import threading
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import Context
 
 from .._clock import monotonic
@@ -106,6 +107,8 @@ class Dispatcher:
         self._stop_by = 0.0
         #: The round whose commits are under way.
         self._sent: SentRound | None = None
+        #: How many instances are still to be fetched one by one, since a round of several has met a bug at one of them.
+        self._to_be_alone = 0
         #: What the round of this moment has fetched.
         self._items: tuple[OrchestrationItem, ...] = ()
         self.worker: ActivityWorker
@@ -154,7 +157,7 @@ class Dispatcher:
             self._collect()  # an answer is for the thread that has sent
             if not self._has_work():
                 self.desk.open()
-        except Exception as error:  # noqa: BLE001  # as in the loop, which tries again, and knows how often it did
+        except BaseException as error:  # noqa: BLE001  # as in the loop, which tries again, and knows how often it did
             self._failed(error, 0.0)
         finally:
             self._baton.release()
@@ -185,7 +188,7 @@ class Dispatcher:
                 self._wait()
                 self._run_round()
                 failures = 0
-            except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
+            except BaseException as error:  # noqa: BLE001  # this loop must not die: whatever the store, a bug or sys.exit() raises, the next round may work
                 failures += 1
                 pause = min(0.05 * 2 ** min(failures, 6), 3.0)
                 self._failed(error, pause)
@@ -202,10 +205,11 @@ class Dispatcher:
             turns = self._context.run(self._round)
         self.desk.after_round(turns, monotonic() - began_at)
 
-    def _failed(self, error: Exception, pause: float) -> None:
-        is_bug = not isinstance(error, ProviderError)
-        _log.warning("a round failed, next try in %.2f s: %s", pause, error, exc_info=is_bug)
+    def _failed(self, error: BaseException, pause: float) -> None:
         self._has_messages = True
+        is_bug = not isinstance(error, ProviderError)
+        with suppress(Exception):  # a handler of the application's, which may be in the same trouble
+            _log.warning("a round failed, next try in %.2f s: %s", pause, error, exc_info=error if is_bug else None)
 
     def _wait(self) -> None:
         """Wait for work: an outcome, a message, an offer, a due timer, or the slow poll."""
@@ -254,7 +258,7 @@ class Dispatcher:
                 self._commits.take_back(turned, self.worker)
             if round_.turns:
                 self._sent = self._commits.send(round_)
-        except Exception as error:  # re-raised
+        except BaseException as error:  # re-raised
             try:
                 self._collect()
             finally:
@@ -272,21 +276,25 @@ class Dispatcher:
             return
         try:
             self._commits.collect(self._sent, self.worker)
-        except Exception as error:  # re-raised
+        except BaseException as error:  # re-raised
             self._give_back(self._sent.round, error)
             raise
         finally:
             self._sent = None
 
-    def _give_back(self, round_: Round, error: Exception) -> None:
+    def _give_back(self, round_: Round, error: BaseException) -> None:
         """Undo what *round_* has taken, as far as its fate is not known: *error* came in between."""
         self._inbox.extend(round_.finished)  # still locked by this runtime, so still worth something
         if not isinstance(error, ProviderError):
             self._offers.fail(round_, error)
         for turned in round_.turns:
             self._commits.take_back(turned, self.worker)
-        is_our_fault = not isinstance(error, ProviderError)
-        self._returns.instances(Release(item.lock, 0, ignore_attempt=not is_our_fault) for item in round_.items)
+        # If it is our fault, it counts, or it would go on for ever; but not for those who were merely there.
+        is_alone = len(round_.items) == 1
+        if not isinstance(error, ProviderError):
+            self._to_be_alone = len(round_.items)
+        is_counted = is_alone and not isinstance(error, ProviderError)
+        self._returns.instances(Release(item.lock, 0, ignore_attempt=not is_counted) for item in round_.items)
 
     def _take_in(self, round_: Round) -> None:
         """Let *round_* have what has come up."""
@@ -334,6 +342,9 @@ class Dispatcher:
         limit = self._options.batch_size
         if self._commits.is_pipelined:
             limit = max(limit // 2, 1)  # so that there are two groups
+        if self._to_be_alone:
+            self._to_be_alone -= 1
+            limit = 1
         items = self._provider.fetch_orchestration_items(limit, self._lock_ms, replayable=self._replayable)
         self._metrics.fetched(instances=len(items))
         self._agenda.after_fetch()

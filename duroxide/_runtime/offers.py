@@ -39,6 +39,14 @@ COUNTED = 0.05
 REST = 5.0
 
 
+def as_unknown(error: BaseException) -> ProviderError:
+    """Return *error* of a commit for those who sent a message with it; if it is a bug, nobody knows what has happened."""
+    if isinstance(error, ProviderError):
+        return error
+    message = f"a commit failed with {error!r}, and may or may not have happened"
+    return ProviderError("commit_turns", message, retryable=True)
+
+
 class Desk:
     """
     Where offers are laid down while the dispatcher waits.
@@ -146,12 +154,11 @@ class Offers:
         round_.turns[:] = [each for each in round_.turns if id(each) in left]
         return gone
 
-    def fail(self, round_: Round, error: Exception) -> None:
+    def fail(self, round_: Round, error: BaseException) -> None:
         """A bug has ended *round_*: nobody knows of the turns that were being written."""
         for turned in round_.turns:
             if turned.offered is not None:
-                message = f"a commit failed with {error!r}, and may or may not have happened"
-                turned.offered.failed(ProviderError("commit_turns", message, retryable=True))
+                turned.offered.failed(as_unknown(error))
 
     def _turn_of(self, offered: Offered, claim: Claim) -> Turned | None:
         message, execution = offered.message, None

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, getcontext
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
 
-from attrs import frozen
-
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions
+from duroxide._runtime.commits import Commits, SentRound
 from duroxide._runtime.dispatcher import Dispatcher
 from duroxide._runtime.metrics import Metrics
+from duroxide._runtime.turns import Round
 from duroxide.providers.sql import SqlProvider
-from duroxide.testing.faults import FaultPlan, FaultyProvider, ProviderCall, Rule
 
 from ..workload.idling import first_look, until_idle
 from .stage import PATIENCE, Stage, eventually
@@ -164,19 +164,19 @@ def test_what_an_activity_has_set(
     assert is_of_an_activity(turns[0])
 
 
-@frozen
-class Bug:
-    """A provider that raises what is no `ProviderError`, and does nothing."""
-
-    def around(self, call: ProviderCall) -> Any:
-        msg = "a bug"
-        raise RuntimeError(msg)
-
-
-def test_round_fails(stage: Stage, chain: Any, turns: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_round_fails(
+    stage: Stage, chain: Any, turns: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a round in an activity's thread could not do, the dispatcher does."""
-    plan = FaultPlan((Rule(Bug(), on="commit_turns", nth=2),))
-    stage.start(on=FaultyProvider(stage.provider, plan))
+    calls, send = count(1), Commits.send
+
+    def fail_once(commits: Commits, round_: Round) -> SentRound:
+        if next(calls) == 2:
+            raise RuntimeError("a bug")
+        return send(commits, round_)
+
+    monkeypatch.setattr(Commits, "send", fail_once)
+    stage.start()
     stage.client.start_orchestration("a", chain, STEPS)
 
     assert STEPS == stage.result("a")
