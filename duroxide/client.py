@@ -150,6 +150,7 @@ class Client(ManagementClient):
             ProviderError: If the database failed. Where it may or may not have happened, the message says so: starting the
                 same id again does no harm.
         """
+        limits.check_instance_id(instance_id)  # before it is a key of a dict
         (start,) = self.start_orchestrations(
             orchestration, {instance_id: input}, version=version, if_exists=if_exists, connection=connection
         )

@@ -111,7 +111,7 @@ class TestLookingFor:
     @pytest.mark.parametrize("name", WITH_ID)
     def test_ids(self, stage: Stage, name: str) -> None:
         """An id is refused by all calls for the same reasons."""
-        for id_ in (None, 5, b"i", "", "a\0", "\ud800", "a\nb", "x" * 513):
+        for id_ in (None, 5, [1], b"i", "", "a\0", "\ud800", "a\nb", "x" * 513):
             with pytest.raises(InvalidInput, match="instance id"):
                 WITH_ID[name](stage.client, id_)
 
