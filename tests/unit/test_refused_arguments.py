@@ -13,12 +13,14 @@ import pytest
 from duroxide import (
     Client,
     Exact,
+    Exponential,
     InstanceFilter,
     InvalidInput,
     Latest,
     Limits,
     OrchestrationMisuse,
     Registry,
+    RetryPolicy,
     Runtime,
     RuntimeOptions,
     SqlProvider,
@@ -82,6 +84,8 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "names": (lambda: InstanceFilter(except_names=5), "except_names is 5: use a collection of names of orch"),
     "tags": (lambda: TagFilter(tags=5), "tags is 5: use a collection of tags"),
     "one tag": (lambda: TagFilter(tags="gpu"), "tags is 'gpu': use a collection of tags, e.g. ['gpu']"),
+    "jitter": (lambda: RetryPolicy(jitter="x"), "jitter of a RetryPolicy is 'x'"),  # type: ignore[arg-type]
+    "multiplier": (lambda: Exponential(multiplier=None), "multiplier of an Exponential is None"),  # type: ignore[arg-type]
     "guard": (lambda: executor_class("loud"), "guard is 'loud': use one of off, warn, raise"),  # type: ignore[arg-type]
     "no history": (lambda: run_turn(None, flow), "history is None: give the events"),  # type: ignore[arg-type]
     "history of numbers": (lambda: run_turn([5], flow), "history[0] is 5, which is no event"),  # type: ignore[list-item]
