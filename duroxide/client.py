@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 from . import _sending
 from ._core import limits, payloads
 from ._core.actions import Action
+from ._core.arguments import MAX_INTEGER, check_count, check_str, check_type
 from ._core.commit import ExecutionStatus
 from ._core.durations import Duration
 from ._core.events import (
@@ -73,7 +74,7 @@ class Client(ManagementClient):
     """
 
     def __init__(self, database: Database, *, limits: Limits = NO_LIMITS) -> None:
-        self._limits = limits
+        self._limits = _checked_limits(limits)
         self._provider, self._owns_provider = open_provider(database)
         if self._owns_provider:
             self._provider.initialize()
@@ -149,6 +150,7 @@ class Client(ManagementClient):
             ProviderError: If the database failed. Where it may or may not have happened, the message says so: starting the
                 same id again does no harm.
         """
+        limits.check_instance_id(instance_id)  # before it is a key of a dict
         (start,) = self.start_orchestrations(
             orchestration, {instance_id: input}, version=version, if_exists=if_exists, connection=connection
         )
@@ -171,12 +173,12 @@ class Client(ManagementClient):
         if if_exists not in ("reject", "use_existing"):
             msg = f"if_exists is {if_exists!r}: use 'reject' or 'use_existing'."
             raise InvalidInput(msg)
-        name = registered_name(orchestration)
-        limits.check_name("orchestration name", name)
+        name = registered_name(orchestration, "orchestration")
+        limits.check_function_name("orchestration name", name)
         if version is not None:
             Version.parse(version)
         messages = []
-        for instance_id, input_ in inputs.items():
+        for instance_id, input_ in _checked_inputs(inputs).items():
             limits.check_instance_id(instance_id)
             text = self._encode(input_, f"input of orchestration {name!r}")
             messages.append(StartOrchestration(instance_id, name, text, version))
@@ -216,6 +218,7 @@ class Client(ManagementClient):
         No effect on an instance that has ended, or does not exist.
         """
         limits.check_instance_id(instance_id)
+        check_str("reason of a cancellation", reason)
         self._send(Deliver(instance_id, None, OrchestrationCancelRequested(0, 0, reason)), connection)
 
     def _encode(self, value: object, where: str) -> str:
@@ -232,6 +235,7 @@ class Client(ManagementClient):
 
     def get_orchestration_status(self, instance_id: str) -> OrchestrationStatus:
         """Return how the instance stands now."""
+        limits.check_instance_id(instance_id)
         info = self._provider.get_instance_info(instance_id)
         return NotFound() if info is None else self._status_of(info)
 
@@ -242,6 +246,9 @@ class Client(ManagementClient):
         Raises:
             UnreadableHistory: If an event cannot be read, for example because a newer release wrote it.
         """
+        limits.check_instance_id(instance_id)
+        if execution_id is not None:
+            check_count("execution_id", execution_id, most=MAX_INTEGER)
         return tuple(self._history(HistoryRequest(instance_id, execution_id)))
 
     def _history(self, request: HistoryRequest) -> Sequence[Event]:
@@ -306,6 +313,7 @@ class Client(ManagementClient):
 
             PayloadError: If the output is not a *type*.
         """
+        check_type(type)
         where = f"output of instance {instance_id!r}"
         # Without the custom status, which nobody asks for.
         status = self._wait_for_end(
@@ -334,6 +342,7 @@ class Client(ManagementClient):
         Raises:
             WaitTimeout: If neither happens in time; see `wait_for_orchestration`.
         """
+        check_count("last_seen_version", last_seen_version, least=0)
 
         def is_news(seen: OrchestrationStatus) -> bool:
             if isinstance(seen, Running):
@@ -370,11 +379,15 @@ class Client(ManagementClient):
     def get_kv_value(self, instance_id: str, key: str, type: type[T]) -> T | None: ...
     def get_kv_value(self, instance_id: str, key: str, type: type[Any] | None = None) -> Any:
         """Return the live value of *key*, as *type* if given; None if there is none."""
+        limits.check_instance_id(instance_id)
+        limits.check_kv_key(key)
+        check_type(type)
         entry = self._provider.get_kv_value(instance_id, key)
         return None if entry is None else _decode_kv(entry.value, key, type)
 
     def get_kv_all_values(self, instance_id: str) -> dict[str, Any]:
         """Return all live key-values, by key in sorted order; empty for an unknown instance."""
+        limits.check_instance_id(instance_id)
         entries = self._provider.get_kv_all_values(instance_id)
         return {key: _decode_kv(entries[key].value, key, None) for key in sorted(entries)}
 
@@ -393,6 +406,8 @@ class Client(ManagementClient):
         Raises:
             WaitTimeout: If it does not exist in time; see `wait_for_orchestration`.
         """
+        limits.check_kv_key(key)
+        check_type(type)
 
         def look() -> KvEntry | None:
             return self._provider.get_kv_value(instance_id, key)
@@ -400,6 +415,21 @@ class Client(ManagementClient):
         entry = self._wait(instance_id, timeout, f"set key {key!r}", look, lambda seen: seen is not None)
         assert entry is not None, "that was waited for"
         return _decode_kv(entry.value, key, type)
+
+
+def _checked_limits(limits: object) -> Limits:
+    if not isinstance(limits, Limits):
+        msg = f"limits is {limits!r}: give a Limits, like Limits(max_payload_bytes=1_000_000)."
+        raise InvalidInput(msg)
+    return limits
+
+
+def _checked_inputs(inputs: Mapping[str, object]) -> Mapping[str, object]:
+    given: object = inputs
+    if not isinstance(given, Mapping):
+        msg = f"inputs is {given!r}: give a mapping of instance id to input, like {{'order-1': 5}}."
+        raise InvalidInput(msg)
+    return inputs
 
 
 def _decode_kv(text: str, key: str, type_: object) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ._core import limits
+from ._core.arguments import MAX_INTEGER, check_count
 from ._core.audit import Violation
 from ._core.commit import ExecutionStatus
 from ._core.events import Event
@@ -34,7 +35,6 @@ from .providers.management import (
     QueueDepths,
     SystemMetrics,
     Time,
-    check_count,
 )
 from .retention import RetentionPolicy, RetentionResult, apply_retention, checked_policy
 
@@ -122,7 +122,7 @@ class ManagementClient:
         """
         current = self.get_instance_info(instance_id).execution_id
         wanted = current if execution_id is None else execution_id
-        check_count("execution_id", wanted, most=2**63 - 1)
+        check_count("execution_id", wanted, most=MAX_INTEGER)
         info = self._management.get_execution_info(instance_id, wanted)
         if info is None:
             raise ExecutionNotFound(instance_id, wanted)

@@ -19,11 +19,12 @@ from typing import Any
 from attrs import Attribute, evolve, field
 
 from ._core import limits
+from ._core.arguments import check_count
 from ._core.commit import ExecutionStatus
 from ._core.durations import Duration, duration_ms
 from ._nouns import frozen
 from .errors import InvalidInput
-from .providers.management import DeleteResult, InstanceFilter, Management, PruneOptions, PruneResult, check_count
+from .providers.management import DeleteResult, InstanceFilter, Management, PruneOptions, PruneResult
 
 
 #: How long others have the database to themselves between two batches, in seconds.

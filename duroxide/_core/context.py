@@ -16,9 +16,10 @@ from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from .._nouns import noun
-from ..errors import InvalidInput
+from ..errors import InvalidInput, OrchestrationMisuse
 from . import limits, payloads
 from .actions import Action, Value, Winner
+from .arguments import check_type
 from .attempts import attempts
 from .durations import Duration, duration_ms
 from .functions import activity_result_type, inspect_orchestration, registered_name
@@ -34,7 +35,8 @@ from .requests import (
     WaitExternal,
 )
 from .retry import RetryPolicy
-from .state import EPOCH, OrchestrationState, decoder
+from .scheduler import Scheduler
+from .state import EPOCH, OrchestrationState, decoder, decoder_as
 from .versions import Version
 
 
@@ -227,7 +229,7 @@ class OrchestrationContext(OrchestrationState):
         where a sender may be early. Each event answers one wait, the oldest.
         """
         limits.check_name("event name", name)
-        return self._replay.emit(WaitExternal(name), decoder(type, f"data of event {name!r}"))
+        return self._replay.emit(WaitExternal(name), decoder_as(type, f"data of event {name!r}"))
 
     @overload
     def dequeue_event(self, queue: str) -> Action[Any]: ...
@@ -240,7 +242,7 @@ class OrchestrationContext(OrchestrationState):
         Messages wait for their dequeue, also over continue-as-new.
         """
         limits.check_name("queue name", queue)
-        return self._replay.emit(DequeueEvent(queue), decoder(type, f"message of queue {queue!r}"))
+        return self._replay.emit(DequeueEvent(queue), decoder_as(type, f"message of queue {queue!r}"))
 
     # Other orchestrations
 
@@ -355,10 +357,7 @@ class OrchestrationContext(OrchestrationState):
 
         An activity that runs is told, one that waits is removed, a child is cancelled, a branch is closed.
         """
-        given: object = action
-        if not isinstance(given, Action):
-            msg = f"cancel() takes an action of this orchestration, not {action!r}."
-            raise InvalidInput(msg)
+        _check_own(action, self._replay.scheduler)
         self._replay.scheduler.cancel(action)
 
     # Time and identity
@@ -394,9 +393,24 @@ class OrchestrationContext(OrchestrationState):
     def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: type[Any] | None = None) -> Action[Any]:
         """Return an action for the live value of *key* of another instance, as *type* if given; None if there is none."""
         limits.check_instance_id(instance_id)
+        limits.check_kv_key(key)
+        check_type(type)
         text = self._encode([instance_id, key], where="instance id and key")
         decode = decoder(None if type is None else type | None, f"key-value {key!r} of {instance_id!r}")
         return self._replay.emit(CallActivity(GET_KV_VALUE, text), decode)
+
+
+def _check_own(action: object, home: Scheduler) -> None:
+    """Refuse to cancel what is no action, or another instance's: that one knows nothing of it."""
+    if not isinstance(action, Action):
+        msg = f"cancel() takes an action of this orchestration, not {action!r}."
+        raise InvalidInput(msg)
+    if action.home is not home:
+        msg = (
+            f"cancel() was given {action!r}, which belongs to another execution: an action cannot be kept in a global or"
+            " passed between instances. Give one that this context returned."
+        )
+        raise OrchestrationMisuse(msg)
 
 
 def _check_retry(retry: object) -> None:
@@ -427,12 +441,13 @@ _callees: WeakKeyDictionary[Callable[..., Any], _Callee] = WeakKeyDictionary()
 
 def _activity(activity: Callable[..., Any] | str) -> _Callee:
     if isinstance(activity, str):
-        limits.check_name("activity name", activity)
+        limits.check_function_name("activity name", activity)
         return _Callee.called(activity, None)
-    name = registered_name(activity)
+    name = registered_name(activity, "activity")
     try:
         callee = _callees.get(activity)
         if callee is None or callee.name != name:
+            limits.check_function_name("activity name", name)
             callee = _callees[activity] = _Callee.called(name, activity_result_type(activity))
     except TypeError:  # neither hashable nor weakly referable
         return _Callee.called(name, activity_result_type(activity))
@@ -446,8 +461,8 @@ def _check_version(version: str | None) -> None:
 
 def _orchestration(orchestration: Callable[..., Any] | str) -> tuple[str, object]:
     """Return the name and the result's type of an orchestration."""
+    name = registered_name(orchestration, "orchestration")
+    limits.check_function_name("orchestration name", name)
     if isinstance(orchestration, str):
-        limits.check_name("orchestration name", orchestration)
-        return orchestration, None
-    name = registered_name(orchestration)
+        return name, None
     return name, inspect_orchestration(orchestration, name=name).result_type

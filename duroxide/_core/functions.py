@@ -118,9 +118,13 @@ def inspect_orchestration(
 
 
 def _info(fn: Function, name: str | None, shape: _Shape, result_type: object) -> FunctionInfo:
+    name = _own_name(fn) if name is None else name
+    if name is None:
+        msg = f"{fn!r} has no name of its own: give it one with name='...'."
+        raise RegistrationError(msg)
     return FunctionInfo(
         fn,
-        _own_name(fn) if name is None else name,
+        name,
         shape.takes_input,
         shape.input_type,
         shape.has_default_input,
@@ -144,19 +148,38 @@ def remember_name(fn: Function, name: str) -> None:
         return  # neither hashable nor weakly referable: it can only be called by name
 
 
-def registered_name(function: Function | str) -> str:
+def registered_name(function: Function | str, kind: str = "function") -> str:
     """
     Return the name that *function* is registered under (in any registry), or else its own. A name is its own name.
 
+    Args:
+        function: What a caller gave as the function or name to call.
+
+        kind: What it should be, for the error: ``"activity"``.
+
     Raises:
-        RegistrationError: If it has no name.
+        RegistrationError: If it is nothing that can be called by name, or has no name.
     """
     if isinstance(function, str):
         return function
     try:
-        return _registered_names.get(function) or _own_name(function)
-    except TypeError:
-        return _own_name(function)
+        known = _registered_names.get(function)
+    except TypeError:  # neither hashable nor weakly referable
+        known = None
+    return known or _name_to_call(function, kind)
+
+
+def _name_to_call(function: Function, kind: str) -> str:
+    """Return the own name of what is not registered here; it may be elsewhere."""
+    if not callable(function) or isinstance(function, type):
+        what = "a class, and " if isinstance(function, type) else ""
+        msg = f"{function!r} is {what}no {kind}: give its function, or the name that it is registered under."
+        raise RegistrationError(msg)
+    name = _own_name(function)
+    if name is None:
+        msg = f"{function!r} has no name of its own: register it with name='...' first, and call it by that name."
+        raise RegistrationError(msg)
+    return name
 
 
 def describe(fn: Function) -> str:
@@ -167,14 +190,11 @@ def describe(fn: Function) -> str:
     return f"{name} ({code.co_filename}:{code.co_firstlineno})" if isinstance(code, types.CodeType) else name
 
 
-def _own_name(fn: Function) -> str:
+def _own_name(fn: Function) -> str | None:
     while isinstance(fn, functools.partial):
         fn = fn.func
     name = getattr(fn, "__name__", None)
-    if not isinstance(name, str) or name == "<lambda>":
-        msg = f"{fn!r} has no name of its own: give it one with name='...'."
-        raise RegistrationError(msg)
-    return name
+    return name if isinstance(name, str) and name != "<lambda>" else None
 
 
 # Signatures.
@@ -215,7 +235,8 @@ def _signature_of(fn: Function) -> inspect.Signature:
     try:
         return inspect.signature(fn)
     except (TypeError, ValueError) as error:
-        msg = f"{fn!r} has no signature that Python can read. Wrap it: def {{name}}(ctx, input): ..."
+        what = "has no signature that Python can read. Wrap it" if callable(fn) else "is not a function. Write one"
+        msg = f"{fn!r} {what}: def {_short(fn)}(ctx, input): ..."
         raise RegistrationError(msg) from error
     except NameError as error:
         raise _unresolvable(fn, error) from error

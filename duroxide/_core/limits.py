@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import unicodedata
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
-from attrs import field
-from attrs.validators import ge, optional
+from attrs import Attribute, field
 
 from .._nouns import frozen
 from ..errors import InvalidInput, LimitExceeded
@@ -44,8 +44,23 @@ CHILD_ID_MARKER = "::sub::"
 _CHILD_ID_PREFIX = "sub::"
 
 
+#: Names of the library's own activities and orchestrations begin with this.
+RESERVED_PREFIX = "__duroxide"
+
 #: From this share of a settable limit on, there are warnings.
 _WARN_FROM = 0.8
+
+
+def _at_least(least: int, *, or_none: bool) -> Callable[[object, Attribute[Any], object], None]:
+    def check(_: object, limit: Attribute[Any], value: object) -> None:
+        if value is None and or_none:
+            return
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            remedy = f"{least} or more{', or None for no limit' if or_none else ''}"
+            msg = f"Limits.{limit.name} is {value!r}: give a whole number, {remedy}."
+            raise InvalidInput(msg)
+
+    return check
 
 
 @frozen(kw_only=True)
@@ -57,11 +72,11 @@ class Limits:
     """
 
     #: Bytes of JSON text of one input, result, event or message.
-    max_payload_bytes: int | None = field(default=None, validator=optional(ge(1)))
+    max_payload_bytes: int | None = field(default=None, validator=_at_least(1, or_none=True))
     #: Events of one execution. One that would need more fails; it should have continued as new.
-    max_history_events: int | None = field(default=None, validator=optional(ge(10)))
+    max_history_events: int | None = field(default=None, validator=_at_least(10, or_none=True))
     #: Unread queue messages that are carried over continue-as-new: the oldest. Dropping any is logged.
-    max_carried_messages: int = field(default=MAX_CARRIED_MESSAGES, validator=ge(0))
+    max_carried_messages: int = field(default=MAX_CARRIED_MESSAGES, validator=_at_least(0, or_none=False))
 
     def check_payload(self, text: str, where: str) -> str | None:
         """
@@ -159,6 +174,22 @@ def check_name(what: str, name: str) -> None:
     _check_text(what, name)
 
 
+def check_function_name(what: str, name: str) -> None:
+    """
+    Refuse a name that no orchestration or activity of a user can have.
+
+    Raises:
+        InvalidInput: If it begins with `RESERVED_PREFIX`, or for the reasons of `check_name`.
+    """
+    _check_text(what, name)
+    if name.startswith(RESERVED_PREFIX):
+        msg = (
+            f"{what} {name!r}: names that begin with {RESERVED_PREFIX!r} are reserved for the library. Choose another"
+            " name."
+        )
+        raise InvalidInput(msg)
+
+
 def check_tag(tag: str) -> None:
     """
     Refuse a tag that cannot be stored or is over `MAX_TAG_BYTES`.
@@ -208,6 +239,20 @@ def check_custom_status(status: str) -> None:
     )
 
 
+def check_kv_key(key: str) -> None:
+    """
+    Refuse a key that cannot be stored, whether it is to be written or to be looked for.
+
+    Raises:
+        InvalidInput: If it is no text, or has NUL or lone surrogates. An empty key is a key.
+
+        LimitExceeded: If it is longer than `MAX_INSTANCE_ID_BYTES`.
+    """
+    _check_storable("KV key", key)
+    # The key stands beside the instance id in the primary key.
+    _check_size("KV key size", key, MAX_INSTANCE_ID_BYTES, "Use a shorter key.")
+
+
 def check_kv(key: str, value: str) -> None:
     """
     Refuse a key that cannot be stored, or a value over `MAX_KV_VALUE_BYTES`.
@@ -217,9 +262,7 @@ def check_kv(key: str, value: str) -> None:
 
         LimitExceeded: If *value* is too long, or *key* longer than `MAX_INSTANCE_ID_BYTES`.
     """
-    _check_storable("KV key", key)
-    # The key stands beside the instance id in the primary key.
-    _check_size("KV key size", key, MAX_INSTANCE_ID_BYTES, "Use a shorter key.")
+    check_kv_key(key)
     _check_size(f"KV value size of {key!r}", value, MAX_KV_VALUE_BYTES, "Store large data elsewhere.")
 
 

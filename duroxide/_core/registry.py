@@ -19,15 +19,12 @@ from attrs import Attribute, field
 from .._nouns import frozen
 from ..errors import InvalidInput, RegistrationError
 from .functions import FunctionInfo, describe, inspect_activity, inspect_orchestration, remember_name
-from .limits import check_name
+from .limits import check_function_name, check_name
 from .versions import Version
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 E = TypeVar("E", bound=type[Exception])
-
-#: Names of the library's own activities and orchestrations begin with this.
-RESERVED_PREFIX = "__duroxide"
 
 DEFAULT_VERSION = "1.0.0"
 
@@ -109,6 +106,7 @@ class OrchestrationRegistry:
 
     def set_policy(self, name: str, policy: Policy) -> None:
         """Say which version new executions of *name* get when none is asked for. Copies of this registry follow."""
+        check_name("orchestration name", name)
         _check_policy(policy)
         self._policies[name] = policy
 
@@ -160,6 +158,7 @@ class OrchestrationRegistry:
         Raises:
             RegistrationError: If another function is registered already; nothing is added then.
         """
+        _check_mergeable(other, OrchestrationRegistry)
         merged = self.copy()
         for version, info in other.functions():
             known = merged.resolve(info.name, version)
@@ -234,6 +233,7 @@ class ActivityRegistry:
         Raises:
             RegistrationError: If another function is registered already; nothing is added then.
         """
+        _check_mergeable(other, ActivityRegistry)
         merged = self.copy()
         for info in tuple(other._functions.values()):
             known = merged.resolve(info.name)
@@ -365,9 +365,12 @@ class Registry:
 
         Raises:
             RegistrationError: If different functions meet under one name; nothing is added then.
+
+            InvalidInput: If one of *others* is no Registry.
         """
         merged = Registry()
         for other in (self, *others):
+            _check_mergeable(other, Registry)
             merged.activities.merge(other.activities)
             merged.orchestrations.merge(other.orchestrations)
             for cls in tuple(other.exceptions.values()):
@@ -397,6 +400,12 @@ def _check_policy(policy: object) -> None:
         raise InvalidInput(msg)
 
 
+def _check_mergeable(other: object, kind: type) -> None:
+    if not isinstance(other, kind):
+        msg = f"merge() was given {other!r}: give a duroxide.{kind.__name__}."
+        raise InvalidInput(msg)
+
+
 def _check_callable(fn: object, kind: str) -> None:
     if not callable(fn):
         msg = f"{fn!r} is not a function. A name is given as @registry.{kind}(name='...')."
@@ -411,22 +420,16 @@ def _check_exception(cls: object) -> None:
 
 def _check_registrable(kind: str, info: FunctionInfo) -> None:
     try:
-        check_name(f"{kind} name", info.name)
+        check_function_name(f"{kind} name", info.name)
     except InvalidInput as error:
         msg = f"{describe(info.fn)} cannot be registered: {error}"
         raise RegistrationError(msg) from error
-    if info.name.startswith(RESERVED_PREFIX):
-        msg = (
-            f"{kind} name {info.name!r} of {describe(info.fn)}: names that begin with {RESERVED_PREFIX!r} are reserved"
-            " for the library. Choose another name."
-        )
-        raise RegistrationError(msg)
 
 
 def _parse(version: str, info: FunctionInfo) -> Version:
     try:
         return Version.parse(version)
-    except (InvalidInput, TypeError) as error:
+    except InvalidInput as error:
         msg = f"orchestration {info.name!r} of {describe(info.fn)}: {error}"
         raise RegistrationError(msg) from error
 

@@ -52,6 +52,10 @@ def _time_limit(what: str, value: Duration) -> timedelta:
     return limit
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _milliseconds(value: timedelta) -> int:
     return duration_ms(value, what="a backoff")
 
@@ -90,7 +94,7 @@ class Exponential:
 
     @multiplier.validator
     def _check_multiplier(self, attribute: Attribute[Any], value: float) -> None:
-        if not (math.isfinite(value) and value >= 1):
+        if not (_is_number(value) and math.isfinite(value) and value >= 1):
             msg = f"multiplier of an Exponential is {value!r}: give a number from 1 on (1 keeps the pause constant)."
             raise InvalidInput(msg)
 
@@ -144,7 +148,7 @@ class RetryPolicy:
 
     @jitter.validator
     def _check_jitter(self, attribute: Attribute[Any], value: float) -> None:
-        if not 0 <= value <= 1:
+        if not (_is_number(value) and 0 <= value <= 1):
             msg = f"jitter of a RetryPolicy is {value!r}: give a share from 0 (none) to 1 (the whole pause)."
             raise InvalidInput(msg)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 
 from ..errors import InvalidInput
 from . import limits, payloads
+from .arguments import check_type
 from .events import KvEntry
 from .replay import Replay
 from .requests import ClearKeyValue, ClearKeyValues, SetKeyValue, UpdateCustomStatus
@@ -68,6 +69,8 @@ class OrchestrationState:
     def get_kv_value(self, key: str, *, type: type[T]) -> T | None: ...
     def get_kv_value(self, key: str, *, type: type[Any] | None = None) -> Any:
         """Return the value of *key* as of this point in the code, or None."""
+        limits.check_kv_key(key)
+        check_type(type)
         entry = self._replay.kv.get(key)
         return None if entry is None else decoder(type, f"key-value {key!r}")(entry.value)
 
@@ -86,6 +89,7 @@ class OrchestrationState:
 
     def clear_kv_value(self, key: str) -> None:
         """Remove *key*. No effect on the values if it does not exist."""
+        limits.check_kv_key(key)
         if self._replay.note(ClearKeyValue(key)):
             self._replay.kv.pop(key, None)
 
@@ -96,12 +100,8 @@ class OrchestrationState:
 
     def prune_kv_values_updated_before(self, cutoff: datetime | int) -> int:
         """Remove the keys that were last set before *cutoff* (a time, or ms since the epoch); return how many."""
-        if isinstance(cutoff, datetime):
-            if cutoff.tzinfo is None:
-                msg = f"cutoff {cutoff!r} has no time zone. Use ctx.utc_now(), or add tzinfo=datetime.UTC."
-                raise InvalidInput(msg)
-            cutoff = (cutoff - EPOCH) // timedelta(milliseconds=1)
-        old = sorted(key for key, entry in self._replay.kv.items() if entry.updated_at_ms < cutoff)
+        cutoff_ms = _time_ms(cutoff)
+        old = sorted(key for key, entry in self._replay.kv.items() if entry.updated_at_ms < cutoff_ms)
         for key in old:
             self.clear_kv_value(key)
         return len(old)
@@ -109,6 +109,29 @@ class OrchestrationState:
     def _show(self, status: str | None) -> None:
         if self._replay.note(UpdateCustomStatus(status)):
             self._replay.custom_status = status
+
+
+def _time_ms(cutoff: object) -> int:
+    if isinstance(cutoff, datetime):
+        if cutoff.utcoffset() is None:
+            msg = f"cutoff {cutoff!r} has no time zone. Use ctx.utc_now(), or add tzinfo=datetime.UTC."
+            raise InvalidInput(msg)
+        return (cutoff - EPOCH) // timedelta(milliseconds=1)
+    if isinstance(cutoff, bool) or not isinstance(cutoff, int):
+        msg = f"cutoff is {cutoff!r}: use an aware datetime, or milliseconds since the epoch as an int."
+        raise InvalidInput(msg)
+    return cutoff
+
+
+def decoder_as(type_: object, where: str) -> Callable[[str], Any]:
+    """
+    Return what `decoder` does, for a type that a caller asked for.
+
+    Raises:
+        InvalidInput: If *type_* is no type.
+    """
+    check_type(type_)
+    return decoder(type_, where)
 
 
 def decoder(type_: object, where: str) -> Callable[[str], Any]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import ErrorDetails
+from ..errors import ErrorDetails, InvalidInput
+from .arguments import check_count
 from .events import Event, OrchestrationStarted
 from .executor import Executor
 from .failures import NO_EXCEPTIONS, ExceptionTypes
@@ -44,7 +45,13 @@ def run_turn(
         exceptions: Recorded type name → exception class, for failures that come back as themselves.
 
         log: Where `OrchestrationContext.logger` writes to.
+
+    Raises:
+        InvalidInput: If *history* is no sequence of events, or *fn* no orchestration function. Whatever code and history
+            do is in the `Turn`.
     """
+    _check_history(history)
+    check_count("persisted", persisted, least=0)
     if not history:
         return Turn(Failed(ErrorDetails.nondeterminism(EMPTY_HISTORY)))
     started = history[0]
@@ -55,3 +62,18 @@ def run_turn(
         return executor.feed(history[1:], persisted=persisted)
     finally:
         executor.close()
+
+
+def _check_history(history: object) -> None:
+    if not isinstance(history, Sequence) or isinstance(history, str):
+        msg = (
+            f"history is {history!r}: give the events of one execution, as Client.read_execution_history returns them."
+        )
+        raise InvalidInput(msg)
+    for position, event in enumerate(history):
+        if not isinstance(event, Event):
+            msg = (
+                f"history[{position}] is {event!r}, which is no event: give events of duroxide.events, as"
+                " Client.read_execution_history returns them."
+            )
+            raise InvalidInput(msg)

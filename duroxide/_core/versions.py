@@ -9,7 +9,10 @@ from ..errors import InvalidInput
 
 
 # Semantic versioning's three numbers and an optional pre-release; build metadata means nothing here.
-_PATTERN = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+_PATTERN = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
+
+#: Characters of a version. Python reads no number of more than 4,300 digits.
+_LONGEST = 256
 
 #: Packed versions leave this many bits for each of minor and patch.
 _BITS = 20
@@ -33,12 +36,18 @@ class Version:
         Raises:
             InvalidInput: If *text* is not a semantic version.
         """
-        match = _PATTERN.fullmatch(text)
-        if match is None:
-            msg = f"{text!r} is not a version: write three numbers, like '1.4.0'."
+        match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
+        if match is None or len(text) > _LONGEST:
+            shown = text[:_LONGEST] if isinstance(text, str) else text
+            msg = f"{shown!r} is not a version: write three numbers, like '1.4.0'."
             raise InvalidInput(msg)
         major, minor, patch, prerelease = match.groups()
         return cls(int(major), int(minor), int(patch), _prerelease_key(prerelease))
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """The three numbers, without the pre-release."""
+        return self.major, self.minor, self.patch
 
     @property
     def packed(self) -> int:
@@ -60,9 +69,31 @@ class VersionRange:
     lowest: Version
     highest: Version
 
+    def __attrs_post_init__(self) -> None:
+        ends: tuple[object, ...] = (self.lowest, self.highest)
+        if not all(isinstance(end, Version) for end in ends):
+            msg = (
+                f"a VersionRange from {self.lowest!r} to {self.highest!r}: give two Versions, or write"
+                " VersionRange.between('1.0.0', '1.9.9')."
+            )
+            raise InvalidInput(msg)
+        largest = max(*self.lowest.numbers, *self.highest.numbers)
+        if largest >> _BITS:
+            msg = f"a VersionRange with the number {largest}: give numbers below {1 << _BITS}, which can be stored."
+            raise InvalidInput(msg)
+        if self.lowest.packed > self.highest.packed:
+            lowest, highest = (".".join(map(str, each.numbers)) for each in (self.lowest, self.highest))
+            msg = f"a VersionRange from {lowest} to {highest} has no version in it: give the lower one first."
+            raise InvalidInput(msg)
+
     @classmethod
     def between(cls, lowest: str, highest: str) -> VersionRange:
-        """Return the range of two version texts."""
+        """
+        Return the range of two version texts.
+
+        Raises:
+            InvalidInput: If one is no version, or *lowest* is above *highest*.
+        """
         return cls(Version.parse(lowest), Version.parse(highest))
 
     def __contains__(self, version: Version) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from .._core.executor import Executor
+from ..errors import InvalidInput
 
 
 #: What to do about such a call: nothing, log it once for each line that makes it, or raise.
@@ -26,6 +27,9 @@ def executor_class(mode: Mode) -> type[Executor]:
         mode = _switched[-1]
     if mode == "off":
         return Executor
+    if mode not in get_args(Mode):
+        msg = f"guard is {mode!r}: use one of {', '.join(get_args(Mode))}."
+        raise InvalidInput(msg)
     from .watching import GUARDED  # noqa: PLC0415  # a process that does not guard starts without it
 
     return GUARDED[mode]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 
 from attrs import Attribute, field
 
 from .._core.durations import Duration, duration_ms
-from .._core.limits import NO_LIMITS, Limits
+from .._core.limits import NO_LIMITS, Limits, check_name
 from .._core.versions import VersionRange
 from .._guard import Mode
 from .._nouns import frozen
@@ -53,6 +53,20 @@ def _is_mode(_: object, option: Attribute[Mode], value: object) -> None:
         raise InvalidInput(msg)
 
 
+def _is_a(kind: type, example: str, *, or_none: bool = False) -> Callable[[object, Attribute[Any], object], None]:
+    def check(_: object, option: Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind) and not (or_none and value is None):
+            msg = f"RuntimeOptions.{option.name} is {value!r}: give {example}{' or None' if or_none else ''}."
+            raise InvalidInput(msg)
+
+    return check
+
+
+def _is_node_id(_: object, option: Attribute[str | None], value: str | None) -> None:
+    if value is not None:
+        check_name(f"RuntimeOptions.{option.name}", value)
+
+
 @frozen(kw_only=True)
 class RuntimeOptions:
     """
@@ -66,12 +80,16 @@ class RuntimeOptions:
     #: 0: this runtime runs activities only. More than 1 has no effect: one dispatcher batches best.
     orchestration_concurrency: int = field(default=1, validator=_at_least(0))
     #: Run activities here instead of on threads of the runtime's own. It is not shut down.
-    executor: Executor | None = None
+    executor: Executor | None = field(
+        default=None, validator=_is_a(Executor, "a concurrent.futures.Executor", or_none=True)
+    )
 
     #: Which activities to take, by tag.
-    worker_tag_filter: TagFilter = field(factory=TagFilter)
+    worker_tag_filter: TagFilter = field(
+        factory=TagFilter, validator=_is_a(TagFilter, "a TagFilter, like TagFilter(tags={'gpu'})")
+    )
     #: Names this node in logs, and owns its sessions over restarts.
-    worker_node_id: str | None = None
+    worker_node_id: str | None = field(default=None, validator=_is_node_id)
     #: Sessions that may be in flight here at the same time.
     max_sessions_per_runtime: int = field(default=10, validator=_at_least(0))
 
@@ -109,19 +127,26 @@ class RuntimeOptions:
     #: Executions kept in memory between turns; others are replayed when they are needed.
     cache_size: int = field(default=4096, validator=_at_least(0))
     #: On payloads, on the length of histories, and on queue messages that are carried over.
-    limits: Limits = NO_LIMITS
+    limits: Limits = field(
+        default=NO_LIMITS, validator=_is_a(Limits, "a Limits, like Limits(max_history_events=10_000)")
+    )
     #: Completions of this runtime's own activities go straight into the next turn, and so does what clients of its process
     #: send while it is idle.
-    short_way_round: bool = True
+    short_way_round: bool = field(default=True, validator=_is_a(bool, "True or False"))
     #: New activities are handed to free slots of this runtime in the commit that schedules them.
-    eager_dispatch: bool = True
+    eager_dispatch: bool = field(default=True, validator=_is_a(bool, "True or False"))
     #: What to remove of what has ended, in the background. None: nothing.
-    retention: RetentionPolicy | None = None
+    retention: RetentionPolicy | None = field(
+        default=None, validator=_is_a(RetentionPolicy, "a RetentionPolicy", or_none=True)
+    )
     #: What to do about orchestration code that reads the clock, a random number, the environment or the world outside:
     #: nothing ("off"), log it once for each line of code ("warn"), or let the orchestration fail ("raise").
     guard: Mode = field(default="off", validator=_is_mode)
     #: Releases whose executions this runtime takes over. None: up to its own.
-    supported_replay_versions: VersionRange | None = None
+    supported_replay_versions: VersionRange | None = field(
+        default=None,
+        validator=_is_a(VersionRange, "a VersionRange, like VersionRange.between('1.0.0', '1.9.9')", or_none=True),
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.session_idle_timeout <= self.worker_lock_timeout / 3:

@@ -60,9 +60,9 @@ class Runtime:
     """
 
     def __init__(self, database: Database, registry: Registry, options: RuntimeOptions | None = None) -> None:
-        self._provider, self._owns_provider = open_provider(database)
         self._registry = registry = _checked(registry)
-        self._options = options or RuntimeOptions()
+        self._options = _checked_options(options)
+        self._provider, self._owns_provider = open_provider(database)
         self._id = self._options.worker_node_id or f"runtime-{new_token()[:12]}"
         self._client = Client(self._provider, limits=self._options.limits)
         self._subscriptions: list[Subscription] = []
@@ -205,6 +205,15 @@ class Runtime:
 
     def _find_activity(self, name: str) -> FunctionInfo | None:
         return self._registry.activities.resolve(name) or BUILT_IN.get(name)
+
+
+def _checked_options(options: object) -> RuntimeOptions:
+    if options is None:
+        return RuntimeOptions()
+    if not isinstance(options, RuntimeOptions):
+        msg = f"the options of a Runtime are {options!r}: pass RuntimeOptions(...), or leave them out."
+        raise InvalidInput(msg)
+    return options
 
 
 def _checked(registry: object) -> Registry:

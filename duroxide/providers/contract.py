@@ -35,13 +35,14 @@ from typing import Any, Protocol
 from attrs import Attribute, field
 
 from .._core import limits
+from .._core.arguments import text_set
 from .._core.audit import Violation
 from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, InstanceLock, Outgoing, TurnCommit
 from .._core.events import Event, KvEntry, Parent
 from .._core.messages import ActivityExecute, Message, StartOrchestration
 from .._core.versions import VersionRange
 from .._nouns import frozen
-from ..errors import InvalidInput, UnreadableHistory
+from ..errors import UnreadableHistory
 from .wakeups import Wakeups
 
 
@@ -118,10 +119,7 @@ class Release:
 
 
 def _tags(tags: Collection[str] | None) -> frozenset[str] | None:
-    if isinstance(tags, str):
-        msg = f"tags is {tags!r}: use a collection of tags, e.g. {{{tags!r}}}."
-        raise InvalidInput(msg)
-    return None if tags is None else frozenset(tags)
+    return None if tags is None else text_set("tags", tags, content="tags")
 
 
 def _servable(_: object, attribute: Attribute[Any], value: frozenset[str] | None) -> None:

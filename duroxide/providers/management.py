@@ -20,6 +20,8 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 from attrs import Attribute, field
 
 from .._core import limits
+from .._core.arguments import MAX_INTEGER, text_set
+from .._core.arguments import check_count as check_count  # noqa: PLC0414  # providers take it from here
 from .._core.commit import ExecutionStatus
 from .._nouns import frozen
 from ..errors import DuroxideError, InstanceError, InvalidInput
@@ -41,7 +43,6 @@ MAX_PAGE = 1000
 DEFAULT_BULK = 1000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_MS = 2**63 - 1
 
 
 class ManagementNotAvailable(DuroxideError):
@@ -82,24 +83,10 @@ def time_ms(what: str, time: object) -> int:
             msg = f"{what} is {time!r}, which has no time zone: use an aware datetime, or milliseconds since the epoch."
             raise InvalidInput(msg)
         return (time - _EPOCH) // timedelta(milliseconds=1)
-    if isinstance(time, bool) or not isinstance(time, int) or abs(time) > _MAX_MS:
+    if isinstance(time, bool) or not isinstance(time, int) or abs(time) > MAX_INTEGER:
         msg = f"{what} is {time!r}: use an aware datetime, or milliseconds since the epoch as an int."
         raise InvalidInput(msg)
     return time
-
-
-def check_count(what: str, count: object, *, least: int = 1, most: int | None = None) -> None:
-    """
-    Refuse a *count* that is no int from *least* to *most*.
-
-    Raises:
-        InvalidInput: If it is none.
-    """
-    is_int = isinstance(count, int) and not isinstance(count, bool)
-    if not is_int or count < least or (most is not None and count > most):  # type: ignore[operator]
-        up_to = "" if most is None else f" to {most}"
-        msg = f"{what} is {count!r}: use an int from {least}{up_to}."
-        raise InvalidInput(msg)
 
 
 @frozen
@@ -188,17 +175,11 @@ def _is_time(_: object, attribute: Attribute[Any], value: Time | None) -> None:
 
 
 def _ids(ids: Collection[str] | None) -> frozenset[str] | None:
-    if isinstance(ids, str):
-        msg = f"ids is {ids!r}: use a collection of instance ids, e.g. [{ids!r}]."
-        raise InvalidInput(msg)
-    return None if ids is None else frozenset(ids)
+    return None if ids is None else text_set("ids", ids, content="instance ids")
 
 
 def _names(names: Collection[str] | None) -> frozenset[str] | None:
-    if isinstance(names, str):
-        msg = f"except_names is {names!r}: use a collection of names of orchestrations, e.g. [{names!r}]."
-        raise InvalidInput(msg)
-    return None if names is None else frozenset(names)
+    return None if names is None else text_set("except_names", names, content="names of orchestrations")
 
 
 def _statuses(statuses: Collection[str] | None) -> frozenset[ExecutionStatus] | None:
@@ -206,7 +187,7 @@ def _statuses(statuses: Collection[str] | None) -> frozenset[ExecutionStatus] | 
         return None
     try:
         return frozenset(ExecutionStatus(status) for status in ([statuses] if isinstance(statuses, str) else statuses))
-    except ValueError:
+    except (ValueError, TypeError):
         msg = f"statuses is {statuses!r}: use some of {[status.value for status in ExecutionStatus]}."
         raise InvalidInput(msg) from None
 

@@ -24,7 +24,7 @@ def open_provider(database: Database) -> tuple[Provider, bool]:
     """
     if isinstance(database, str | URL | Engine):
         return SqlProvider(database), True
-    if hasattr(database, "commit_turns"):
+    if hasattr(database, "commit_turns") and not isinstance(database, type):
         return database, False
     msg = f"{database!r} is no database: pass a URL such as 'sqlite:///orders.db', a SQLAlchemy Engine, or a Provider."
     raise InvalidInput(msg)

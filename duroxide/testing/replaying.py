@@ -11,7 +11,7 @@ from .._core import events as e
 from .._core.exports import ExportedInstance
 from .._core.registry import Registry
 from .._guard import Mode, executor_class
-from ..errors import Divergence, ReplayDiverged
+from ..errors import Divergence, InvalidInput, ReplayDiverged
 from .histories import Replayer, divergence, first_divergence, start_of
 
 
@@ -61,6 +61,7 @@ def replay(
     Raises:
         InvalidInput: If *exported* is no exported instance.
     """
+    _check_registry(registry)
     executions, skipped, divergences = 0, 0, []
     for history in _histories(exported):
         started = start_of(history)
@@ -111,7 +112,17 @@ def _unregistered(started: e.OrchestrationStarted, registry: Registry) -> Diverg
     return divergence(started, started, place="the registry", expected=expected, got=got)
 
 
+def _check_registry(registry: object) -> None:
+    if not isinstance(registry, Registry):
+        msg = f"registry is {registry!r}: pass the duroxide.Registry with the orchestrations to replay."
+        raise InvalidInput(msg)
+
+
 def _histories(exported: Exported) -> Iterator[Sequence[e.Event]]:
     documents = [exported] if isinstance(exported, Mapping) else exported
+    given: object = documents
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        msg = f"{exported!r} is no exported instance: give what Client.export_instance returned, or several of those."
+        raise InvalidInput(msg)
     for document in documents:
         yield from ExportedInstance.from_document(document).executions

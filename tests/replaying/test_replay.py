@@ -216,10 +216,17 @@ class TestDocuments:
         with pytest.raises(InvalidInput, match=said):
             replay({**document, **spoil}, registry_of(pay))
 
-    def test_no_document(self) -> None:
-        """Text is no exported instance, nor is a file name."""
+    @pytest.mark.parametrize("exported", ["ended-0.json", b"{}", 5, None, [5]])
+    def test_no_document(self, exported: Any) -> None:
+        """Text is no exported instance, nor is a file name or a number."""
         with pytest.raises(InvalidInput, match="no exported instance"):
-            replay("ended-0.json", registry_of(pay))  # type: ignore[arg-type]  # that is the mistake
+            replay(exported, registry_of(pay))
+
+    @pytest.mark.parametrize("registry", [5, None, pay])
+    def test_no_registry(self, registry: Any) -> None:
+        """The code comes from a registry, also where there is nothing to replay."""
+        with pytest.raises(InvalidInput, match=r"pass the duroxide\.Registry"):
+            replay([], registry)
 
 
 class TestExport:

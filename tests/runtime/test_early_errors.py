@@ -24,6 +24,11 @@ from .stage import Stage
 
 Call = Callable[[OrchestrationContext], object]
 
+
+def __duroxide_function(ctx: ActivityContext) -> None:
+    """Have a name that is the library's."""
+
+
 CALLS: dict[str, Call] = {
     "no activity name": lambda ctx: ctx.schedule_activity(""),
     "payload": lambda ctx: ctx.schedule_activity("a", object()),
@@ -45,6 +50,29 @@ CALLS: dict[str, Call] = {
     "lone surrogate": lambda ctx: ctx.set_custom_status("\ud800"),
     "status with NUL": lambda ctx: ctx.set_custom_status("\0"),
     "session": lambda ctx: ctx.schedule_activity("a", session_id="\0"),
+    "number as activity": lambda ctx: ctx.schedule_activity(5),  # type: ignore[call-overload]
+    "class as child": lambda ctx: ctx.schedule_sub_orchestration(ValueError),
+    "class as orchestration": lambda ctx: ctx.schedule_orchestration(ValueError, "i"),
+    "reserved activity": lambda ctx: ctx.schedule_activity("__duroxide_x"),
+    "built-in activity": lambda ctx: ctx.schedule_activity("__duroxide_syscall:get_kv_value", ["i", "k"]),
+    "reserved function": lambda ctx: ctx.schedule_activity(__duroxide_function),
+    "reserved child": lambda ctx: ctx.schedule_sub_orchestration("__duroxide_x"),
+    "number as child version": lambda ctx: ctx.schedule_sub_orchestration("o", version=5),  # type: ignore[call-overload]
+    "number as next version": lambda ctx: ctx.continue_as_new(version=5),  # type: ignore[arg-type]
+    "type of a wait": lambda ctx: ctx.schedule_wait("n", type="int"),  # type: ignore[call-overload]
+    "type of a message": lambda ctx: ctx.dequeue_event("q", type=5),  # type: ignore[call-overload]
+    "type of a value": lambda ctx: ctx.get_kv_value("k", type="int"),  # type: ignore[call-overload]
+    "type of another's value": lambda ctx: ctx.get_kv_value_from_instance("i", "k", type="int"),  # type: ignore[call-overload]
+    "other's key": lambda ctx: ctx.get_kv_value_from_instance("i", None),  # type: ignore[call-overload]
+    "other's key with NUL": lambda ctx: ctx.get_kv_value_from_instance("i", "\0"),
+    "read key": lambda ctx: ctx.get_kv_value([1]),  # type: ignore[call-overload]
+    "cleared number": lambda ctx: ctx.clear_kv_value(5),  # type: ignore[arg-type]
+    "cleared list": lambda ctx: ctx.clear_kv_value([1]),  # type: ignore[arg-type]
+    "cleared NUL": lambda ctx: ctx.clear_kv_value("\0"),
+    "cleared surrogate": lambda ctx: ctx.clear_kv_value("\ud800"),
+    "cleared long key": lambda ctx: ctx.clear_kv_value("x" * 100_000),
+    "cutoff": lambda ctx: ctx.prune_kv_values_updated_before("x"),  # type: ignore[arg-type]
+    "cutoff as float": lambda ctx: ctx.prune_kv_values_updated_before(1.5),  # type: ignore[arg-type]
 }
 
 

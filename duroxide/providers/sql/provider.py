@@ -38,6 +38,7 @@ from ..contract import (
 )
 from ..pipelined import SentTurns
 from . import activities, orchestrations, reads, sessions
+from .callers import connection_of
 from .database import Database
 from .dialect import Dialect, Use
 from .management import SqlManagement
@@ -337,7 +338,7 @@ class SqlProvider(SqlManagement):
 
     def _checked(self, connection: Any) -> Connection:
         """Return the Connection behind *connection*, if it can share a transaction with us."""
-        theirs = connection if isinstance(connection, Connection) else connection.connection()
+        theirs = connection_of(connection)
         if self._shared.in_memory:
             msg = "an in-memory database has a single connection, which cannot be shared: use a file for connection=."
             raise InvalidInput(msg)

@@ -94,7 +94,7 @@ def explore(
     """
     clock = VirtualClock()
     store = SimulatedStore(clock)
-    name = registered_name(orchestration)
+    name = registered_name(orchestration, "orchestration")
 
     def begin() -> Simulator:
         store.clear()

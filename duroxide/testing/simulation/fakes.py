@@ -102,7 +102,7 @@ class Fakes:
         Raises:
             InvalidInput: If it is not registered.
         """
-        name = registered_name(activity)
+        name = registered_name(activity, "activity")
         if not self.registry.activities.has(name):
             known = ", ".join(map(repr, self.registry.activities.list_names())) or "nothing"
             msg = (

@@ -162,7 +162,7 @@ class Simulator:
         Raises:
             InvalidInput: If it is not registered, or the id exists.
         """
-        name = registered_name(orchestration)
+        name = registered_name(orchestration, "orchestration")
         if not self._registry.orchestrations.has(name, version):
             known = ", ".join(map(repr, self._registry.orchestrations.list_names())) or "nothing"
             of_version = "" if version is None else f" in version {version}"
