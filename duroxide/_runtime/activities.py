@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
+from pickle import PicklingError
 from typing import Protocol
 
 from .._clock import monotonic, new_token
@@ -40,7 +41,7 @@ from .threads import WorkerThreads
 
 _log = logging.getLogger("duroxide.runtime")
 
-#: How long to leave an activity alone that the user's executor could not run, in milliseconds.
+#: How long to leave an activity alone that the user's executor took and did not run to its end, in milliseconds.
 _EXECUTOR_DELAY_MS = 1000
 
 
@@ -102,6 +103,7 @@ class ActivityWorker:
         self._loop = LoopThread()
         poll = options.poll_interval.total_seconds()
         self._fetcher = Fetcher(f"duroxide-fetch-{worker_id[-6:]}", provider, poll, self._fetch)
+        self._rest = self._fetcher.rest
 
     # Life
 
@@ -142,7 +144,7 @@ class ActivityWorker:
         """Reserve a slot for *work* and return the token to lock it with, or None if it is for anybody."""
         if not self._options.eager_dispatch or work.session_id is not None or self._slots.is_closed:
             return None
-        if not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:
+        if self._rest.is_on or not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:
             return None
         return next(self._tokens) if self._slots.promise() else None
 
@@ -220,6 +222,15 @@ class ActivityWorker:
         begun = [RunningActivity(self._registered(work), work, lock, now) for work, lock in ready]
         if not self._slots.fill(begun):
             return
+        try:
+            self._pass_on(begun)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, nobody else would give back what is held
+            self._could_not_begin(begun, error)
+        else:
+            self._rest.not_needed()
+
+    def _pass_on(self, begun: Sequence[RunningActivity]) -> None:
+        """Pass *begun* on to whoever runs them. What has not begun if this raises is to be taken back."""
         if self._options.executor is not None:
             for running in begun:
                 self._submit(self._options.executor, running)
@@ -228,6 +239,27 @@ class ActivityWorker:
             if running.info.is_async:
                 self._loop.run(self._run_async(running))
         self._threads.post([running for running in begun if not running.info.is_async], blocks=self._slots.blocks)
+
+    def _could_not_begin(self, activities: Sequence[RunningActivity], error: BaseException) -> None:
+        """Give back what has not begun, as not tried, and take nothing for a while: it would fare no better."""
+        seconds = self._rest.begin()
+        locks = self._slots.take_back(activities)
+        self._release([Release(lock, 0, ignore_attempt=True) for lock in locks])
+        self.notice()  # who fetches is to wait for the end of the rest
+        if seconds is None:
+            return
+        has_executor = self._options.executor is not None
+        _log.warning(
+            "%s took no activity: %r. What it did not take is given back, and this runtime takes no activities for %.0f s."
+            " If this goes on: %s.",
+            "the executor" if has_executor else "this process",
+            error,
+            seconds,
+            "an executor that is broken or shut down stays so; start a runtime with a new one, or the process again"
+            if has_executor
+            else "see what it lacks, threads or memory, or start it again",
+            extra={"action": "executor_failed" if has_executor else "begin_failed"},
+        )
 
     def _registered(self, work: ActivityExecute) -> FunctionInfo:
         info = self._find(work.name)
@@ -252,15 +284,19 @@ class ActivityWorker:
 
     def _submit(self, executor: Executor, running: RunningActivity) -> None:
         """Run on the user's executor; only one of threads shares this process's memory."""
-        running.started_at = monotonic()
+        if not self._slots.begin(running):
+            return
         info, work, limits = running.info, running.work, self._options.limits
         try:
             if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
                 future = executor.submit(invoke, info, work, self._context(running), limits)
             else:
                 future = executor.submit(invoke_elsewhere, info, work, self._worker_id, limits)
-        except RuntimeError as error:  # shut down, or broken
-            self._give_back(running, error)
+        except (PicklingError, TypeError, AttributeError) as error:  # about what is to be run, and what pickle raises
+            self._end(running, failed(work, error))
+        except BaseException:
+            running.started_at = None
+            raise
         else:
             future.add_done_callback(partial(self._collect, running))
 
@@ -274,8 +310,12 @@ class ActivityWorker:
             self._end(running, failed(running.work, error))
 
     def _give_back(self, running: RunningActivity, error: BaseException) -> None:
-        """The executor could not run it, which is not its fault: others may, and the attempt counts."""
+        """The executor did not run it to its end: others may. It counts if it may have been what broke the executor."""
         may_fetch = self._slots.drop(running)
+        is_innocent = not isinstance(error, BrokenExecutor)
+        self._release([Release(running.lock, _EXECUTOR_DELAY_MS, ignore_attempt=is_innocent)])
+        if may_fetch:
+            self.notice()
         _log.warning(
             "the executor did not run activity %r of %r: %r",
             running.work.name,
@@ -283,12 +323,14 @@ class ActivityWorker:
             error,
             extra={"action": "executor_failed", "instance_id": running.work.key.instance_id},
         )
+
+    def _release(self, releases: list[Release]) -> None:
+        if not releases:
+            return
         try:
-            self._provider.release_activities([Release(running.lock, _EXECUTOR_DELAY_MS)])
+            self._provider.release_activities(releases)
         except ProviderError as failure:
-            _log.warning("its lock could not be given back, and will expire: %s", failure)
-        if may_fetch:
-            self.notice()
+            _log.warning("%d locks could not be given back, and will expire: %s", len(releases), failure)
 
     def _end(self, running: RunningActivity, outcome: ActivityOutcome, *, may_lead: bool = False) -> bool:
         """Hand *outcome* over; return whether the thread is to lead, as it may and nothing else is going on here."""

@@ -12,6 +12,7 @@ from .._clock import monotonic
 from ..errors import ProviderError
 from ..providers.contract import Provider
 from .bell import Bell
+from .resting import Rest
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -47,6 +48,8 @@ class Fetcher:
         self._poll = poll
         self._fetch = fetch
         self.bell = Bell()
+        #: Nothing is fetched meanwhile. Ring when it begins.
+        self.rest = Rest()
         self._told_until = 0.0
         self._is_stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
@@ -80,6 +83,8 @@ class Fetcher:
         """Fetch, and return how many seconds there will be nothing to fetch, as far as is known."""
         if self.bell.silence() or is_told:
             self._told_until = monotonic() + _TOLD_FOR
+        if (rest := self.rest.left()) > 0:
+            return rest
         before_ms = self._provider.now_ms()
         after = self._fetch()
         if after is Next.FETCH:
