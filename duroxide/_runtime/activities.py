@@ -181,39 +181,53 @@ class ActivityWorker:
 
     def end_expired(self) -> None:
         """Let activities fail that no worker has begun in their time to live."""
-        for item in self._provider.fetch_expired_activities(MOST_AHEAD, self._lock_ms):
+        items = self._provider.fetch_expired_activities(MOST_AHEAD, self._lock_ms)
+        for item in items:
+            self._outcomes.take(Finished(item.lock, _expired(item)))
+        for item in items:
             _log.warning(
                 "activity %r of %r was not begun in time",
                 item.work.name,
                 item.work.key.instance_id,
                 extra={"action": "activity_expired", "instance_id": item.work.key.instance_id},
             )
-            self._outcomes.take(Finished(item.lock, _expired(item)))
 
     def _take(self, items: Sequence[ActivityItem]) -> None:
         """Run fetched activities; give back what cannot be run here, and end what is poison."""
-        releases: list[Release] = []
         ready: list[tuple[ActivityExecute, ActivityLock]] = []
+        poison: list[ActivityItem] = []
+        unknown: list[ActivityItem] = []
         for item in items:
             if item.attempt_count > self._options.max_attempts:
-                _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
-                self._outcomes.take(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
+                poison.append(item)
             elif self._find(item.work.name) is None:
-                delay_ms = self._options.unregistered_delay_ms(item.attempt_count)
-                _log.warning(
-                    "activity %r is not registered here; passing it on for %d ms (delivery %d of %d)",
-                    item.work.name,
-                    delay_ms,
-                    item.attempt_count,
-                    self._options.max_attempts,
-                    extra={"action": "unregistered_activity", "instance_id": item.work.key.instance_id},
-                )
-                releases.append(Release(item.lock, delay_ms))
+                unknown.append(item)
             else:
                 ready.append((item.work, item.lock))
         self._begin(ready)
-        if releases:
-            self._provider.release_activities(releases)
+        if poison or unknown:
+            self._refuse(poison, unknown)
+
+    def _refuse(self, poison: Sequence[ActivityItem], unknown: Sequence[ActivityItem]) -> None:
+        """Do it before saying so: nothing is to stay locked because a logging handler raises."""
+        delays = [self._options.unregistered_delay_ms(item.attempt_count) for item in unknown]
+        for item in poison:
+            self._outcomes.take(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
+        if unknown:
+            self._provider.release_activities(
+                [Release(item.lock, delay_ms) for item, delay_ms in zip(unknown, delays, strict=True)]
+            )
+        for item in poison:
+            _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
+        for item, delay_ms in zip(unknown, delays, strict=True):
+            _log.warning(
+                "activity %r is not registered here; passing it on for %d ms (delivery %d of %d)",
+                item.work.name,
+                delay_ms,
+                item.attempt_count,
+                self._options.max_attempts,
+                extra={"action": "unregistered_activity", "instance_id": item.work.key.instance_id},
+            )
 
     # Running
 
@@ -356,6 +370,8 @@ class ActivityWorker:
         """Give the slot of an activity that does not end to another one."""
         if not self._slots.abandon(running):
             return
+        self._threads.replace_one()
+        self.notice()
         _log.warning(
             "activity %r of %r goes on although it was cancelled %.0f s ago; its thread is lost to it until it ends."
             " Let it look at ctx.is_cancelled, or wait with ctx.wait_cancelled().",
@@ -364,8 +380,6 @@ class ActivityWorker:
             monotonic() - (running.cancelled_at or 0),
             extra={"action": "activity_abandoned", "instance_id": running.work.key.instance_id},
         )
-        self._threads.replace_one()
-        self.notice()
 
 
 def _session_claim(options: RuntimeOptions, worker_id: str, in_flight: frozenset[str]) -> SessionClaim | None:

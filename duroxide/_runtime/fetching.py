@@ -6,6 +6,7 @@ import logging
 import threading
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 
 from .._clock import monotonic
@@ -75,8 +76,9 @@ class Fetcher:
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
                 pause = min(0.1 * 2 ** min(failures, 6), 3.0)
-                is_bug = not isinstance(error, ProviderError)
-                _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
+                with suppress(Exception):  # of a logging handler
+                    is_bug = not isinstance(error, ProviderError)
+                    _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
             rang = pause > 0 and self.bell.wait(pause)
 
     def _look(self, *, is_told: bool) -> float:

@@ -11,6 +11,7 @@ import logging
 import threading
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from .._clock import monotonic
@@ -78,12 +79,13 @@ class Leases:
                 self._try(job)
 
     def _try(self, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except ProviderError as error:
-            _log.warning("renewing locks failed, trying again in %.1f s: %s", self._tick, error)
-        except Exception:  # noqa: BLE001  # this loop must not die: without it every long activity would be run twice
-            _log.exception("renewing locks failed, trying again in %.1f s", self._tick)
+        with suppress(Exception):  # of a logging handler
+            try:
+                job()
+            except ProviderError as error:
+                _log.warning("renewing locks failed, trying again in %.1f s: %s", self._tick, error)
+            except Exception:  # noqa: BLE001  # this loop must not die: without it every long activity would be run twice
+                _log.exception("renewing locks failed, trying again in %.1f s", self._tick)
 
     def _renew_activities(self) -> None:
         now = monotonic()
@@ -105,6 +107,7 @@ class Leases:
 
     def _keep(self, asked: list[RunningActivity], held: frozenset[object]) -> None:
         lost = [each for each in asked if each.lock not in held]
+        self._worker.cancel(each.work.key for each in lost)
         for each in lost:
             _log.info(
                 "activity %r of %r was cancelled or taken over",
@@ -112,7 +115,6 @@ class Leases:
                 each.work.key.instance_id,
                 extra={"action": "activity_lock_lost", "instance_id": each.work.key.instance_id},
             )
-        self._worker.cancel(each.work.key for each in lost)
 
     def _renew_instances(self) -> None:
         """Keep the instances of a round that takes long."""

@@ -6,6 +6,8 @@ import logging
 import random
 import threading
 
+from contextlib import suppress
+
 from .._clock import monotonic, new_incarnation
 from ..errors import ProviderError
 from ..providers.contract import Provider
@@ -54,7 +56,8 @@ class RetentionKeeper:
         interval = self._policy.interval.total_seconds()
         pause = interval * _FIRST * self._dice.random()
         while not self._stop.wait(pause):
-            self._pass()
+            with suppress(Exception):  # of a logging handler
+                self._pass()
             pause = interval * self._dice.uniform(1 - JITTER, 1 + JITTER)
 
     def _pass(self) -> None:
