@@ -11,6 +11,7 @@ bounded by its free slots, and by how much its threads get through while more is
 from __future__ import annotations
 
 import logging
+import threading
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
@@ -23,6 +24,7 @@ from .._clock import monotonic, new_token
 from .._core.commit import ActivityLock
 from .._core.events import ActivityFailed
 from .._core.functions import FunctionInfo
+from .._core.limits import Limits
 from .._core.messages import ActivityExecute, ActivityKey
 from .._nouns import noun
 from ..client import Client
@@ -101,6 +103,8 @@ class ActivityWorker:
         self.has_sessions = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
         self._loop = LoopThread()
+        #: The threads of the user's executor that are at an activity.
+        self._borrowed: set[int] = set()
         poll = options.poll_interval.total_seconds()
         self._fetcher = Fetcher(f"duroxide-fetch-{worker_id[-6:]}", provider, poll, self._fetch)
         self._rest = self._fetcher.rest
@@ -116,10 +120,19 @@ class ActivityWorker:
         """Take note that there may be activities to fetch."""
         self._fetcher.bell.ring()
 
-    def stop_taking(self) -> list[ActivityLock]:
-        """Fetch and claim no more; return what is held but has not begun, to be given back."""
+    @property
+    def is_current(self) -> bool:
+        """Whether it is an activity that asks."""
+        return self._threads.has_current or self._loop.is_current or threading.get_ident() in self._borrowed
+
+    def stop_taking(self, timeout: float) -> list[ActivityLock]:
+        """
+        Fetch and claim no more; return what is held but has not begun, to be given back.
+
+        Waits up to *timeout* seconds for a fetch that is under way.
+        """
         self._slots.close()
-        self._fetcher.stop()
+        self._fetcher.stop(timeout)
         self._threads.take_back()
         waiting = self.withdraw()
         self._threads.stop()
@@ -303,7 +316,7 @@ class ActivityWorker:
         info, work, limits = running.info, running.work, self._options.limits
         try:
             if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
-                future = executor.submit(invoke, info, work, self._context(running), limits)
+                future = executor.submit(self._invoke, info, work, self._context(running), limits)
             else:
                 future = executor.submit(invoke_elsewhere, info, work, self._worker_id, limits)
         except (PicklingError, TypeError, AttributeError) as error:  # about what is to be run, and what pickle raises
@@ -313,6 +326,16 @@ class ActivityWorker:
             raise
         else:
             future.add_done_callback(partial(self._collect, running))
+
+    def _invoke(
+        self, info: FunctionInfo, work: ActivityExecute, context: ActivityContext, limits: Limits
+    ) -> ActivityOutcome:
+        """Run an activity in a thread of the executor's."""
+        self._borrowed.add(threading.get_ident())
+        try:
+            return invoke(info, work, context, limits)
+        finally:
+            self._borrowed.discard(threading.get_ident())
 
     def _collect(self, running: RunningActivity, future: Future[ActivityOutcome]) -> None:
         error = CancelledError() if future.cancelled() else future.exception()

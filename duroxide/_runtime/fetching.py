@@ -14,6 +14,7 @@ from ..errors import ProviderError
 from ..providers.contract import Provider
 from .bell import Bell
 from .resting import Rest
+from .stopping import end
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -59,12 +60,11 @@ class Fetcher:
         """Begin to fetch."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End after the fetch that is under way. Idempotent."""
+    def stop(self, timeout: float) -> None:
+        """End after the fetch that is under way, and wait for that up to *timeout* seconds. Idempotent."""
         self._is_stopping = True
         self.bell.ring()
-        if self._thread.is_alive():
-            self._thread.join()
+        end(self._thread, timeout)
 
     def _loop(self) -> None:
         failures = 0

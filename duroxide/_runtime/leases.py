@@ -22,6 +22,7 @@ from .activities import ActivityWorker
 from .dispatcher import Dispatcher
 from .options import RuntimeOptions, milliseconds
 from .slots import RunningActivity
+from .stopping import end
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -60,11 +61,10 @@ class Leases:
         """Begin to renew."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End."""
+    def stop(self, timeout: float) -> None:
+        """End, and wait up to *timeout* seconds for what is under way."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        end(self._thread, timeout)
 
     def _loop(self) -> None:
         while not self._stop.wait(self._tick):

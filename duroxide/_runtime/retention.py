@@ -14,6 +14,7 @@ from ..providers.contract import Provider
 from ..providers.management import Management, ManagementNotAvailable
 from ..retention import JITTER, RetentionPolicy, apply_retention, checked_policy
 from .metrics import Metrics
+from .stopping import end
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -49,8 +50,8 @@ class RetentionKeeper:
     def stop(self, timeout: float) -> None:
         """End after the batch that is under way; wait for it *timeout* seconds at most."""
         self._stop.set()
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join(timeout)
+        if self._thread is not None:
+            end(self._thread, timeout)
 
     def _loop(self) -> None:
         interval = self._policy.interval.total_seconds()
