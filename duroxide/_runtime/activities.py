@@ -275,18 +275,23 @@ class ActivityWorker:
         self.notice()  # who fetches is to wait for the end of the rest
         if seconds is None:
             return
-        has_executor = self._options.executor is not None
-        _log.warning(
-            "%s took no activity: %r. What it did not take is given back, and this runtime takes no activities for %.0f s."
-            " If this goes on: %s.",
-            "the executor" if has_executor else "this process",
-            error,
-            seconds,
-            "an executor that is broken or shut down stays so; start a runtime with a new one, or the process again"
-            if has_executor
-            else "see what it lacks, threads or memory, or start it again",
-            extra={"action": "executor_failed" if has_executor else "begin_failed"},
-        )
+        if self._options.executor is not None:
+            _log.warning(
+                "the executor takes no activities: %r. What it did not take is given back, and this runtime takes no"
+                " activities for %.0f s. An executor that is broken or shut down stays so: start a runtime with a new one,"
+                " or the process again.",
+                error,
+                seconds,
+                extra={"action": "executor_failed"},
+            )
+        else:
+            _log.warning(
+                "activities could not begin in this process: %r. They are given back, and this runtime takes no activities"
+                " for %.0f s. See what the process lacks, threads or memory, or start it again.",
+                error,
+                seconds,
+                extra={"action": "begin_failed"},
+            )
 
     def _registered(self, work: ActivityExecute) -> FunctionInfo:
         info = self._find(work.name)
