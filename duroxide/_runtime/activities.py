@@ -11,17 +11,20 @@ bounded by its free slots, and by how much its threads get through while more is
 from __future__ import annotations
 
 import logging
+import threading
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
+from pickle import PicklingError
 from typing import Protocol
 
 from .._clock import monotonic, new_token
 from .._core.commit import ActivityLock
 from .._core.events import ActivityFailed
 from .._core.functions import FunctionInfo
+from .._core.limits import Limits
 from .._core.messages import ActivityExecute, ActivityKey
 from .._nouns import noun
 from ..client import Client
@@ -40,7 +43,7 @@ from .threads import WorkerThreads
 
 _log = logging.getLogger("duroxide.runtime")
 
-#: How long to leave an activity alone that the user's executor could not run, in milliseconds.
+#: How long to leave an activity alone that the user's executor took and did not run to its end, in milliseconds.
 _EXECUTOR_DELAY_MS = 1000
 
 
@@ -100,8 +103,11 @@ class ActivityWorker:
         self.has_sessions = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
         self._loop = LoopThread()
+        #: The threads of the user's executor that are at an activity.
+        self._borrowed: set[int] = set()
         poll = options.poll_interval.total_seconds()
         self._fetcher = Fetcher(f"duroxide-fetch-{worker_id[-6:]}", provider, poll, self._fetch)
+        self._rest = self._fetcher.rest
 
     # Life
 
@@ -114,10 +120,19 @@ class ActivityWorker:
         """Take note that there may be activities to fetch."""
         self._fetcher.bell.ring()
 
-    def stop_taking(self) -> list[ActivityLock]:
-        """Fetch and claim no more; return what is held but has not begun, to be given back."""
+    @property
+    def is_current(self) -> bool:
+        """Whether it is an activity that asks."""
+        return self._threads.has_current or self._loop.is_current or threading.get_ident() in self._borrowed
+
+    def stop_taking(self, timeout: float) -> list[ActivityLock]:
+        """
+        Fetch and claim no more; return what is held but has not begun, to be given back.
+
+        Waits up to *timeout* seconds for a fetch that is under way.
+        """
         self._slots.close()
-        self._fetcher.stop()
+        self._fetcher.stop(timeout)
         self._threads.take_back()
         waiting = self.withdraw()
         self._threads.stop()
@@ -142,7 +157,7 @@ class ActivityWorker:
         """Reserve a slot for *work* and return the token to lock it with, or None if it is for anybody."""
         if not self._options.eager_dispatch or work.session_id is not None or self._slots.is_closed:
             return None
-        if not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:
+        if self._rest.is_on or not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:
             return None
         return next(self._tokens) if self._slots.promise() else None
 
@@ -179,39 +194,53 @@ class ActivityWorker:
 
     def end_expired(self) -> None:
         """Let activities fail that no worker has begun in their time to live."""
-        for item in self._provider.fetch_expired_activities(MOST_AHEAD, self._lock_ms):
+        items = self._provider.fetch_expired_activities(MOST_AHEAD, self._lock_ms)
+        for item in items:
+            self._outcomes.take(Finished(item.lock, _expired(item)))
+        for item in items:
             _log.warning(
                 "activity %r of %r was not begun in time",
                 item.work.name,
                 item.work.key.instance_id,
                 extra={"action": "activity_expired", "instance_id": item.work.key.instance_id},
             )
-            self._outcomes.take(Finished(item.lock, _expired(item)))
 
     def _take(self, items: Sequence[ActivityItem]) -> None:
         """Run fetched activities; give back what cannot be run here, and end what is poison."""
-        releases: list[Release] = []
         ready: list[tuple[ActivityExecute, ActivityLock]] = []
+        poison: list[ActivityItem] = []
+        unknown: list[ActivityItem] = []
         for item in items:
             if item.attempt_count > self._options.max_attempts:
-                _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
-                self._outcomes.take(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
+                poison.append(item)
             elif self._find(item.work.name) is None:
-                delay_ms = self._options.unregistered_delay_ms(item.attempt_count)
-                _log.warning(
-                    "activity %r is not registered here; passing it on for %d ms (delivery %d of %d)",
-                    item.work.name,
-                    delay_ms,
-                    item.attempt_count,
-                    self._options.max_attempts,
-                    extra={"action": "unregistered_activity", "instance_id": item.work.key.instance_id},
-                )
-                releases.append(Release(item.lock, delay_ms))
+                unknown.append(item)
             else:
                 ready.append((item.work, item.lock))
         self._begin(ready)
-        if releases:
-            self._provider.release_activities(releases)
+        if poison or unknown:
+            self._refuse(poison, unknown)
+
+    def _refuse(self, poison: Sequence[ActivityItem], unknown: Sequence[ActivityItem]) -> None:
+        """Do it before saying so: nothing is to stay locked because a logging handler raises."""
+        delays = [self._options.unregistered_delay_ms(item.attempt_count) for item in unknown]
+        for item in poison:
+            self._outcomes.take(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
+        if unknown:
+            self._provider.release_activities(
+                [Release(item.lock, delay_ms) for item, delay_ms in zip(unknown, delays, strict=True)]
+            )
+        for item in poison:
+            _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
+        for item, delay_ms in zip(unknown, delays, strict=True):
+            _log.warning(
+                "activity %r is not registered here; passing it on for %d ms (delivery %d of %d)",
+                item.work.name,
+                delay_ms,
+                item.attempt_count,
+                self._options.max_attempts,
+                extra={"action": "unregistered_activity", "instance_id": item.work.key.instance_id},
+            )
 
     # Running
 
@@ -220,6 +249,15 @@ class ActivityWorker:
         begun = [RunningActivity(self._registered(work), work, lock, now) for work, lock in ready]
         if not self._slots.fill(begun):
             return
+        try:
+            self._pass_on(begun)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, nobody else would give back what is held
+            self._could_not_begin(begun, error)
+        else:
+            self._rest.not_needed()
+
+    def _pass_on(self, begun: Sequence[RunningActivity]) -> None:
+        """Pass *begun* on to whoever runs them. What has not begun if this raises is to be taken back."""
         if self._options.executor is not None:
             for running in begun:
                 self._submit(self._options.executor, running)
@@ -228,6 +266,32 @@ class ActivityWorker:
             if running.info.is_async:
                 self._loop.run(self._run_async(running))
         self._threads.post([running for running in begun if not running.info.is_async], blocks=self._slots.blocks)
+
+    def _could_not_begin(self, activities: Sequence[RunningActivity], error: BaseException) -> None:
+        """Give back what has not begun, as not tried, and take nothing for a while: it would fare no better."""
+        seconds = self._rest.begin()
+        locks = self._slots.take_back(activities)
+        self._release([Release(lock, 0, ignore_attempt=True) for lock in locks])
+        self.notice()  # who fetches is to wait for the end of the rest
+        if seconds is None:
+            return
+        if self._options.executor is not None:
+            _log.warning(
+                "the executor takes no activities: %r. What it did not take is given back, and this runtime takes no"
+                " activities for %.0f s. An executor that is broken or shut down stays so: start a runtime with a new one,"
+                " or the process again.",
+                error,
+                seconds,
+                extra={"action": "executor_failed"},
+            )
+        else:
+            _log.warning(
+                "activities could not begin in this process: %r. They are given back, and this runtime takes no activities"
+                " for %.0f s. See what the process lacks, threads or memory, or start it again.",
+                error,
+                seconds,
+                extra={"action": "begin_failed"},
+            )
 
     def _registered(self, work: ActivityExecute) -> FunctionInfo:
         info = self._find(work.name)
@@ -252,17 +316,31 @@ class ActivityWorker:
 
     def _submit(self, executor: Executor, running: RunningActivity) -> None:
         """Run on the user's executor; only one of threads shares this process's memory."""
-        running.started_at = monotonic()
+        if not self._slots.begin(running):
+            return
         info, work, limits = running.info, running.work, self._options.limits
         try:
             if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
-                future = executor.submit(invoke, info, work, self._context(running), limits)
+                future = executor.submit(self._invoke, info, work, self._context(running), limits)
             else:
                 future = executor.submit(invoke_elsewhere, info, work, self._worker_id, limits)
-        except RuntimeError as error:  # shut down, or broken
-            self._give_back(running, error)
+        except (PicklingError, TypeError, AttributeError) as error:  # about what is to be run, and what pickle raises
+            self._end(running, failed(work, error))
+        except BaseException:
+            running.started_at = None
+            raise
         else:
             future.add_done_callback(partial(self._collect, running))
+
+    def _invoke(
+        self, info: FunctionInfo, work: ActivityExecute, context: ActivityContext, limits: Limits
+    ) -> ActivityOutcome:
+        """Run an activity in a thread of the executor's."""
+        self._borrowed.add(threading.get_ident())
+        try:
+            return invoke(info, work, context, limits)
+        finally:
+            self._borrowed.discard(threading.get_ident())
 
     def _collect(self, running: RunningActivity, future: Future[ActivityOutcome]) -> None:
         error = CancelledError() if future.cancelled() else future.exception()
@@ -274,8 +352,12 @@ class ActivityWorker:
             self._end(running, failed(running.work, error))
 
     def _give_back(self, running: RunningActivity, error: BaseException) -> None:
-        """The executor could not run it, which is not its fault: others may, and the attempt counts."""
+        """The executor did not run it to its end: others may. It counts if it may have been what broke the executor."""
         may_fetch = self._slots.drop(running)
+        is_innocent = not isinstance(error, BrokenExecutor)
+        self._release([Release(running.lock, _EXECUTOR_DELAY_MS, ignore_attempt=is_innocent)])
+        if may_fetch:
+            self.notice()
         _log.warning(
             "the executor did not run activity %r of %r: %r",
             running.work.name,
@@ -283,12 +365,14 @@ class ActivityWorker:
             error,
             extra={"action": "executor_failed", "instance_id": running.work.key.instance_id},
         )
+
+    def _release(self, releases: list[Release]) -> None:
+        if not releases:
+            return
         try:
-            self._provider.release_activities([Release(running.lock, _EXECUTOR_DELAY_MS)])
+            self._provider.release_activities(releases)
         except ProviderError as failure:
-            _log.warning("its lock could not be given back, and will expire: %s", failure)
-        if may_fetch:
-            self.notice()
+            _log.warning("%d locks could not be given back, and will expire: %s", len(releases), failure)
 
     def _end(self, running: RunningActivity, outcome: ActivityOutcome, *, may_lead: bool = False) -> bool:
         """Hand *outcome* over; return whether the thread is to lead, as it may and nothing else is going on here."""
@@ -314,6 +398,8 @@ class ActivityWorker:
         """Give the slot of an activity that does not end to another one."""
         if not self._slots.abandon(running):
             return
+        self._threads.replace_one()
+        self.notice()
         _log.warning(
             "activity %r of %r goes on although it was cancelled %.0f s ago; its thread is lost to it until it ends."
             " Let it look at ctx.is_cancelled, or wait with ctx.wait_cancelled().",
@@ -322,8 +408,6 @@ class ActivityWorker:
             monotonic() - (running.cancelled_at or 0),
             extra={"action": "activity_abandoned", "instance_id": running.work.key.instance_id},
         )
-        self._threads.replace_one()
-        self.notice()
 
 
 def _session_claim(options: RuntimeOptions, worker_id: str, in_flight: frozenset[str]) -> SessionClaim | None:

@@ -6,12 +6,15 @@ import logging
 import threading
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 
 from .._clock import monotonic
 from ..errors import ProviderError
 from ..providers.contract import Provider
 from .bell import Bell
+from .resting import Rest
+from .stopping import end
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -47,6 +50,8 @@ class Fetcher:
         self._poll = poll
         self._fetch = fetch
         self.bell = Bell()
+        #: Nothing is fetched meanwhile. Ring when it begins.
+        self.rest = Rest()
         self._told_until = 0.0
         self._is_stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
@@ -55,12 +60,11 @@ class Fetcher:
         """Begin to fetch."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End after the fetch that is under way. Idempotent."""
+    def stop(self, timeout: float) -> None:
+        """End after the fetch that is under way, and wait for that up to *timeout* seconds. Idempotent."""
         self._is_stopping = True
         self.bell.ring()
-        if self._thread.is_alive():
-            self._thread.join()
+        end(self._thread, timeout)
 
     def _loop(self) -> None:
         failures = 0
@@ -72,14 +76,17 @@ class Fetcher:
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
                 pause = min(0.1 * 2 ** min(failures, 6), 3.0)
-                is_bug = not isinstance(error, ProviderError)
-                _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
+                with suppress(Exception):  # of a logging handler
+                    is_bug = not isinstance(error, ProviderError)
+                    _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
             rang = pause > 0 and self.bell.wait(pause)
 
     def _look(self, *, is_told: bool) -> float:
         """Fetch, and return how many seconds there will be nothing to fetch, as far as is known."""
         if self.bell.silence() or is_told:
             self._told_until = monotonic() + _TOLD_FOR
+        if (rest := self.rest.left()) > 0:
+            return rest
         before_ms = self._provider.now_ms()
         after = self._fetch()
         if after is Next.FETCH:

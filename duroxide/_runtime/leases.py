@@ -11,6 +11,7 @@ import logging
 import threading
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from .._clock import monotonic
@@ -22,6 +23,7 @@ from .dispatcher import Dispatcher
 from .garbage import COLLECTOR
 from .options import RuntimeOptions, milliseconds
 from .slots import RunningActivity
+from .stopping import end
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -60,11 +62,10 @@ class Leases:
         """Begin to renew."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End."""
+    def stop(self, timeout: float) -> None:
+        """End, and wait up to *timeout* seconds for what is under way."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        end(self._thread, timeout)
 
     def _loop(self) -> None:
         while not self._stop.wait(self._tick):
@@ -80,12 +81,13 @@ class Leases:
                 self._try(job)
 
     def _try(self, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except ProviderError as error:
-            _log.warning("renewing locks failed, trying again in %.1f s: %s", self._tick, error)
-        except Exception:  # noqa: BLE001  # this loop must not die: without it every long activity would be run twice
-            _log.exception("renewing locks failed, trying again in %.1f s", self._tick)
+        with suppress(Exception):  # of a logging handler
+            try:
+                job()
+            except ProviderError as error:
+                _log.warning("renewing locks failed, trying again in %.1f s: %s", self._tick, error)
+            except Exception:  # noqa: BLE001  # this loop must not die: without it every long activity would be run twice
+                _log.exception("renewing locks failed, trying again in %.1f s", self._tick)
 
     def _renew_activities(self) -> None:
         now = monotonic()
@@ -107,6 +109,7 @@ class Leases:
 
     def _keep(self, asked: list[RunningActivity], held: frozenset[object]) -> None:
         lost = [each for each in asked if each.lock not in held]
+        self._worker.cancel(each.work.key for each in lost)
         for each in lost:
             _log.info(
                 "activity %r of %r was cancelled or taken over",
@@ -114,7 +117,6 @@ class Leases:
                 each.work.key.instance_id,
                 extra={"action": "activity_lock_lost", "instance_id": each.work.key.instance_id},
             )
-        self._worker.cancel(each.work.key for each in lost)
 
     def _renew_instances(self) -> None:
         """Keep the instances of a round that takes long."""

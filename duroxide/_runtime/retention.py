@@ -6,12 +6,15 @@ import logging
 import random
 import threading
 
+from contextlib import suppress
+
 from .._clock import monotonic, new_incarnation
 from ..errors import ProviderError
 from ..providers.contract import Provider
 from ..providers.management import Management, ManagementNotAvailable
 from ..retention import JITTER, RetentionPolicy, apply_retention, checked_policy
 from .metrics import Metrics
+from .stopping import end
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -47,14 +50,15 @@ class RetentionKeeper:
     def stop(self, timeout: float) -> None:
         """End after the batch that is under way; wait for it *timeout* seconds at most."""
         self._stop.set()
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join(timeout)
+        if self._thread is not None:
+            end(self._thread, timeout)
 
     def _loop(self) -> None:
         interval = self._policy.interval.total_seconds()
         pause = interval * _FIRST * self._dice.random()
         while not self._stop.wait(pause):
-            self._pass()
+            with suppress(Exception):  # of a logging handler
+                self._pass()
             pause = interval * self._dice.uniform(1 - JITTER, 1 + JITTER)
 
     def _pass(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from typing import Any, Self
 
-from .._clock import monotonic, new_token
+from .._clock import new_token
 from .._core.context import GET_KV_VALUE
 from .._core.functions import FunctionInfo, inspect_activity
 from .._core.registry import Registry
@@ -23,6 +24,7 @@ from .leases import Leases
 from .metrics import Metrics, MetricsSnapshot
 from .options import RuntimeOptions, milliseconds
 from .retention import RetentionKeeper
+from .stopping import LAST_WORDS, Deadline, Stopper
 
 
 _log = logging.getLogger("duroxide.runtime")
@@ -67,6 +69,7 @@ class Runtime:
         self._client = Client(self._provider, limits=self._options.limits)
         self._subscriptions: list[Subscription] = []
         self._state = "new"
+        self._stopper = Stopper(f"duroxide-shutdown-{self._id[-6:]}", self._stop)
         self._metrics = Metrics()
         self._dispatcher = Dispatcher(
             self._provider, registry, self._options, runtime_id=self._id, metrics=self._metrics
@@ -160,32 +163,54 @@ class Runtime:
 
         Takes no new work, waits up to *timeout* seconds (by default the option `shutdown_timeout`) for
         running activities and writes their results down; what runs on is given back, to be run again.
+        Who calls it while it goes on waits for the same. A database that does not answer is given three seconds more;
+        then this returns, and what is left goes on in daemon threads.
+
+        Raises:
+            RuntimeError: If an activity or an orchestration of this runtime calls it. Nothing has happened then.
         """
-        if self._state != "running":
+        if self._state in {"new", "stopped"}:
             self._state = "stopped"
             return
+        if self._worker.is_current or threading.current_thread() is self._dispatcher._thread:  # noqa: SLF001
+            msg = (
+                f"{self!r} cannot be shut down by its own activities and orchestrations, which it would wait for. Do it"
+                " in another thread: let the main one wait for a threading.Event, and set that."
+            )
+            raise RuntimeError(msg)
+        seconds = self._options.shutdown_timeout.total_seconds() if timeout is None else timeout
+        if not self._stopper.stop(seconds):
+            _log.warning(
+                "%s is not stopped after %.1f s and some more, and goes on stopping in the background: the database does"
+                " not answer. What it holds is free for others when its locks expire.",
+                self._id,
+                seconds,
+                extra={"action": "left_behind", "worker_id": self._id},
+            )
+
+    def _stop(self, deadline: Deadline) -> None:
         self._state = "stopping"
-        deadline = monotonic() + (self._options.shutdown_timeout.total_seconds() if timeout is None else timeout)
         for subscription in self._subscriptions:
             subscription.close()
-        waiting = self._worker.stop_taking()
-        self._worker.wait_idle(max(deadline - monotonic(), 0))
-        self._dispatcher.stop(max(deadline - monotonic(), 1))
+        waiting = self._worker.stop_taking(deadline.left(LAST_WORDS))
+        self._worker.wait_idle(deadline.left())
+        if not self._dispatcher.stop(deadline.left(LAST_WORDS)):
+            _log.warning("the round of %s that is under way is left behind", self._id, extra={"action": "left_behind"})
         # A round that was under way may have claimed activities after the worker stopped.
         waiting += self._worker.withdraw()
         running = self._worker.running()
-        self._leases.stop()
-        self._retention.stop(max(deadline - monotonic(), 1))
+        self._leases.stop(deadline.left(LAST_WORDS))
+        self._retention.stop(deadline.left(LAST_WORDS))
         self._give_back([Release(lock, 0, ignore_attempt=True) for lock in waiting])
         self._give_back([Release(each.lock) for each in running])
         if self._worker.has_sessions and self._options.worker_node_id is None:
             self._end_sessions()
         if running:
             _log.warning("gave back %d activities that did not end in time", len(running))
-        self._worker.close(max(deadline - monotonic(), 0) if not running else 0)
-        self._state = "stopped"
+        self._worker.close(deadline.left() if not running else 0)
         if self._owns_provider:
             self._provider.close()
+        self._state = "stopped"
         _log.info("stopped %s", self._id, extra={"action": "runtime_stopped", "worker_id": self._id})
 
     def _give_back(self, releases: list[Release]) -> None:

@@ -134,7 +134,7 @@ class Slots:
         return is_last, may_fetch
 
     def drop(self, activity: RunningActivity) -> bool:
-        """Free the slot of *activity*, which has not run; return whether to fetch, as `end` does."""
+        """Free the slot of *activity*, of which nothing will come; return whether to fetch, as `end` does."""
         with self._mutex:
             may_fetch = self._remove(activity)
             if not self._running:
@@ -150,6 +150,17 @@ class Slots:
                 del self._running[each.lock.key]
                 locks.append(each.lock)
         return locks
+
+    def take_back(self, activities: Iterable[RunningActivity]) -> list[ActivityLock]:
+        """Free the slots of those of *activities* that have not begun, and must not any more; return the locks."""
+        with self._mutex:
+            taken = [each for each in activities if each.started_at is None and not each.is_withdrawn]
+            for each in taken:
+                each.is_withdrawn = True
+                self._remove(each)
+            if not self._running:
+                self._idle.notify_all()
+        return [each.lock for each in taken]
 
     def cancel(self, keys: Iterable[ActivityKey]) -> None:
         """Tell activities that are held that nobody wants their result any more."""

@@ -72,6 +72,11 @@ class WorkerThreads(Generic[WorkT]):
         finally:
             self._coming_back.discard(me)
 
+    @property
+    def has_current(self) -> bool:
+        """Whether it is one of these threads that asks."""
+        return threading.current_thread() in self._threads
+
     def take_back(self) -> int:
         """Forget the work that no thread has begun; return how much it was."""
         taken = 0

@@ -6,13 +6,19 @@ import multiprocessing
 import os
 import signal
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from pickle import PicklingError
+from typing import Any
 
 import pytest
 
-from duroxide import ActivityContext, Orchestration, OrchestrationContext
+from duroxide import ActivityContext, Orchestration, OrchestrationContext, OrchestrationFailed
+from duroxide._core import events as e
+from duroxide._runtime import activities, resting
+from duroxide._runtime.event_loop import LoopThread
+from duroxide._runtime.threads import WorkerThreads
 
 from .stage import Stage, eventually
 
@@ -72,11 +78,16 @@ def survive(ctx: OrchestrationContext, marker: str) -> Orchestration[str]:
     return (yield from ctx.schedule_activity(die_once, marker))
 
 
+def both(ctx: OrchestrationContext) -> Orchestration[list[Any]]:
+    """Run an activity of each kind."""
+    return (yield from ctx.join(ctx.schedule_activity(square, 2), ctx.schedule_activity(square_async, 3)))
+
+
 def register(stage: Stage) -> None:
     """Register everything of this module."""
     for activity in (square, square_async, refuse, die_once):
         stage.registry.register_activity(activity)
-    for orchestration in (squares, mixed, survive):
+    for orchestration in (squares, mixed, survive, both):
         stage.registry.register_orchestration(orchestration)
 
 
@@ -120,3 +131,160 @@ def test_broken(processes: ProcessPoolExecutor, stage: Stage, tmp_path: Path) ->
 
     assert stage.client.wait_for_result("broken") == "survived"
     runtime.shutdown()
+
+
+class Refusing(ThreadPoolExecutor):
+    """Refuses to take the first activities that it is given."""
+
+    def __init__(self, times: int, error: BaseException) -> None:
+        super().__init__(2)
+        self.times = times
+        self.error = error
+        self.refusals = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Refuse, or take it."""
+        if self.refusals < self.times:
+            self.refusals += 1
+            raise self.error
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.fixture
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that could not begin something tries again at once."""
+    monkeypatch.setattr(resting, "FIRST", 0.01)
+    monkeypatch.setattr(resting, "LONGEST", 0.01)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("the scheduler is away"), RuntimeError("shut down"), SystemExit(3)], ids=repr
+)
+@pytest.mark.usefixtures("short_rests")
+def test_refused(stage: Stage, error: BaseException) -> None:
+    """What an executor did not take, whatever it raised, is not lost and not counted, and is tried again without a poll."""
+    register(stage)
+    with Refusing(5, error) as executor:
+        runtime = stage.start(executor=executor, poll_interval=3600, max_attempts=1)
+        results = stage.run("refused", squares)
+        runtime.shutdown()
+
+    assert [square for square, _ in results] == [0, 1, 4, 9, 16, 25]
+    assert executor.refusals == 5
+
+
+@pytest.mark.usefixtures("short_rests")
+def test_broken_for_good(stage: Stage) -> None:
+    """Behind an executor that takes nothing, innocent activities wait for another worker, however often it is tried."""
+    register(stage)
+    with Refusing(1_000_000, BrokenExecutor("a process died")) as executor:
+        broken = stage.start(executor=executor, max_attempts=2)
+        stage.client.start_orchestration("innocent", squares)
+        eventually(lambda: executor.refusals > 12)  # six activities, and two deliveries each
+        stage.start(max_attempts=2)
+
+        assert [square for square, _ in stage.result("innocent")] == [0, 1, 4, 9, 16, 25]
+        broken.shutdown()
+
+
+def test_rest(stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker whose executor took nothing takes nothing itself for a while, says so once, and is in nobody's way."""
+    monkeypatch.setattr(resting, "FIRST", 3600.0)
+    monkeypatch.setattr(resting, "LONGEST", 3600.0)
+    register(stage)
+    with Refusing(1_000_000, BrokenExecutor("a process died")) as executor:
+        broken = stage.start(executor=executor, poll_interval=0.01)
+        stage.client.start_orchestration("first", squares)
+        eventually(lambda: executor.refusals)
+        stage.client.start_orchestration("second", squares)
+        stage.until_kind("second", e.ActivityScheduled, 6)
+        stage.start(poll_interval=0.01)
+
+        for instance_id in ("first", "second"):
+            assert [square for square, _ in stage.result(instance_id)] == [0, 1, 4, 9, 16, 25]
+        broken.shutdown()
+    assert executor.refusals == 1
+    (message,) = [each.getMessage() for each in caplog.records if getattr(each, "action", "") == "executor_failed"]
+    assert "BrokenExecutor('a process died')" in message
+    assert "takes no activities for 3600 s" in message
+    assert "start a runtime with a new one" in message
+
+
+class Breaking(ThreadPoolExecutor):
+    """Takes what it is given, and breaks, or is told to forget it."""
+
+    def __init__(self, times: int, error: BaseException | None) -> None:
+        super().__init__(2)
+        self.left = times
+        self.error = error
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Break, or run it."""
+        if not self.left:
+            return super().submit(fn, *args, **kwargs)
+        self.left -= 1
+        future: Future[Any] = Future()
+        if self.error is None:
+            assert future.cancel()
+        else:
+            future.set_exception(self.error)
+        return future
+
+
+def test_what_breaks_it_is_poison(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An activity that an executor took before it broke was tried, and is failed when that has happened too often."""
+    monkeypatch.setattr(activities, "_EXECUTOR_DELAY_MS", 0)
+    register(stage)
+    with Breaking(1_000_000, BrokenExecutor("a process died")) as executor:
+        runtime = stage.start(executor=executor, max_attempts=2)
+        with pytest.raises(OrchestrationFailed, match="poison"):
+            stage.run("poison", mixed)
+        runtime.shutdown()
+
+
+def test_what_it_forgets_is_not_poison(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An activity whose future was cancelled was not tried."""
+    monkeypatch.setattr(activities, "_EXECUTOR_DELAY_MS", 0)
+    register(stage)
+    with Breaking(5, None) as executor:
+        runtime = stage.start(executor=executor, max_attempts=1)
+
+        assert stage.run("forgotten", mixed) == "9 refuse"
+        runtime.shutdown()
+
+
+def test_what_cannot_be_pickled(stage: Stage) -> None:
+    """An executor that pickles at once says of the activity that it cannot be run, not of itself: it fails."""
+    register(stage)
+    with Refusing(1, PicklingError("a lambda")) as executor:
+        runtime = stage.start(executor=executor)
+        with pytest.raises(OrchestrationFailed, match="a lambda"):
+            stage.run("lambda", mixed)
+        runtime.shutdown()
+
+
+@pytest.mark.parametrize(("kind", "method"), [(WorkerThreads, "post"), (LoopThread, "run")], ids=["threads", "loop"])
+@pytest.mark.usefixtures("short_rests")
+def test_no_threads(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: type[Any], method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without an executor: what cannot begin, since the system gives no more threads, is given back, and tried again."""
+    register(stage)
+    real = getattr(kind, method)
+    refusals = iter(range(3))
+
+    def run(pool: Any, work: Any, **options: Any) -> None:
+        if next(refusals, None) is not None:
+            if kind is LoopThread:
+                work.close()
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        real(pool, work, **options)
+
+    monkeypatch.setattr(kind, method, run)
+    stage.start(poll_interval=3600, max_attempts=1)
+    (two_squared, _), three_squared = stage.run("both", both)
+
+    assert (two_squared, three_squared) == (4, 9)
+    assert next(refusals, None) is None
+    assert "begin_failed" in {getattr(record, "action", None) for record in caplog.records}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,9 +14,13 @@ import pytest
 from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry, Runtime, TagFilter
 from duroxide._clock import monotonic
 from duroxide._core import events as e
-from duroxide.testing.faults import FaultPlan, FaultyProvider, LoseConnection, Rule
+from duroxide._runtime import stopping
+from duroxide.providers.sql import SqlProvider, database, watcher
+from duroxide.providers.sql.watcher import Watcher
+from duroxide.providers.wakeups import Wakeups
+from duroxide.testing.faults import FaultPlan, FaultyProvider, LoseConnection, ProviderCall, Rule
 
-from .stage import PATIENCE, Stage
+from .stage import PATIENCE, Stage, eventually
 
 
 @pytest.fixture
@@ -209,6 +215,210 @@ class TestImpatient:
         stage.start(worker_node_id="second")
 
         assert stage.result("async") == "second"
+
+
+class Hang:
+    """The store does not answer until the test lets it."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.release = threading.Event()
+
+    def around(self, call: ProviderCall) -> Any:
+        """Wait, and do it."""
+        self.began.set()
+        self.release.wait(PATIENCE)
+        return call.make()
+
+
+@pytest.fixture
+def hang() -> Iterator[Hang]:
+    """What happens to some calls; in the end they are answered."""
+    hang = Hang()
+    yield hang
+    hang.release.set()
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gives what hangs a moment more."""
+    monkeypatch.setattr(stopping, "GRACE", 0.05)
+
+
+def in_time(do: Callable[[], object]) -> None:
+    """Do it, and fail if it does not return before the store answers again."""
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    thread.join(PATIENCE / 3)
+    assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("no_grace")
+class TestTimeout:
+    @pytest.mark.parametrize(
+        "operation",
+        ["fetch_activities", "fetch_orchestration_items", "renew_activity_locks", "commit_turns", "release_activities"],
+    )
+    def test_store_hangs(
+        self,
+        stage: Stage,
+        gates: tuple[threading.Event, threading.Event],
+        hang: Hang,
+        caplog: pytest.LogCaptureFixture,
+        operation: str,
+    ) -> None:
+        """Whatever call the store does not answer: the shutdown keeps to its time-out, says so, and goes on behind."""
+        began, release = gates
+        faulty = FaultyProvider(stage.open())
+        runtime = stage.start(on=faulty, poll_interval=0.05, worker_lock_timeout=1)
+        stage.client.start_orchestration("held", "gated")
+        assert began.wait(PATIENCE)
+        faulty.follow(FaultPlan((Rule(hang, on=operation),)))
+        stage.client.start_orchestration("more", "gated")
+        if operation != "release_activities":
+            assert hang.began.wait(PATIENCE)
+        in_time(lambda: runtime.shutdown(0.05))
+
+        assert "stopping" in repr(runtime)
+        assert "left_behind" in {getattr(record, "action", None) for record in caplog.records}
+        release.set()
+        hang.release.set()
+        runtime.shutdown(PATIENCE)
+        assert "stopped" in repr(runtime)
+
+    def test_signal_handler(self, sqlite_url: str, registry_of_one: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whose thread was interrupted while it had the turn to write, as a signal handler's may be, comes back."""
+        monkeypatch.setattr(database, "WRITER_ENDS_WITHIN", 0.05)
+        runtime = Runtime(sqlite_url, registry_of_one)
+        runtime.start()
+        provider = runtime.provider
+        assert isinstance(provider, SqlProvider)
+        lock = provider._database.shared.write_lock
+
+        def handler() -> None:
+            with lock:
+                runtime.shutdown(0.05)
+
+        in_time(handler)
+        runtime.shutdown(PATIENCE)
+        assert "stopped" in repr(runtime)
+
+    def test_second(self, stage: Stage, gates: tuple[threading.Event, threading.Event]) -> None:
+        """Who calls while another one shuts down waits for that, within a time-out of its own."""
+        began, release = gates
+        runtime = stage.start()
+        stage.client.start_orchestration("held", "gated")
+        assert began.wait(PATIENCE)
+        first = threading.Thread(target=runtime.shutdown, args=(PATIENCE,))
+        first.start()
+        eventually(lambda: "stopping" in repr(runtime))
+        runtime.shutdown(0.05)
+        assert "stopping" in repr(runtime)
+        assert first.is_alive()
+        release.set()
+        runtime.shutdown(PATIENCE)
+
+        assert "stopped" in repr(runtime)
+        first.join(PATIENCE)
+        assert not first.is_alive()
+
+
+@pytest.fixture
+def registry_of_one() -> Registry:
+    """A registry with one orchestration."""
+    registry = Registry()
+    registry.register_orchestration(lambda ctx: "done", name="done")
+    return registry
+
+
+class TestFromInside:
+    @pytest.mark.parametrize("name", ["plain", "coroutine", "orchestration"])
+    def test_refused(self, stage: Stage, registry: Registry, name: str) -> None:
+        """An activity or an orchestration that shuts its own runtime down is told that it cannot, and nothing happens."""
+
+        @registry.activity
+        def plain(ctx: ActivityContext) -> None:
+            runtime.shutdown()
+
+        @registry.activity
+        async def coroutine(ctx: ActivityContext) -> None:
+            runtime.shutdown()
+
+        @registry.orchestration
+        def suicidal(ctx: OrchestrationContext, how: str) -> Orchestration[str]:
+            try:
+                if how == "orchestration":
+                    runtime.shutdown()
+                else:
+                    yield from ctx.schedule_activity(how)
+            except RuntimeError as error:
+                return str(error)
+            return "it worked"
+
+        runtime = stage.start(shutdown_timeout=0.05)
+
+        assert "by its own activities and orchestrations" in stage.run("suicidal", suicidal, name)
+        assert "running" in repr(runtime)
+        assert "by its own activities and orchestrations" in stage.run("again", suicidal, name)
+
+    def test_refused_on_an_executor(self, stage: Stage, registry: Registry) -> None:
+        """It is told the same on threads of an executor of the user's, which may as well shut it down afterwards."""
+
+        @registry.activity
+        def plain(ctx: ActivityContext) -> str:
+            with pytest.raises(RuntimeError, match="by its own activities"):
+                runtime.shutdown()
+            return "refused"
+
+        @registry.orchestration
+        def suicidal(ctx: OrchestrationContext) -> Orchestration[str]:
+            return (yield from ctx.schedule_activity(plain))
+
+        with ThreadPoolExecutor(1) as executor:
+            runtime = stage.start(executor=executor)
+            assert stage.run("suicidal", suicidal) == "refused"
+            executor.submit(runtime.shutdown).result(PATIENCE)
+        assert "stopped" in repr(runtime)
+
+    def test_another_one(self, stage: Stage, registry: Registry) -> None:
+        """An activity may shut another runtime down."""
+        other = stage.start(registry=Registry(), worker_concurrency=0, orchestration_concurrency=0)
+
+        @registry.activity
+        def plain(ctx: ActivityContext) -> str:
+            other.shutdown()
+            return repr(other)
+
+        @registry.orchestration
+        def murderous(ctx: OrchestrationContext) -> Orchestration[str]:
+            return (yield from ctx.schedule_activity(plain))
+
+        stage.start()
+
+        assert "stopped" in stage.run("murderous", murderous)
+
+
+def test_watcher_that_hangs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A watcher whose server does not answer is left behind."""
+    monkeypatch.setattr(watcher, "ENDS_WITHIN", 0.05)
+    listening, answer, closed = (threading.Event() for _ in range(3))
+
+    class Ear:
+        def listen(self, stop: threading.Event) -> None:
+            listening.set()
+            answer.wait(PATIENCE)
+
+        def close(self) -> None:
+            closed.set()
+
+    watching = Watcher("watching", Wakeups(), Ear)
+    watching.start()
+    assert listening.wait(PATIENCE)
+    in_time(watching.stop)
+
+    assert "thread watching is left behind" in caplog.text
+    answer.set()
+    assert closed.wait(PATIENCE)
 
 
 class TestLife:

@@ -41,6 +41,9 @@ PAUSES = (0.01, 0.05, 0.2, 0.5, 1.0)
 #: How many connections are kept open outside of the pool, at most.
 KEPT_AT_HAND = 4
 
+#: How long (seconds) a provider that is closed waits for the transaction that is under way.
+WRITER_ENDS_WITHIN = 2.0
+
 #: How often (seconds) the distance to the database's clock is measured again, at most.
 CLOCK_CHECK_INTERVAL = 60.0
 
@@ -163,13 +166,19 @@ class Database:
         self.read("now_ms", self._measure_clock)
 
     def close(self) -> None:
-        """Close the writer's connection. Idempotent."""
+        """Close the writer's connection, unless who writes with it does not end in some seconds. Idempotent."""
         self._closed.set()
         self._let_go()
-        with self.shared.write_lock:
+        # Another process may have the database, or a signal handler may have called this and interrupted who writes.
+        if not self.shared.write_lock.acquire(timeout=WRITER_ENDS_WITHIN):
+            _log.warning("the connection that writes is left behind, in use", extra={"action": "left_behind"})
+            return
+        try:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+        finally:
+            self.shared.write_lock.release()
 
     def writer_version(self) -> int | None:
         """Return SQLite's ``data_version`` for the writer, which its own commits leave alone. Hold the write lock."""

@@ -29,6 +29,9 @@ _log = logging.getLogger("duroxide.provider")
 #: Seconds that the thread stays after the last subscriber has left.
 LINGER = 5.0
 
+#: How long (seconds) it may take to end: a look at SQLite is short, but a server may be away.
+ENDS_WITHIN = 2.0
+
 
 class Ear(Protocol):
     """One way to hear of foreign changes."""
@@ -62,12 +65,14 @@ class Watcher:
                 self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching and wait for the thread to end. Idempotent."""
+        """Stop watching, and wait for the thread to end, but not for a server that does not answer. Idempotent."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._stop.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(ENDS_WITHIN)
+            if thread.is_alive():
+                _log.warning("thread %s is left behind", self._name, extra={"action": "left_behind"})
 
     def _run(self, stop: threading.Event) -> None:
         ear = self._make_ear()
