@@ -173,6 +173,11 @@ class Dispatcher:
         self._bell.ring()
 
     @property
+    def is_current(self) -> bool:
+        """Whether the thread that asks is the dispatcher's own."""
+        return threading.current_thread() is self._thread
+
+    @property
     def held(self) -> tuple[OrchestrationItem, ...]:
         """The instances of the rounds under way, whose locks are to be renewed if it takes long."""
         sent = self._sent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 from typing import Any, Self
 
@@ -172,7 +171,7 @@ class Runtime:
         if self._state in {"new", "stopped"}:
             self._state = "stopped"
             return
-        if self._worker.is_current or threading.current_thread() is self._dispatcher._thread:  # noqa: SLF001
+        if self._worker.is_current or self._dispatcher.is_current:
             msg = (
                 f"{self!r} cannot be shut down by its own activities and orchestrations, which it would wait for. Do it"
                 " in another thread: let the main one wait for a threading.Event, and set that."
