@@ -1,220 +1,295 @@
 """
-How types that JSON does not know are written in JSON: the one cattrs converter of the library.
+How what was written is read by type hints: the one cattrs converter of the library.
 
-Rule 1: what one release writes, the next one reads. The representations below are part of the stored format.
+Rule 1: what one release writes, the next one reads; see `texts` for single values.
 
-Rule 2: nothing is guessed. A text is not taken for a number, a number not for a text.
+Rule 2: nothing is guessed. A text is not taken for a number or a list, a number not for a text.
 
-Importing cattrs takes 60 ms, so only `payloads` imports this module, and only when a value or a type needs it.
+Importing cattrs takes 60 ms, so only `payloads` imports this module, and only when a type needs it.
 """
 
 from __future__ import annotations
 
-import base64
+import collections.abc
+import dataclasses
 import json
-import sys
 import types
 import typing
 
-from collections.abc import Callable, Mapping, MutableMapping
-from collections.abc import Set as AbstractSet
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from pathlib import Path, PurePath
 from typing import Any
-from uuid import UUID
+
+import attrs
 
 from cattrs import Converter
+from cattrs.cols import list_structure_factory
+from cattrs.disambiguators import create_default_dis_func
+from cattrs.errors import IterableValidationError, IterableValidationNote
+from cattrs.gen import make_dict_structure_fn_from_attrs, override
 from cattrs.preconf.json import make_converter
 
+from .hints import (
+    fields_of,
+    has_fields,
+    has_forward_references,
+    is_named_tuple,
+    is_typed_dict,
+    is_union,
+    names_of,
+    pydantic_fields,
+    unwrapped,
+)
+from .texts import REPRESENTATIONS, exactly
+from .writing import key_text, write
 
-_MICROSECOND = timedelta(microseconds=1)
 
-#: Types that are written as text: how to write and how to read them.
-_TEXTS: Mapping[type, tuple[Callable[[Any], str], Callable[[str], object]]] = {
-    Decimal: (str, Decimal),
-    UUID: (str, UUID),
-    datetime: (datetime.isoformat, datetime.fromisoformat),
-    date: (date.isoformat, date.fromisoformat),
-    time: (time.isoformat, time.fromisoformat),
-    bytes: (lambda value: base64.b64encode(value).decode(), lambda text: base64.b64decode(text, validate=True)),
-    bytearray: (
-        lambda value: base64.b64encode(value).decode(),
-        lambda text: bytearray(base64.b64decode(text, validate=True)),
-    ),
-}
+Reader = Callable[[Any, Any], Any]
 
 
 def build_converter() -> Converter:
     """Return a new converter with all hooks of the library."""
-    converter = make_converter(unstruct_collection_overrides={})
+    converter = make_converter()
     # object says as little as Any, also inside list[object] or object | None.
     converter.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
     for plain in (str, int, bool):
         converter.register_structure_hook(plain, _exactly(plain))
-    converter.register_structure_hook(float, _structure_float)
-    for kind, (write, read) in _TEXTS.items():
-        converter.register_unstructure_hook(kind, write)
-        converter.register_structure_hook(kind, _from_text(read))
-    converter.register_unstructure_hook(timedelta, lambda value: value // _MICROSECOND)
-    converter.register_structure_hook(timedelta, _structure_timedelta)
-    converter.register_unstructure_hook_func(_is_path, str)
-    converter.register_structure_hook_func(_is_path, _structure_path)
-    converter.register_unstructure_hook_factory(_is_named_tuple, _named_tuple_writer)
-    converter.register_structure_hook_factory(_is_named_tuple, _named_tuple_reader)
-    converter.register_unstructure_hook_factory(_is_set, _set_writer)
-    converter.register_unstructure_hook_factory(_has_typed_keys, _mapping_writer)
-    converter.register_structure_hook_factory(_has_typed_keys, _mapping_reader)
-    converter.register_unstructure_hook_func(_is_pydantic_model, lambda model: model.model_dump(mode="json"))
+    converter.register_structure_hook(float, _read_float)
+    for kind, representation in REPRESENTATIONS.items():
+        converter.register_structure_hook(kind, representation.read)
+    converter.register_structure_hook_factory(_is_collection, _collection_reader)
+    converter.register_structure_hook_factory(_is_enum, _enum_reader)
+    converter.register_structure_hook_factory(is_named_tuple, _named_tuple_reader)
+    converter.register_structure_hook_factory(_is_mapping, _mapping_reader)
+    converter.register_structure_hook_factory(
+        is_typed_dict, lambda kind: _of_dict(converter.gen_structure_typeddict(kind))
+    )
+    converter.register_structure_hook_factory(_is_class, _class_reader)
+    converter.register_structure_hook_factory(_is_union_of_classes, _union_reader)
     converter.register_structure_hook_func(
-        _is_pydantic_model, lambda value, model: model.model_validate_json(json.dumps(value))
+        lambda kind: pydantic_fields(kind) is not None,
+        lambda value, model: model.model_validate_json(json.dumps(value)),
     )
     return converter
 
 
-def _exactly(kind: type) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, asked_for: Any) -> Any:
-        if type(value) is not kind:
-            msg = f"expected {kind.__name__}, found {type(value).__name__}"
-            raise TypeError(msg)
+def _exactly(kind: type) -> Reader:
+    def read(value: Any, asked_for: Any) -> Any:
+        exactly(value, kind)
         # cattrs comes here for subclasses too: StrEnum, IntEnum, a user's own str.
         is_subclass = isinstance(asked_for, type) and asked_for is not kind and issubclass(asked_for, kind)
         return asked_for(value) if is_subclass else value
 
-    return structure
+    return read
 
 
-_structure_str = _exactly(str)
-_structure_int = _exactly(int)
-
-
-def _structure_float(value: Any, _: Any) -> float:
+def _read_float(value: Any, asked_for: Any) -> float:
     if type(value) is not float and type(value) is not int:
         msg = f"expected float, found {type(value).__name__}"
         raise TypeError(msg)
-    return float(value)
+    number = float(value)
+    if number != value:
+        msg = f"expected float, found {value}, which no float is equal to"
+        raise ValueError(msg)
+    is_subclass = isinstance(asked_for, type) and issubclass(asked_for, float)
+    return asked_for(number) if is_subclass else number
 
 
-def _from_text(read: Callable[[str], object]) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, kind: Any) -> Any:
-        text = _structure_str(value, kind)
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
+
+
+def _enum_reader(kind: Any) -> Reader:
+    # By what they are written as: a value may be a tuple, or a date.
+    members = {json.dumps(write(member)): member for member in kind}
+    # What is not among them may be flags, or known to _missing_().
+    return lambda value, _: members[text] if (text := json.dumps(value)) in members else kind(value)
+
+
+# Lists of all kinds. Of cattrs' own hooks some take a text for a list of letters, and a dict for a list of its keys.
+
+_BUILDERS: Mapping[Any, Callable[[list[Any]], Any]] = {
+    list: list,
+    collections.abc.MutableSequence: list,
+    collections.abc.Sequence: tuple,
+    tuple: tuple,
+    set: set,
+    collections.abc.MutableSet: set,
+    frozenset: frozenset,
+    collections.abc.Set: frozenset,
+    collections.deque: collections.deque,
+}
+
+
+def _is_collection(kind: Any) -> bool:
+    return (typing.get_origin(kind) or kind) in _BUILDERS if _is_hashable(kind) else False
+
+
+def _is_hashable(kind: Any) -> bool:
+    return isinstance(typing.get_origin(kind) or kind, type)
+
+
+def _collection_reader(kind: Any, converter: Converter) -> Reader:
+    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+        return _members_reader(arguments, converter)
+    members: Any = types.GenericAlias(list, arguments[:1] or (Any,))
+    read, build = list_structure_factory(members, converter), _BUILDERS[origin]
+    return lambda value, _: build(read(exactly(value, list), members))
+
+
+def _members_reader(hints: Sequence[Any], converter: Converter) -> Reader:
+    hooks = [_hook_for(hint, converter) for hint in hints]
+
+    def read(value: Any, kind: Any) -> tuple[Any, ...]:
+        if len(exactly(value, list)) != len(hints):
+            msg = f"expected {len(hints)} members, found {len(value)}"
+            raise ValueError(msg)
         try:
-            return read(text)
-        except ArithmeticError as error:  # what Decimal raises for a text that is no number
-            msg = f"{text!r} is not a {kind.__name__}"
-            raise ValueError(msg) from error
+            return tuple([hook(content, hint) for hook, content, hint in zip(hooks, value, hints, strict=True)])
+        except Exception:  # noqa: BLE001  # now with the places
+            return say_where(value, kind)
 
-    return structure
+    def say_where(value: Any, kind: Any) -> tuple[Any, ...]:
+        members, errors = [], []
+        for index, (content, hint) in enumerate(zip(value, hints, strict=True)):
+            try:
+                members.append(converter.structure(content, hint))
+            except Exception as error:  # noqa: BLE001  # validators of user classes may raise anything
+                error.add_note(IterableValidationNote(f"Structuring {kind} @ index {index}", index, hint))
+                errors.append(error)
+        if errors:
+            msg = f"While structuring {kind!r}"
+            raise IterableValidationError(msg, errors, kind)
+        return tuple(members)
 
-
-def _structure_timedelta(value: Any, _: Any) -> timedelta:
-    return _MICROSECOND * int(_structure_int(value, int))
-
-
-def _is_path(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, PurePath)
-
-
-def _structure_path(value: Any, kind: Any) -> PurePath:
-    text = _structure_str(value, str)
-    # What ran elsewhere may have been a WindowsPath; a hint for the concrete class is a hint for a path.
-    return Path(text) if issubclass(kind, Path) else kind(text)
+    return read
 
 
-# Named tuples: cattrs' own hooks cannot resolve annotations that are strings.
+def _hook_for(hint: Any, converter: Converter) -> Reader:
+    try:
+        hook: Reader = converter.get_structure_hook(hint)
+    except RecursionError:  # how cattrs says that it is about to make it
+        return converter.structure
+    return hook
 
 
-def _is_named_tuple(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
-
-
-def _named_tuple_writer(_: Any, converter: Converter) -> Callable[[Any], list[Any]]:
-    return lambda members: [converter.unstructure(member) for member in members]
-
-
-def _named_tuple_reader(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+def _named_tuple_reader(kind: Any, converter: Converter) -> Reader:
+    # cattrs' own hooks cannot resolve annotations that are strings.
     hints = typing.get_type_hints(kind)
-    members: Any = types.GenericAlias(tuple, tuple(hints.get(name, Any) for name in kind._fields))
-    return lambda value, _: kind(*converter.structure(value, members))
+    read = _members_reader([hints.get(name, Any) for name in kind._fields], converter)
+    return lambda value, _: kind(*read(value, kind))
 
 
-# Sets, in an order that does not depend on the process: replay compares what was written.
+# Classes.
 
 
-def _is_set(kind: Any) -> bool:
-    origin = typing.get_origin(kind) or kind
-    return isinstance(origin, type) and issubclass(origin, AbstractSet)
+def _is_class(kind: Any) -> bool:
+    return has_fields(typing.get_origin(kind) or kind)
 
 
-def _set_writer(kind: Any, converter: Converter) -> Callable[[Any], list[Any]]:
-    (element,) = typing.get_args(kind) or (Any,)
-    unstructure_as = None if element is Any else element
-
-    def write(members: Any) -> list[Any]:
-        written = (converter.unstructure(member, unstructure_as=unstructure_as) for member in members)
-        return sorted(written, key=lambda value: json.dumps(value, default=repr))
-
-    return write
-
-
-# Mappings whose keys are not texts: JSON knows only texts as keys.
+def _class_reader(kind: Any, converter: Converter) -> Reader:
+    cls = typing.get_origin(kind) or kind
+    declared = attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls)
+    # cattrs looks up names in quotes only if there is an annotation that is all in quotes.
+    is_left = not any(isinstance(field.type, str) for field in declared)
+    if is_left and any(has_forward_references(field.type) for field in declared):
+        if not attrs.has(cls):
+            return _of_dict(_resolving_reader(kind, converter))
+        attrs.resolve_types(cls)
+    return _of_dict(converter.gen_structure_attrs_fromdict(kind))
 
 
-def _has_typed_keys(kind: Any) -> bool:
-    arguments = typing.get_args(kind)
-    origin = typing.get_origin(kind)
-    return (
-        origin in (dict, Mapping, MutableMapping)
-        and len(arguments) > 0
-        and arguments[0] not in (str, Any, object, bool)
+def _resolving_reader(kind: Any, converter: Converter) -> Reader:
+    """Return what reads a dataclass, names in quotes looked up."""
+    cls = typing.get_origin(kind) or kind
+    typing.get_type_hints(cls)  # what cannot be found is an error here
+    declared = {field.name: field for field in dataclasses.fields(cls)}
+    fields: dict[str, Any] = {}
+    for field in fields_of(kind):
+        if field.argument is not None:
+            is_required = declared[field.name].default is declared[field.name].default_factory is dataclasses.MISSING
+            default: Any = attrs.NOTHING if is_required else None  # never used: what is missing is left to __init__
+            hint: Any = field.hint
+            fields[field.name] = attrs.field(type=hint, default=default, alias=field.name, kw_only=True)
+    # The class may contain itself, so that what reads a field is found when it is read.
+    late: dict[str, Any] = {name: override(struct_hook=converter.structure) for name in fields}
+    return make_dict_structure_fn_from_attrs(
+        list(attrs.fields(attrs.make_class(cls.__name__, fields))), cls, converter, **late
     )
 
 
-def _mapping_writer(kind: Any, converter: Converter) -> Callable[[Mapping[Any, Any]], dict[str, Any]]:
-    key_type, value_type = typing.get_args(kind)
-    unstructure_as = None if value_type is Any else value_type
-
-    def write(mapping: Mapping[Any, Any]) -> dict[str, Any]:
-        return {
-            _key_text(converter.unstructure(key, unstructure_as=key_type)): converter.unstructure(
-                value, unstructure_as=unstructure_as
-            )
-            for key, value in mapping.items()
-        }
-
-    return write
+def _of_dict(read: Reader) -> Reader:
+    """Return *read* for dicts only: to look for fields in a text is to find none, and to take the defaults."""
+    return lambda value, kind: read(value if type(value) is dict else exactly(value, dict), kind)
 
 
-def _key_text(key: Any) -> Any:
-    """Return a number as text. What is neither is left to be refused, with its path."""
-    return json.dumps(key) if type(key) in (int, float) else key
+def _is_union_of_classes(kind: Any) -> bool:
+    members = [member for member in typing.get_args(kind) if member is not type(None)]
+    return is_union(kind) and len(members) > 1 and all(_is_class(member) for member in members)
 
 
-def _mapping_reader(kind: Any, converter: Converter) -> Callable[[Any, Any], dict[Any, Any]]:
+def _union_reader(kind: Any, converter: Converter) -> Reader:
+    """Return what reads one of several classes: that with these very fields, or else what cattrs makes of it."""
+    classes = [member for member in typing.get_args(kind) if member is not type(None)]
+    names = [names_of(typing.get_origin(cls) or cls) for cls in classes]
+    by_names = {each: cls for each, cls in zip(names, classes, strict=True) if names.count(each) == 1}
+    try:
+        guess = create_default_dis_func(converter, *classes)
+    except TypeError:  # there is nothing that only one of them has
+        guess = None
+
+    def read(value: Any, _: Any) -> Any:
+        if value is None and type(None) in typing.get_args(kind):
+            return None
+        cls = by_names.get(frozenset(exactly(value, dict))) or (guess and guess(value))
+        if cls is None:
+            msg = f"the fields {', '.join(value)} are those of none of {kind}"
+            raise ValueError(msg)
+        return converter.structure(value, cls)
+
+    return read
+
+
+# Mappings. Some have keys that are not texts, and JSON knows only texts as keys.
+
+#: What an enum's value must be for it to be a key.
+_KEYS = (str, int, float)
+
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+def _is_plain_mapping(kind: Any) -> bool:
+    key_type, value_type = typing.get_args(kind) or (Any, Any)
+    return key_type in (str, Any, object) and value_type in (Any, object)
+
+
+def _is_mapping(kind: Any) -> bool:
+    return any((typing.get_origin(kind) or kind) is mapping for mapping in _MAPPINGS) and (
+        _is_plain_mapping(kind) or typing.get_args(kind)[0] not in (str, Any, object, bool)
+    )
+
+
+def _mapping_reader(kind: Any, converter: Converter) -> Reader:
+    if _is_plain_mapping(kind):
+        return lambda value, _: exactly(value, dict)
     key_type, value_type = typing.get_args(kind)
 
     def read(value: Any, _: Any) -> dict[Any, Any]:
         return {
             _key_of(text, key_type, converter): converter.structure(content, value_type)
-            for text, content in _exactly(dict)(value, dict).items()
+            for text, content in exactly(value, dict).items()
         }
 
     return read
 
 
 def _key_of(text: str, key_type: Any, converter: Converter) -> Any:
-    is_enum = isinstance(key_type, type) and issubclass(key_type, Enum)
-    if is_enum:
-        members = {_key_text(converter.unstructure(member)): member for member in key_type}
+    key_type = unwrapped(key_type)
+    if _is_enum(key_type):
+        values = {member: write(member) for member in key_type}
+        members = {key_text(key_type, member): member for member, value in values.items() if type(value) in _KEYS}
         if text in members:
             return members[text]
     is_number = key_type in (int, float)
     return converter.structure(json.loads(text) if is_number else text, key_type)
-
-
-def _is_pydantic_model(kind: Any) -> bool:
-    # Whoever has a model has imported pydantic; we never do.
-    pydantic = sys.modules.get("pydantic")
-    model = getattr(pydantic, "BaseModel", None)
-    return model is not None and isinstance(kind, type) and issubclass(kind, model)

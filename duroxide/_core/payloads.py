@@ -14,19 +14,15 @@ import functools
 import json
 import math
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from ..errors import PayloadError
+from .names import name_of
 
 
 _dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-_SUPPORTED = (
-    "Supported are None, bool, int, float, str, lists, tuples, sets, dicts with str keys, attrs classes, dataclasses,"
-    " named tuples, enums, datetimes, timedelta, Decimal, UUID, bytes, paths and pydantic models."
-)
 
 #: Types that say nothing: plain JSON values come back as they are.
 _UNTYPED = (Any, object)
@@ -55,7 +51,7 @@ def encode(value: object, *, where: str, type_: object = Any) -> str:
         msg = f"{where} cannot be encoded: it contains itself, or is nested too deeply. Flatten it."
         raise PayloadError(msg) from error
     except (TypeError, ValueError) as error:
-        msg = f"{where} of type {_name_of(type(value))} cannot be encoded: {error}"
+        msg = f"{where} of type {name_of(type(value))} cannot be encoded: {error}"
         raise PayloadError(msg) from error
 
 
@@ -121,7 +117,7 @@ def _write(tree: object) -> str:
     try:
         return _dumps(tree)
     except ValueError as error:
-        raise ValueError(_problem_in(tree, "$") or error) from error
+        raise ValueError(_infinity_in(tree, "$") or error) from error
 
 
 def _parse(text: str, where: str) -> Any:
@@ -144,7 +140,30 @@ _scan: Callable[[str, int], tuple[Any, int]]
 _scan = _decoder.scan_once  # type: ignore[attr-defined]  # undocumented: what raw_decode() calls
 
 
-# The long way: everything else, by way of cattrs.
+# The long way: everything else; written here, and read by way of cattrs.
+
+
+def _to_plain(value: object, type_: object) -> object:
+    """Return *value* in JSON's types; by its own type, and where that is not enough by *type_*."""
+    try:
+        return _writing().write(value)
+    except RecursionError:
+        raise
+    except Exception as error:  # properties and hooks of user classes may raise anything
+        is_refused = isinstance(error, _writing().Unwritable)
+        if is_refused and type_ not in _UNTYPED:
+            return _writing().write_as(value, type_)
+        if is_refused:
+            raise
+        msg = f"{type(error).__name__}: {error}"
+        raise TypeError(msg) from error
+
+
+@functools.cache
+def _writing() -> Any:
+    from . import writing  # noqa: PLC0415  # many programs never need it
+
+    return writing
 
 
 @functools.cache
@@ -154,49 +173,18 @@ def _converter() -> Any:
     return build_converter()
 
 
-def _to_plain(value: object, type_: object) -> object:
-    """Return *value* in JSON's types; by its own type, and where that is not enough by *type_*."""
-    tree = _unstructure(value, None)
-    if _is_plain(tree):
-        return tree
-    if type_ not in _UNTYPED and _problem_in(tree, "$") is not None:
-        tree = _unstructure(value, type_)
-    problem = _problem_in(tree, "$")
-    if problem is not None:
-        raise TypeError(problem)
-    return tree
-
-
-def _unstructure(value: object, type_: object) -> object:
-    try:
-        return _converter().unstructure(value, unstructure_as=type_)
-    except RecursionError:
-        raise
-    except Exception as error:  # properties and hooks of user classes may raise anything
-        msg = f"{type(error).__name__}: {error}"
-        raise TypeError(msg) from error
-
-
-def _problem_in(value: object, path: str) -> str | None:
-    """Return what JSON has no place for in *value*, and at which path; None if there is nothing."""
+def _infinity_in(value: object, path: str) -> str | None:
+    """Return which number in *value* JSON has no place for, and at which path; None if there is none."""
     if isinstance(value, float) and not math.isfinite(value):
         return _not_finite(value, path)
-    if value is None or isinstance(value, str | int | float):
-        return None
     if isinstance(value, dict):
-        wrong_key = next((key for key in value if not isinstance(key, str)), None)
-        if wrong_key is not None or None in value:
-            return (
-                f"{path} has the key {wrong_key!r} of type {_name_of(type(wrong_key))}, and JSON has only str keys. Use"
-                " str keys, or annotate the receiver's parameter, e.g. dict[int, str]."
-            )
-        return _first(_problem_in(content, f"{path}.{key}") for key, content in value.items())
-    if isinstance(value, list | tuple):
-        return _first(_problem_in(content, f"{path}[{index}]") for index, content in enumerate(value))
-    return f"{path} is of type {_name_of(type(value))}. {_SUPPORTED}"
+        return _first(_infinity_in(content, f"{path}.{key}") for key, content in value.items())
+    if isinstance(value, list):
+        return _first(_infinity_in(content, f"{path}[{index}]") for index, content in enumerate(value))
+    return None
 
 
-def _first(problems: Any) -> str | None:
+def _first(problems: Iterable[str | None]) -> str | None:
     return next((problem for problem in problems if problem is not None), None)
 
 
@@ -213,7 +201,7 @@ def _structure(value: object, type_: object, where: str) -> Any:
 
         reasons = "; ".join(transform_error(error, path="$", format_exception=_reason))
         msg = (
-            f"{where} cannot be decoded as {_name_of(type_)}: {reasons}. The type hint of the receiving function must fit"
+            f"{where} cannot be decoded as {name_of(type_)}: {reasons}. The type hint of the receiving function must fit"
             " what was sent."
         )
         raise PayloadError(msg) from error
@@ -223,9 +211,3 @@ def _reason(error: BaseException, _: object) -> str:
     if isinstance(error, KeyError):
         return f"required field {error} is missing"
     return f"{error}" or type(error).__name__
-
-
-def _name_of(type_: object) -> str:
-    if not isinstance(type_, type) or type_.__module__ == "builtins":
-        return type_.__qualname__ if type(type_) is type else str(type_)
-    return f"{type_.__module__}.{type_.__qualname__}"

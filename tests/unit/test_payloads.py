@@ -206,13 +206,15 @@ class TestRefusals:
 
 class TestImports:
     def test_plain_values_need_no_cattrs(self):
-        """Plain values never load cattrs, which takes 60 ms, and nothing ever loads pydantic."""
+        """Plain values and writing never load cattrs, which takes 60 ms, and nothing ever loads pydantic."""
         program = """
 import json, sys
 from duroxide._core.payloads import decode, encode
 decode(encode({"a": [1, "x", None]}, where="x"), dict, where="x")
 before = "cattrs" in sys.modules
-encode({1}, where="x")
+text = encode({1}, where="x")
+before = before or "cattrs" in sys.modules
+decode(text, set[int], where="x")
 print(json.dumps([before, "cattrs" in sys.modules, "pydantic" in sys.modules]))
 """
         command = [sys.executable, "-c", program]
