@@ -285,7 +285,9 @@ class OrchestrationContext(OrchestrationState):
         started because *instance_id* exists already. Without *instance_id* the child gets one of its own.
         """
         name, result_type = _orchestration(orchestration)
-        if instance_id is not None:
+        if instance_id is None:
+            limits.check_parent_of_automatic(self.instance_id)
+        else:
             limits.check_child_id(instance_id)
         _check_version(version)
         text = self._encode(input, where=f"input of orchestration {name!r}")
@@ -417,7 +419,8 @@ class _Callee:
 
     @classmethod
     def called(cls, name: str, result_type: object) -> _Callee:
-        """Return what calling the activity *name* needs."""
+        """Return what calling the activity *name* needs. Raises as `limits.check_name`."""
+        limits.check_name("activity name", name)
         return cls(name, f"input of activity {name!r}", decoder(result_type, f"result of activity {name!r}"))
 
 
@@ -427,7 +430,6 @@ _callees: WeakKeyDictionary[Callable[..., Any], _Callee] = WeakKeyDictionary()
 
 def _activity(activity: Callable[..., Any] | str) -> _Callee:
     if isinstance(activity, str):
-        limits.check_name("activity name", activity)
         return _Callee.called(activity, None)
     name = registered_name(activity)
     try:
@@ -450,4 +452,5 @@ def _orchestration(orchestration: Callable[..., Any] | str) -> tuple[str, object
         limits.check_name("orchestration name", orchestration)
         return orchestration, None
     name = registered_name(orchestration)
+    limits.check_name("orchestration name", name)
     return name, inspect_orchestration(orchestration, name=name).result_type

@@ -6,6 +6,7 @@ import re
 
 from .._nouns import frozen
 from ..errors import InvalidInput
+from .limits import check_name
 
 
 # Semantic versioning's three numbers and an optional pre-release; build metadata means nothing here.
@@ -32,7 +33,10 @@ class Version:
 
         Raises:
             InvalidInput: If *text* is not a semantic version.
+
+            LimitExceeded: If it is longer than a name may be.
         """
+        check_name("version", text)
         match = _PATTERN.fullmatch(text)
         if match is None:
             msg = f"{text!r} is not a version: write three numbers, like '1.4.0'."

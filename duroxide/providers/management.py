@@ -213,7 +213,7 @@ def _statuses(statuses: Collection[str] | None) -> frozenset[ExecutionStatus] | 
 
 def _storable(_: object, attribute: Attribute[Any], value: frozenset[str] | str | None) -> None:
     for text in value if isinstance(value, frozenset) else () if value is None else (value,):
-        limits.check_name(attribute.name, text)
+        limits.check_sought(attribute.name, text)
 
 
 @frozen(kw_only=True)
