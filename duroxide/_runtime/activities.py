@@ -29,6 +29,7 @@ from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
 from .activity_context import ActivityContext
 from .event_loop import LoopThread
+from .expiries import Expiries
 from .fetching import Fetcher, Next
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
 from .metrics import Metrics
@@ -96,6 +97,8 @@ class ActivityWorker:
         # Unguessable by its beginning, unique by its end: a random number for each lock costs a system call.
         self._tokens = map(f"{new_token()}-{{}}".format, count())
         self._slots = Slots(options.worker_concurrency)
+        #: When to call `end_expired`.
+        self.expiries = Expiries(milliseconds(options.poll_interval))
         #: Whether this runtime may own sessions, which are then to be renewed.
         self.has_sessions = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
@@ -140,6 +143,12 @@ class ActivityWorker:
 
     def claim(self, work: ActivityExecute) -> str | None:
         """Reserve a slot for *work* and return the token to lock it with, or None if it is for anybody."""
+        token = self._claimed(work)
+        if token is None and work.expires_at_ms is not None:
+            self.expiries.note(work.expires_at_ms, self._provider.now_ms())
+        return token
+
+    def _claimed(self, work: ActivityExecute) -> str | None:
         if not self._options.eager_dispatch or work.session_id is not None or self._slots.is_closed:
             return None
         if not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:
