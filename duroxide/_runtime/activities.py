@@ -204,7 +204,10 @@ class ActivityWorker:
         for item in items:
             if item.attempt_count > self._options.max_attempts:
                 _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
-                self._outcomes.take(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
+                is_known = self._find(item.work.name) is not None
+                self._outcomes.take(
+                    Finished(item.lock, _poisoned(item, self._options.max_attempts, is_registered=is_known))
+                )
             elif self._find(item.work.name) is None:
                 delay_ms = self._options.unregistered_delay_ms(item.attempt_count)
                 _log.warning(
@@ -360,15 +363,18 @@ def _expired(item: ActivityItem) -> ActivityOutcome:
     return ActivityFailed(0, 0, work.key.activity_id, details)
 
 
-def _poisoned(item: ActivityItem, max_attempts: int) -> ActivityOutcome:
+def _poisoned(item: ActivityItem, max_attempts: int, *, is_registered: bool) -> ActivityOutcome:
+    kind = ErrorKind.POISONED_ACTIVITY
+    reason = f"activity {item.work.name!r} is not registered here"
     return ActivityFailed(
         0,
         0,
         item.work.key.activity_id,
         ErrorDetails(
             category=ErrorCategory.POISON,
-            kind=ErrorKind.POISONED_ACTIVITY,
+            kind=kind,
             message=f"input {item.work.input}",
+            cause=None if is_registered else ErrorDetails.because(reason, kind=kind),
             subject=f"activity {item.work.name}#{item.work.key.activity_id} of {item.work.key.instance_id}",
             attempt_count=item.attempt_count,
             max_attempts=max_attempts,
