@@ -107,7 +107,8 @@ class ErrorDetails:
         if self.category is ErrorCategory.CONFIGURATION:
             return f"nondeterministic: {self.message}"
         if self.category is ErrorCategory.POISON:
-            return f"poison: {self.subject} exceeded {self.attempt_count} attempts (max {self.max_attempts})"
+            reason = "" if self.cause is None else f": {self.cause.message}"
+            return f"poison: {self.subject} exceeded {self.attempt_count} attempts (max {self.max_attempts}){reason}"
         if self.kind is ErrorKind.CANCELLED:
             return f"canceled: {self.message}"
         if self.kind is ErrorKind.PANICKED:
@@ -138,6 +139,11 @@ class ErrorDetails:
             retryable=kind is ErrorKind.ACTIVITY_FAILED and not isinstance(error, NonRetryableError),
             attempt=attempt,
         )
+
+    @classmethod
+    def because(cls, reason: str, *, kind: ErrorKind) -> ErrorDetails:
+        """Record *reason*, which nothing was raised for, as the cause of a failure of *kind*."""
+        return cls(ErrorCategory.APPLICATION, kind, reason)
 
     @classmethod
     def cancelled(cls, reason: str) -> ErrorDetails:

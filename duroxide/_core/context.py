@@ -287,7 +287,9 @@ class OrchestrationContext(OrchestrationState):
         started because *instance_id* exists already. Without *instance_id* the child gets one of its own.
         """
         name, result_type = _orchestration(orchestration)
-        if instance_id is not None:
+        if instance_id is None:
+            limits.check_parent_of_automatic(self.instance_id)
+        else:
             limits.check_child_id(instance_id)
         _check_version(version)
         text = self._encode(input, where=f"input of orchestration {name!r}")

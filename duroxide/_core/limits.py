@@ -39,9 +39,18 @@ MAX_CARRIED_MESSAGES = 1000
 #: in an entry together with others.
 MAX_INSTANCE_ID_BYTES = 512
 
+#: Names of all kinds, versions and session ids: an orchestration's name is in an index together with an id, a session's id
+#: is a key. One bound for all.
+MAX_NAME_BYTES = MAX_INSTANCE_ID_BYTES
+
+#: An automatic child id grows with each level: together with a name, or a key, it still fits into an index entry.
+MAX_AUTOMATIC_ID_BYTES = 2048
+
 #: What an automatic child id has between its parent's id and its number.
 CHILD_ID_MARKER = "::sub::"
 _CHILD_ID_PREFIX = "sub::"
+#: … and what that may take: the marker, two numbers of 64 bits, and what is between them.
+_CHILD_ID_ROOM = 48
 
 
 #: Names of the library's own activities and orchestrations begin with this.
@@ -159,9 +168,25 @@ def check_child_id(instance_id: str) -> None:
         raise InvalidInput(msg)
 
 
+def check_parent_of_automatic(instance_id: str) -> None:
+    """
+    Refuse to let *instance_id* have a child with an automatic id, if that could be over `MAX_AUTOMATIC_ID_BYTES`.
+
+    Raises:
+        LimitExceeded: If it could.
+    """
+    size = size_of(instance_id) + _CHILD_ID_ROOM
+    if size > MAX_AUTOMATIC_ID_BYTES:
+        msg = (
+            f"automatic child id of up to {size} bytes exceeds limit of {MAX_AUTOMATIC_ID_BYTES} bytes: it grows with each"
+            " level of children of children. Give the child an instance_id."
+        )
+        raise LimitExceeded(msg)
+
+
 def check_name(what: str, name: str) -> None:
     """
-    Refuse a name that not every database can hold. Any other text is allowed, of any length.
+    Refuse a name that not every database can hold.
 
     Args:
         what: What is named, for the error: ``"orchestration name"``.
@@ -170,8 +195,21 @@ def check_name(what: str, name: str) -> None:
 
     Raises:
         InvalidInput: If it is no text, empty, or has NUL or lone surrogates.
+
+        LimitExceeded: If it is longer than `MAX_NAME_BYTES`.
     """
     _check_text(what, name)
+    _check_size(what, name, MAX_NAME_BYTES, "Use a shorter one.")
+
+
+def check_sought(what: str, text: str) -> None:
+    """
+    Refuse to look for what no database can hold. Of any length: what is too long is not found.
+
+    Raises:
+        InvalidInput: If it is no text, empty, or has NUL or lone surrogates.
+    """
+    _check_text(what, text)
 
 
 def check_function_name(what: str, name: str) -> None:

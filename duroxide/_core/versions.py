@@ -6,13 +6,13 @@ import re
 
 from .._nouns import frozen
 from ..errors import InvalidInput
+from .limits import check_name
 
 
 # Semantic versioning's three numbers and an optional pre-release; build metadata means nothing here.
 _PATTERN = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
 
 #: Characters of a version. Python reads no number of more than 4,300 digits.
-_LONGEST = 256
 
 #: Packed versions leave this many bits for each of minor and patch.
 _BITS = 20
@@ -35,11 +35,13 @@ class Version:
 
         Raises:
             InvalidInput: If *text* is not a semantic version.
+
+            LimitExceeded: If it is longer than a name may be.
         """
-        match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
-        if match is None or len(text) > _LONGEST:
-            shown = text[:_LONGEST] if isinstance(text, str) else text
-            msg = f"{shown!r} is not a version: write three numbers, like '1.4.0'."
+        check_name("version", text)
+        match = _PATTERN.fullmatch(text)
+        if match is None:
+            msg = f"{text!r} is not a version: write three numbers, like '1.4.0'."
             raise InvalidInput(msg)
         major, minor, patch, prerelease = match.groups()
         return cls(int(major), int(minor), int(patch), _prerelease_key(prerelease))

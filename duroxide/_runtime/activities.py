@@ -32,6 +32,7 @@ from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
 from .activity_context import ActivityContext
 from .event_loop import LoopThread
+from .expiries import Expiries
 from .fetching import Fetcher, Next
 from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
 from .metrics import Metrics
@@ -99,6 +100,8 @@ class ActivityWorker:
         # Unguessable by its beginning, unique by its end: a random number for each lock costs a system call.
         self._tokens = map(f"{new_token()}-{{}}".format, count())
         self._slots = Slots(options.worker_concurrency)
+        #: When to call `end_expired`.
+        self.expiries = Expiries(milliseconds(options.poll_interval))
         #: Whether this runtime may own sessions, which are then to be renewed.
         self.has_sessions = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
@@ -155,6 +158,12 @@ class ActivityWorker:
 
     def claim(self, work: ActivityExecute) -> str | None:
         """Reserve a slot for *work* and return the token to lock it with, or None if it is for anybody."""
+        token = self._claimed(work)
+        if token is None and work.expires_at_ms is not None:
+            self.expiries.note(work.expires_at_ms, self._provider.now_ms())
+        return token
+
+    def _claimed(self, work: ActivityExecute) -> str | None:
         if not self._options.eager_dispatch or work.session_id is not None or self._slots.is_closed:
             return None
         if self._rest.is_on or not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:
@@ -225,7 +234,9 @@ class ActivityWorker:
         """Do it before saying so: nothing is to stay locked because a logging handler raises."""
         delays = [self._options.unregistered_delay_ms(item.attempt_count) for item in unknown]
         for item in poison:
-            self._outcomes.take(Finished(item.lock, _poisoned(item, self._options.max_attempts)))
+            is_known = self._find(item.work.name) is not None
+            outcome = _poisoned(item, self._options.max_attempts, is_registered=is_known)
+            self._outcomes.take(Finished(item.lock, outcome))
         if unknown:
             self._provider.release_activities(
                 [Release(item.lock, delay_ms) for item, delay_ms in zip(unknown, delays, strict=True)]
@@ -435,15 +446,18 @@ def _expired(item: ActivityItem) -> ActivityOutcome:
     return ActivityFailed(0, 0, work.key.activity_id, details)
 
 
-def _poisoned(item: ActivityItem, max_attempts: int) -> ActivityOutcome:
+def _poisoned(item: ActivityItem, max_attempts: int, *, is_registered: bool) -> ActivityOutcome:
+    kind = ErrorKind.POISONED_ACTIVITY
+    reason = f"activity {item.work.name!r} is not registered here"
     return ActivityFailed(
         0,
         0,
         item.work.key.activity_id,
         ErrorDetails(
             category=ErrorCategory.POISON,
-            kind=ErrorKind.POISONED_ACTIVITY,
+            kind=kind,
             message=f"input {item.work.input}",
+            cause=None if is_registered else ErrorDetails.because(reason, kind=kind),
             subject=f"activity {item.work.name}#{item.work.key.activity_id} of {item.work.key.instance_id}",
             attempt_count=item.attempt_count,
             max_attempts=max_attempts,

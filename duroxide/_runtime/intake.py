@@ -98,12 +98,15 @@ def poison(
     now_ms: int,
     duroxide_version: str,
     incarnation: int,
+    reason: str | None,
 ) -> TurnCommit:
     """
     Return the commit that ends an instance whose messages were delivered too often.
 
     Args:
         history: Of the current execution; None if it cannot be read.
+
+        reason: Why the deliveries came to nothing, if that is known: of a history, why it cannot be read.
     """
     if batch.start is not None:
         history = [
@@ -114,10 +117,14 @@ def poison(
                 duroxide_version=duroxide_version,
             )
         ]
+    kind = ErrorKind.POISONED_ORCHESTRATION if history is not None else ErrorKind.UNREADABLE_HISTORY
+    unreadable = item.unreadable_reason if history is not None else reason or item.unreadable_reason
+    reason = reason or item.unreadable_reason
     details = ErrorDetails(
         category=ErrorCategory.POISON,
-        kind=ErrorKind.POISONED_ORCHESTRATION if history is not None else ErrorKind.UNREADABLE_HISTORY,
-        message=item.unreadable_reason or "; ".join(repr(queued.message)[:500] for queued in item.messages),
+        kind=kind,
+        message=unreadable or "; ".join(repr(queued.message)[:500] for queued in item.messages),
+        cause=None if reason is None else ErrorDetails.because(reason, kind=kind),
         subject=f"orchestration {item.lock.instance_id!r} execution {max(item.execution_id, 1)}",
         attempt_count=item.attempt_count,
         max_attempts=max_attempts,

@@ -49,13 +49,15 @@ class Leases:
         self._worker = worker
         self._dispatcher = dispatcher
         self._worker_id = worker_id
-        self._stop = threading.Event()
+        self._expiries = worker.expiries
+        self._is_stopping = False
         shortest = min(options.worker_lock_timeout, options.orchestrator_lock_timeout, options.session_lock_timeout)
         self._tick = min(shortest * _RENEW_AFTER / 2, options.cancellation_poll_interval).total_seconds()
         self._instances_renewed_at: dict[InstanceLock, float] = {}
         self._sessions_renewed_at = monotonic()
         self._sessions_removed_at = monotonic()
         self._expired_ended_at = 0.0
+        self._tick_at = 0.0
         self._thread = threading.Thread(target=self._loop, name=f"duroxide-leases-{worker_id[-6:]}", daemon=True)
 
     def start(self) -> None:
@@ -64,21 +66,42 @@ class Leases:
 
     def stop(self, timeout: float) -> None:
         """End, and wait up to *timeout* seconds for what is under way."""
-        self._stop.set()
+        self._is_stopping = True
+        self._expiries.bell.ring()
         end(self._thread, timeout)
 
     def _loop(self) -> None:
-        while not self._stop.wait(self._tick):
-            COLLECTOR.look()
-            for job in (
-                self._renew_activities,
-                self._renew_instances,
-                self._renew_sessions,
-                self._remove_sessions,
-                self._end_expired,
-                self._enforce_grace,
-            ):
-                self._try(job)
+        self._tick_at = monotonic() + self._tick
+        while not self._is_stopping:
+            pause = self._pause()
+            if pause > 0 and self._expiries.bell.wait(pause):
+                continue
+            if monotonic() >= self._tick_at:
+                self._run_jobs()
+                self._tick_at = monotonic() + self._tick
+            else:
+                self._try(self._end_expired)
+
+    def _pause(self) -> float:
+        """Return how many seconds there is nothing to do."""
+        pause = self._tick_at - monotonic()
+        try:
+            expiry = self._expiries.pause(self._provider.now_ms)
+        except Exception:  # noqa: BLE001  # this loop must not die; whatever it was, the next tick looks anyway
+            return pause
+        return pause if expiry is None else min(pause, expiry)
+
+    def _run_jobs(self) -> None:
+        COLLECTOR.look()
+        for job in (
+            self._renew_activities,
+            self._renew_instances,
+            self._renew_sessions,
+            self._remove_sessions,
+            self._end_expired,
+            self._enforce_grace,
+        ):
+            self._try(job)
 
     def _try(self, job: Callable[[], None]) -> None:
         with suppress(Exception):  # of a logging handler
@@ -151,8 +174,10 @@ class Leases:
             self._provider.remove_orphaned_sessions()
 
     def _end_expired(self) -> None:
+        """Look for activities that have expired: those that are known to be due, and by the slow poll for all others."""
         now = monotonic()
-        if now - self._expired_ended_at >= self._options.poll_interval.total_seconds():
+        is_due = self._expiries.take_due(self._provider.now_ms)
+        if is_due or now - self._expired_ended_at >= self._options.poll_interval.total_seconds():
             self._expired_ended_at = now
             self._worker.end_expired()
 

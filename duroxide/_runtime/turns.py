@@ -33,6 +33,7 @@ from .activities import Finished
 from .cache import ExecutionCache
 from .intake import Batch, consume, poison, sort_messages
 from .options import RuntimeOptions
+from .reasons import Reasons
 from .returns import Returns
 from .timers import DueTimer
 
@@ -95,6 +96,7 @@ class Turns:
         self._cache = cache
         self._returns = returns
         self._now_ms = 0
+        self._reasons = Reasons()
 
     def run(self, round_: Round, claim: Claim) -> None:
         """
@@ -151,9 +153,9 @@ class Turns:
             return None
         try:
             return self._resume(execution, (), own, timers=open_timers)
-        except Exception:  # noqa: BLE001  # one instance that trips the engine must not hold up the others
+        except Exception as error:  # noqa: BLE001  # one instance that trips the engine must not hold up the others
             _log.exception("the turn of instance %r failed", execution.started.instance_id)
-            self._tripped(execution, None, own, round_)
+            self._tripped(error, execution, None, own, round_)
             return None
 
     def _guarded_turn(
@@ -163,9 +165,9 @@ class Turns:
             return self._turn_of(item, execution, outcomes)
         except ProviderError:
             raise
-        except Exception:  # noqa: BLE001  # likewise; it becomes poison
+        except Exception as error:  # noqa: BLE001  # likewise; it becomes poison
             _log.exception("the turn of instance %r failed", item.lock.instance_id)
-            self._tripped(execution, item, [], round_)
+            self._tripped(error, execution, item, [], round_)
             return None
 
     def _turn_of(
@@ -223,9 +225,9 @@ class Turns:
                 fired_timers=tuple([each.event_id for each in resumed.timers]) if resumed.timers else (),
                 claim=claim,
             )
-        except Exception:  # noqa: BLE001  # likewise
+        except Exception as error:  # noqa: BLE001  # likewise
             _log.exception("the turn of instance %r failed", execution.started.instance_id)
-            self._tripped(execution, item, own, round_)
+            self._tripped(error, execution, item, own, round_)
             return
         if batch is not None and batch.refusals:
             commit = evolve(commit, messages=(*commit.messages, *batch.refusals))
@@ -233,14 +235,19 @@ class Turns:
         round_.turns.append(Turned(commit, execution, item, own))
 
     def _tripped(
-        self, execution: Execution | None, item: OrchestrationItem | None, own: list[Finished], round_: Round
+        self,
+        error: Exception,
+        execution: Execution | None,
+        item: OrchestrationItem | None,
+        own: list[Finished],
+        round_: Round,
     ) -> None:
         """The engine failed at one instance: forget what is in memory of it, and let others try, and count."""
         if execution is not None:
             execution.close()
         round_.general.extend(own)
         if item is not None:
-            self._pass_on(item, UNREADABLE_DELAY_MS, "its turn failed")
+            self._pass_on(item, UNREADABLE_DELAY_MS, f"its turn failed: {type(error).__name__}: {error}")
 
     def _begin(self, item: OrchestrationItem, batch: Batch) -> Execution | None:
         """Begin the execution that a start message asks for, if its orchestration is registered here."""
@@ -341,13 +348,21 @@ class Turns:
 
     def _poisoned(self, item: OrchestrationItem, batch: Batch) -> Turned:
         history: Sequence[Event] | None = None
+        reason: str | None = None
         if item.execution_id:
             answer = self._provider.read_histories([HistoryRequest(item.lock.instance_id, item.execution_id)])[0]
-            history = None if isinstance(answer, UnreadableHistory) else answer
+            if isinstance(answer, UnreadableHistory):
+                reason = str(answer)
+            else:
+                history = answer
+        reason = (
+            reason or self._not_resolved(batch.start or (history[0] if history else None)) or self._reasons.of(item)
+        )
         _log.error(
-            "instance %r is poison: its messages were delivered %d times",
+            "instance %r is poison: its messages were delivered %d times%s",
             item.lock.instance_id,
             item.attempt_count,
+            "" if reason is None else f": {reason}",
             extra={"action": "poison", "instance_id": item.lock.instance_id},
         )
         commit = poison(
@@ -358,8 +373,18 @@ class Turns:
             now_ms=self._now_ms,
             duroxide_version=__version__,
             incarnation=item.incarnation or new_incarnation(),
+            reason=reason,
         )
         return Turned(commit, None, item)
+
+    def _not_resolved(self, start: StartOrchestration | Event | None) -> str | None:
+        """Return what is to be said of the orchestration that *start* names, if it is not registered here."""
+        if not isinstance(start, StartOrchestration | OrchestrationStarted):
+            return None
+        if self._registry.orchestrations.resolve(start.name, start.version) is not None:
+            return None
+        version = "" if start.version is None else f" {start.version}"
+        return f"orchestration {start.name!r}{version} is not registered here"
 
     def _not_registered(self, item: OrchestrationItem, what: str) -> None:
         delay_ms = self._options.unregistered_delay_ms(item.attempt_count)
@@ -376,6 +401,7 @@ class Turns:
             self._options.max_attempts,
             extra={"action": "passed_on", "instance_id": item.lock.instance_id},
         )
+        self._reasons.note(item, reason)
         self._returns.instances([Release(item.lock, delay_ms)])
 
 

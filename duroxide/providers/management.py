@@ -194,7 +194,7 @@ def _statuses(statuses: Collection[str] | None) -> frozenset[ExecutionStatus] | 
 
 def _storable(_: object, attribute: Attribute[Any], value: frozenset[str] | str | None) -> None:
     for text in value if isinstance(value, frozenset) else () if value is None else (value,):
-        limits.check_name(attribute.name, text)
+        limits.check_sought(attribute.name, text)
 
 
 @frozen(kw_only=True)
@@ -339,7 +339,8 @@ class Management(Protocol):
 
             CannotDeleteSubOrchestration: If it has a parent; also with *force*.
 
-            InstanceStillRunning: Without *force*, if any member has not ended, is locked, or is about to start.
+            InstanceStillRunning: Without *force*, if any member has not ended, or is about to start. One that has ended goes
+                although it is locked: a turn of it could only take its late messages away.
         """
         ...
 
@@ -347,7 +348,7 @@ class Management(Protocol):
         """
         Delete up to *limit* roots that match, the oldest first, each with everything below it.
 
-        Roots that are children, run or are locked, or of which a member does or is, are skipped and do not count.
+        Roots that are children or run, or of which a member runs or is about to start, are skipped and do not count.
         Works in transactions that are bounded and let others in between; each tree goes in one transaction. If one
         fails, those before it have happened.
         """

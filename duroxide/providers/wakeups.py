@@ -162,9 +162,15 @@ class Wakeups:
     def publish_everything(self) -> None:
         """Tell everybody: another process has written something, and nobody knows what."""
         self.recent_starts.heard_something()
+        self.publish(Changes(messages=True, activities=True, instances=self._waited_for()))
+
+    def look_again(self) -> None:
+        """Have everybody who waits for an instance look at it: something else than a change may end the wait."""
+        self.publish(Changes(instances=self._waited_for()))
+
+    def _waited_for(self) -> tuple[str, ...]:
         with self._lock:
-            instances = tuple(self._on_instance)
-        self.publish(Changes(messages=True, activities=True, instances=instances))
+            return tuple(self._on_instance)
 
     def _subscription(self, drop: Callable[[], None]) -> Subscription:
         with self._lock:

@@ -12,7 +12,7 @@ from duroxide._core.commit import ActivityLock, CommitResult, InstanceLock, Outg
 from duroxide._core.events import Event
 from duroxide._core.messages import Deliver, StartOrchestration
 from duroxide._core.versions import VersionRange
-from duroxide.errors import UnreadableHistory
+from duroxide.errors import InstanceStillRunning, UnreadableHistory
 from duroxide.providers.contract import (
     ActivityAck,
     ActivityItem,
@@ -522,6 +522,15 @@ class DeletionLeavesMessages(Broken):
         result = super().delete_instance(instance_id, force=force)
         self.sql("INSERT INTO duroxide_orchestrator_queue SELECT * FROM saved")
         return result
+
+
+class LocksForbidDeletion(Broken):
+    """An instance that has ended is not deleted while somebody holds it, for a message that came late."""
+
+    def delete_instance(self, instance_id: str, *, force: bool) -> DeleteResult:
+        if not force and self.sql("SELECT 1 FROM duroxide_instance_locks WHERE instance_id = ?", instance_id):
+            raise InstanceStillRunning(f"{instance_id!r} is locked", instance_id=instance_id)
+        return super().delete_instance(instance_id, force=force)
 
 
 class PrunesTheCurrent(Broken):

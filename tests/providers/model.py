@@ -447,10 +447,8 @@ class Model:
         return min((time for time in times if time > after_ms), default=None)
 
     def runs(self, instance_id: str) -> bool:
-        """Whether an instance has not ended, or is locked."""
-        status = self.infos[instance_id].status
-        has_ended = status in {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED}
-        return not has_ended or self.holder(instance_id) is not None
+        """Whether an instance has not ended."""
+        return self.infos[instance_id].status not in {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED}
 
     def delete(self, instance_id: str) -> DeleteResult:
         """Remove everything of an instance, and say how much that was."""

@@ -69,15 +69,6 @@ class TestDeletion:
         with pytest.raises(InstanceStillRunning, match="'a' is ContinuedAsNew"):
             memory.delete_instance("a", force=False)
 
-    def test_locked(self, memory: SqlProvider) -> None:
-        """An instance that somebody holds is said to be locked."""
-        ended(memory, "a")
-        memory.enqueue([raised()])
-        fetch(memory)
-
-        with pytest.raises(InstanceStillRunning, match="'a' is locked"):
-            memory.delete_instance("a", force=False)
-
     def test_child_about_to_start(self, memory: SqlProvider) -> None:
         """A child that is still a message is named."""
         end(memory, with_child(memory, "root", "child"))

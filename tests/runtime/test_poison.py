@@ -19,6 +19,8 @@ from duroxide import (
     TagFilter,
 )
 from duroxide._core import events as e
+from duroxide._core.execution import Execution
+from duroxide._runtime import turns
 from duroxide.providers.contract import Release
 
 from .stage import PATIENCE, Stage
@@ -185,6 +187,9 @@ class TestUnregistered:
 
         assert details.category is ErrorCategory.POISON
         assert (details.attempt_count, details.max_attempts) == (4, 3)
+        assert details.display.endswith(
+            "exceeded 4 attempts (max 3): orchestration 'unheard of' is not registered here"
+        )
 
     def test_nobody_knows_the_activity(self, stage: Stage, registry: Registry) -> None:
         """An activity that nobody knows becomes poison in the end, and so fails its orchestration."""
@@ -196,14 +201,18 @@ class TestUnregistered:
         stage.start(max_attempts=3, **QUICK)
         stage.client.start_orchestration("hopeful", hopeful)
 
-        assert failure(stage, "hopeful").kind is ErrorKind.POISONED_ACTIVITY
+        details = failure(stage, "hopeful")
+        assert details.kind is ErrorKind.POISONED_ACTIVITY
+        assert details.display.endswith("(max 3): activity 'unheard of' is not registered here")
 
     def test_version(self, stage: Stage, registry: Registry, ran: list[str]) -> None:
         """A version that is not registered is as unknown as a name; a running instance keeps to its own version."""
         stage.start(**QUICK, max_attempts=2)
         stage.client.start_orchestration("old", "work", version="0.9.0")
 
-        assert failure(stage, "old").category is ErrorCategory.POISON
+        details = failure(stage, "old")
+        assert details.category is ErrorCategory.POISON
+        assert details.display.endswith("(max 2): orchestration 'work' 0.9.0 is not registered here")
         assert ran == []
 
     def test_pauses(self) -> None:
@@ -216,6 +225,22 @@ class TestUnregistered:
 
 
 class TestBugs:
+    def test_a_bug_of_the_engine(self, stage: Stage, ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """What trips the engine at each delivery is named by the poison that comes of it."""
+
+        def stumble(*args: object, **keywords: object) -> None:
+            msg = "over its own feet"
+            raise ZeroDivisionError(msg)
+
+        monkeypatch.setattr(turns, "UNREADABLE_DELAY_MS", 10)
+        monkeypatch.setattr(Execution, "resume", stumble)
+        stage.start(max_attempts=2, poll_interval=0.05)
+        stage.client.start_orchestration("poison", "work")
+
+        assert failure(stage, "poison").display.endswith(
+            "(max 2): its turn failed: ZeroDivisionError: over its own feet"
+        )
+
     def test_an_engine_that_trips(self, stage: Stage, registry: Registry, ran: list[str]) -> None:
         """Orchestration code that ends the process' patience fails its instance, not the runtime."""
 

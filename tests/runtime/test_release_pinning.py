@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from duroxide import (
     ErrorCategory,
+    ErrorKind,
     Orchestration,
     OrchestrationContext,
     OrchestrationFailed,
@@ -143,7 +144,10 @@ class TestDamaged:
 
         with pytest.raises(OrchestrationFailed, match="exceeded 3 attempts") as failure:
             stage.result("broken")
-        assert failure.value.details.category is ErrorCategory.POISON
+        details = failure.value.details
+        assert (ErrorCategory.POISON, ErrorKind.UNREADABLE_HISTORY) == (details.category, details.kind)
+        assert "event 2 (Nonsense) of instance 'broken': " in details.message
+        assert details.display.endswith(f"exceeded 3 attempts (max 2): {details.message}")
         repair(stage)
 
     def test_parent_is_told(self, stage: Stage, registry: Registry) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from duroxide import Registry
 from duroxide._core import limits
-from duroxide.errors import InvalidInput, LimitExceeded
+from duroxide._core.requests import child_id
+from duroxide._core.versions import Version
+from duroxide.errors import InvalidInput, LimitExceeded, RegistrationError
 
 
 # Two bytes of UTF-8.
@@ -17,6 +20,7 @@ class TestSizes:
         ("check", "limit", "words"),
         [
             (limits.check_instance_id, 512, "instance id"),
+            (lambda text: limits.check_name("session id", text), 512, "session id"),
             (limits.check_tag, 256, "tag size"),
             (limits.check_custom_status, 262_144, "Custom status size"),
             (lambda text: limits.check_kv("k", text), 65_536, "KV value size of 'k'"),
@@ -33,6 +37,35 @@ class TestSizes:
             check(at_limit + "x")
 
         assert str(caught.value).startswith(f"{words} of {limit + 1} bytes exceeds limit of {limit} bytes. ")
+
+    def test_version(self):
+        """A version is a name, too."""
+        Version.parse(at_limit := "1.0.0-" + "x" * 506)
+
+        with pytest.raises(
+            LimitExceeded, match=r"^version of 513 bytes exceeds limit of 512 bytes\. Use a shorter one"
+        ):
+            Version.parse(f"{at_limit}x")
+
+    def test_registered_name(self):
+        """A name that is too long cannot be registered."""
+        Registry().register_activity(print, name=UMLAUT * 256)
+
+        with pytest.raises(RegistrationError, match=r"activity name of 514 bytes exceeds limit of 512 bytes"):
+            Registry().register_activity(print, name=UMLAUT * 257)
+
+    def test_automatic_children(self):
+        """An id can have automatic children as long as the longest of their ids fits."""
+        longest = "x" * (2048 - len(child_id("", 2**63 - 1, 2**63 - 1)))
+        assert 2000 <= len(longest)
+        limits.check_parent_of_automatic("x" * 2000)
+
+        with pytest.raises(LimitExceeded, match=r"of up to 2049 bytes exceeds limit of 2048 bytes.* an instance_id"):
+            limits.check_parent_of_automatic("x" * 2001)
+
+    def test_sought(self):
+        """What is too long to be there may be looked for."""
+        limits.check_sought("orchestration_name", "x" * 5000)
 
     def test_kv_count(self):
         """150 keys pass, 151 are refused."""

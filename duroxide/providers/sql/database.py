@@ -142,9 +142,10 @@ class Database:
 
     def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], ResultT]) -> ResultT:
         """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
-        if not connection.in_transaction():
-            connection.begin()  # what goes to the driver directly begins none, and commit() would do nothing
         with Translated(operation, self.engine, self.dialect):
+            self._check_open()
+            if not connection.in_transaction():
+                connection.begin()  # what goes to the driver directly begins none, and commit() would do nothing
             transaction = Transaction(connection, self.dialect, self.now_ms(), is_ours=False)
             result = work(transaction)
             if payload := transaction.payload():
@@ -166,7 +167,11 @@ class Database:
         self.read("now_ms", self._measure_clock)
 
     def close(self) -> None:
-        """Close the writer's connection, unless who writes with it does not end in some seconds. Idempotent."""
+        """
+        Refuse everything from now on, and close the writer's connection, unless who writes with it does not end in some seconds.
+
+        Idempotent.
+        """
         self._closed.set()
         self._let_go()
         # Another process may have the database, or a signal handler may have called this and interrupted who writes.
@@ -284,6 +289,7 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """Lend a connection for one transaction, which may not be one of the single writer."""
+        self._check_open()
         if self.shared.in_memory:
             with self.shared.write_lock:
                 yield self._open_writer()
@@ -320,9 +326,18 @@ class Database:
         while self._at_hand:
             self._at_hand.pop().close()
 
-    def _open_writer(self) -> Connection:
+    def _check_open(self) -> None:
+        """
+        Refuse to go on if the provider is closed.
+
+        Raises:
+            ProviderError: If it is. A pool that was disposed of would open new connections, so it is asked here.
+        """
         if self._closed.is_set():
             raise ProviderError("connect", "the provider is closed. Make a new SqlProvider.", retryable=False)
+
+    def _open_writer(self) -> Connection:
+        self._check_open()
         if self._writer is None:
             connection = self._autocommit.connect()
             try:

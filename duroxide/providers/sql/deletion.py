@@ -10,6 +10,9 @@ Rule 2: members are looked up once more after they are locked; from then on, no 
 exist yet is its start message, and goes with it.
 
 Rule 3: activities go before messages, so that the completion that an acknowledged activity has left is seen.
+
+Rule 4: what has ended goes although somebody holds its lock. A turn of it could only take messages away, which go too;
+its commit finds no lock, and is refused.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ _SIZES = Query(
     "instance_id text",
 )
 _HOLD_LOCKS = Query(
-    "SELECT l.instance_id, l.locked_until_ms FROM {instance_locks} AS l"
+    "SELECT l.instance_id FROM {instance_locks} AS l"
     " WHERE l.instance_id IN (SELECT k.p_instance_id FROM {keys}) ORDER BY l.instance_id {for_update}",
     "instance_id text",
 )
@@ -123,8 +126,6 @@ class _Trees:
     #: The members of each tree, by root.
     members: Mapping[str, Sequence[str]]
     instances: Mapping[str, AnyRow]
-    #: Members that somebody holds.
-    locked: frozenset[str]
     #: By parent.
     starts: Mapping[str, Sequence[_Start]]
 
@@ -136,7 +137,7 @@ class _Trees:
         found = transaction.query(_MEMBERS, roots)
         while True:
             keys = sorted({(row.instance_id,) for row in found})
-            locks = transaction.query(_HOLD_LOCKS, keys)
+            transaction.query(_HOLD_LOCKS, keys)
             rows = transaction.query(_HOLD_INSTANCES, keys)
             starts = _starts(transaction, keys)
             again = transaction.query(_MEMBERS, roots)
@@ -147,8 +148,7 @@ class _Trees:
         members: dict[str, list[str]] = defaultdict(list)
         for row in found:
             members[row.root_id].append(row.instance_id)
-        locked = frozenset(row.instance_id for row in locks if row.locked_until_ms > transaction.now_ms)
-        return cls(members, {row.instance_id: row for row in rows}, locked, starts)
+        return cls(members, {row.instance_id: row for row in rows}, starts)
 
     def obstacle(self, root_id: str) -> str | None:
         """Return what keeps the tree of *root_id* from being deleted without force."""
@@ -156,8 +156,6 @@ class _Trees:
             status = self.instances[instance_id].status
             if ExecutionStatus(status) not in ENDED:
                 return f"{instance_id!r} is {status}"
-            if instance_id in self.locked:
-                return f"{instance_id!r} is locked for a turn"
             for start in self.starts.get(instance_id, ()):
                 return f"its child {start.instance_id!r} is about to start"
         return None

@@ -37,6 +37,7 @@ from ..contract import (
     TagFilter,
 )
 from ..pipelined import SentTurns
+from ..wakeups import Wakeups
 from . import activities, orchestrations, reads, sessions
 from .callers import connection_of
 from .database import Database
@@ -159,11 +160,15 @@ class SqlProvider(SqlManagement):
         self._database.check_clock()
 
     def close(self) -> None:
-        """Release connections and threads. Idempotent."""
+        """Release connections and threads; every operation raises a ProviderError from now on. Idempotent."""
         self._shared.leave(self._member)
         self._database.close()
         if self._owns_engine:
             self._engine.dispose()
+        # Who is told of nothing hands nothing over to runtimes of other providers of this database; and who waits already
+        # looks again, and hears that this one is closed.
+        self.wakeups = Wakeups()
+        self._shared.wakeups.look_again()
 
     # The orchestrator queue
 

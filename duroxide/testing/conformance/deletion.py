@@ -8,13 +8,16 @@ from ..._core import events as e
 from ..._core.commit import (
     CommitResult,
     ExecutionStatus,
+    TurnCommit,
 )
 from ..._core.events import KvEntry
+from ...client import Client
 from ...errors import (
     CannotDeleteSubOrchestration,
     InstanceNotFound,
     InstanceStillRunning,
 )
+from ...providers.contract import OrchestrationItem, Release
 from ...providers.management import (
     DeleteResult,
 )
@@ -108,15 +111,44 @@ class Deletion(Checks):
             self.client.delete_instance("a")
 
     def test_delete_locked(self) -> None:
-        """An instance that somebody holds is refused until the lock has expired."""
-        ended(self.provider, "a")
-        self.provider.enqueue([raised()])
-        fetch(self.provider)
+        """
+        An instance that has ended goes although somebody holds it, for a message that came late.
 
-        with raises(InstanceStillRunning, match="'a'"):
-            self.client.delete_instance("a")
-        self.clock.advance(1_000_000)
-        assert 1 == self.client.delete_instance("a").instances
+        What he does with it is refused then, and brings nothing back, also when the id is used again.
+        """
+        turn = ended(self.provider, "a")
+        self.provider.enqueue([raised()])
+        item = fetch_one(self.provider)
+        assert DeleteResult(1, 1, 2, 1) == deleted(self.client, "a")
+        late = consuming(item, turn)
+
+        assert [CommitResult.LOCK_LOST] == commit(self.provider, late)
+        assert {} == stock(self.client)
+        self.provider.enqueue([start()])
+        again = fetch_one(self.provider)
+        assert [CommitResult.LOCK_LOST] == commit(self.provider, late)
+        assert [False] == self.provider.release_orchestration_items([Release(item.lock)])
+        must_commit(self.provider, under(again, evolve(first_turn(), incarnation=8)))
+        assert [started()] == events_of(self.provider)
+
+
+def deleted(client: Client, instance_id: str) -> DeleteResult | None:
+    """Delete what has ended; None if that is refused."""
+    try:
+        return client.delete_instance(instance_id)
+    except InstanceStillRunning:
+        return None
+
+
+def consuming(item: OrchestrationItem, turn: TurnCommit) -> TurnCommit:
+    """What a runtime commits for *item* after *turn* has ended its instance: only its messages go."""
+    return evolve(
+        under(item, turn),
+        last_event_id=item.last_event_id,
+        events=(),
+        status=ExecutionStatus.RUNNING,
+        output=None,
+    )
 
 
 class DeletingTrees(Checks):
@@ -158,6 +190,21 @@ class DeletingTrees(Checks):
             self.client.delete_instance("root")
         assert 8 == self.client.get_system_metrics().total_instances
         assert 7 == self.client.delete_instance("root", force=True).instances
+
+    def test_delete_tree_late_report(self) -> None:
+        """A tree goes while its root is held for what a child has reported after both had ended: it was cancelled, say."""
+        turn = ended(self.provider, "root")
+        for instance_id, parent in [("a", "root"), ("other", None)]:
+            ended(self.provider, instance_id, parent=parent)
+        self.provider.enqueue([raised("root"), raised("a"), raised("other")])
+        items = fetch(self.provider)
+        assert DeleteResult(2, 2, 4, 2) == deleted(self.client, "root")
+
+        by_id = {item.lock.instance_id: item for item in items}
+        assert [CommitResult.LOCK_LOST, CommitResult.COMMITTED] == commit(
+            self.provider, consuming(by_id["root"], turn), consuming(by_id["other"], evolve(turn, instance_id="other"))
+        )
+        assert {"instances": 1, "executions": 1, "events": 2} == stock(self.client)
 
     def test_delete_tree_child_about_to_start(self) -> None:
         """A child that is still a message keeps its parent from being deleted, and goes with it by force."""

@@ -1,0 +1,49 @@
+"""Activities that no worker begins in time: noticed when their time is over, not by the slow poll."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from duroxide import ActivityContext, Orchestration, OrchestrationContext
+from duroxide._clock import monotonic
+
+from .stage import Stage
+
+
+#: Longer than a test may take.
+NEVER = 3600
+
+
+def step(ctx: ActivityContext) -> None:
+    """Do nothing."""
+
+
+def impatient(ctx: OrchestrationContext, seconds: float) -> Orchestration[Any]:
+    """Call what nobody does, and say what came of it."""
+    try:
+        yield from ctx.schedule_activity(step, tag="nobody", time_to_live=seconds)
+    except TimeoutError:
+        return "timed out"
+    return "done"
+
+
+class TestExpiry:
+    def test_at_once(self, stage: Stage) -> None:
+        """A time to live is over when it is over, however seldom the runtime polls."""
+        stage.registry.register_orchestration(impatient)
+        stage.start(poll_interval=NEVER)
+        # The first look of all is at the start.
+        stage.run("a", impatient, 0.01)
+        for instance_id, seconds in [("b", 0.3), ("c", 1.5), ("d", 0.0)]:
+            began = monotonic()
+
+            assert "timed out" == stage.run(instance_id, impatient, seconds)
+            assert seconds <= monotonic() - began
+
+    def test_runs_alone(self, stage: Stage) -> None:
+        """A runtime without workers notices it, too."""
+        stage.registry.register_orchestration(impatient)
+        stage.start(poll_interval=NEVER, worker_concurrency=0)
+        stage.run("a", impatient, 0.01)
+
+        assert "timed out" == stage.run("b", impatient, 0.3)
