@@ -13,6 +13,7 @@ from .._core.registry import Registry
 from ..client import Client
 from ..errors import InvalidInput, ProviderError
 from ..providers.contract import Provider, Release
+from ..providers.forking import Birthplace
 from ..providers.opening import Database, open_provider
 from ..providers.wakeups import Subscription
 from ..providers.wrapping import door_of
@@ -60,6 +61,7 @@ class Runtime:
     """
 
     def __init__(self, database: Database, registry: Registry, options: RuntimeOptions | None = None) -> None:
+        self._birthplace = Birthplace()
         self._provider, self._owns_provider = open_provider(database)
         self._registry = registry = _checked(registry)
         self._options = options or RuntimeOptions()
@@ -160,8 +162,10 @@ class Runtime:
 
         Takes no new work, waits up to *timeout* seconds (by default the option `shutdown_timeout`) for
         running activities and writes their results down; what runs on is given back, to be run again.
+
+        In a child that was forked this does nothing: the runtime runs on in the parent.
         """
-        if self._state != "running":
+        if self._state != "running" or self._birthplace.is_elsewhere:
             self._state = "stopped"
             return
         self._state = "stopping"

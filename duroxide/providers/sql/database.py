@@ -22,11 +22,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..._clock import Clock, SystemClock, monotonic
 from ...errors import ProviderError
+from ..forking import PROCESS, Birthplace
 from ..wakeups import Changes
 from .dialect import Conflict, Dialect, Use, driver_connection
 from .group_commit import GroupCommit, Written
 from .sending import SentFirst
-from .shared import PROCESS, SharedDatabase
+from .shared import SharedDatabase
 from .transaction import Script, Transaction
 from .translation import Translated, is_database_error
 
@@ -64,6 +65,8 @@ class Database:
         pragmas: Mapping[str, str],
         owns_engine: bool,
     ) -> None:
+        #: Nothing works in a child that is forked from here: the connections are not its own.
+        self.birthplace = Birthplace()
         self.engine = engine
         self.dialect = dialect
         # We say BEGIN ourselves: drivers would not say IMMEDIATE, or wait for the answer. This shares the pool of *engine*,
@@ -108,6 +111,7 @@ class Database:
             ProviderError: If the database failed, after the brief troubles were tried again.
             Conflict: If *work* raised it; nothing is written then.
         """
+        self.birthplace.check(operation)
         with Translated(operation, self.engine, self.dialect):
             result, changes = self._retried(operation, lambda: self._write_once(work, use))
         self.shared.wakeups.publish(changes)
@@ -139,6 +143,7 @@ class Database:
 
     def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], ResultT]) -> ResultT:
         """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
+        self.birthplace.check(operation)
         if not connection.in_transaction():
             connection.begin()  # what goes to the driver directly begins none, and commit() would do nothing
         with Translated(operation, self.engine, self.dialect):
@@ -267,6 +272,7 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """Lend a connection for one transaction, which may not be one of the single writer."""
+        self.birthplace.check("connect")
         if self.shared.in_memory:
             with self.shared.write_lock:
                 yield self._open_writer()

@@ -40,6 +40,7 @@ from ..pipelined import SentTurns
 from . import activities, orchestrations, reads, sessions
 from .database import Database
 from .dialect import Dialect, Use
+from .inheritance import INHERITANCE
 from .management import SqlManagement
 from .migrate import check_readable, migrate
 from .shared import SharedDatabase, shared_database
@@ -101,6 +102,7 @@ class SqlProvider(SqlManagement):
         in_memory = _is_in_memory(self._engine)
         _check(self._engine, schema, in_memory=in_memory)
         identity = _identity(self._engine.url, schema)
+        INHERITANCE.check(identity, self._engine)
         self._shared = SharedDatabase(in_memory=True) if in_memory else shared_database(identity)
         self._channel = _channel(schema)
         self._database = Database(
@@ -118,7 +120,8 @@ class SqlProvider(SqlManagement):
             owns_engine=self._owns_engine,
             pragmas=_pragmas(synchronous, in_memory=in_memory) if self._engine.dialect.name == "sqlite" else {},
         )
-        self._shared.join(self._member, self._database.writer_version, self._watcher(in_memory=in_memory))
+        self._watching = self._watcher(in_memory=in_memory)
+        self._shared.join(self._member, self._database, self._watching)
         self.wakeups = self._shared.wakeups
         if not self._database.dialect.single_writer:
             #: See `Pipelined`. Where the store is this process, there is nothing to be had from it.
@@ -158,7 +161,9 @@ class SqlProvider(SqlManagement):
         self._database.check_clock()
 
     def close(self) -> None:
-        """Release connections and threads. Idempotent."""
+        """Release connections and threads. Idempotent; does nothing in a child that was forked, which has none of them."""
+        if self._database.birthplace.is_elsewhere:
+            return
         self._shared.leave(self._member)
         self._database.close()
         if self._owns_engine:
