@@ -265,9 +265,12 @@ class Database:
         with self._connected() as connection:
             self.dialect.begin(connection, use)
             try:
-                return work(Transaction(connection, self.dialect, self.now_ms()))
-            finally:
-                self._undo(connection)
+                result = work(Transaction(connection, self.dialect, self.now_ms()))
+            except BaseException as error:
+                self._undo(connection, error)
+                raise
+            self._undo(connection)
+        return result
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
