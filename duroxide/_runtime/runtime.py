@@ -166,6 +166,8 @@ class Runtime:
         In a child that was forked this does nothing: the runtime runs on in the parent.
         """
         if self._state != "running" or self._birthplace.is_elsewhere:
+            if self._state == "new" and self._owns_provider:
+                self._provider.close()
             self._state = "stopped"
             return
         self._state = "stopping"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -85,6 +86,12 @@ class Database:
         self._closed = threading.Event()
         self._positions = threading.Lock()
         self._last_position = 0
+
+    def __del__(self) -> None:
+        # Nobody can see it any more: no lock is needed, and none may be taken where garbage is collected.
+        if not self._closed.is_set() and not self.birthplace.is_elsewhere:
+            held = self._at_hand if self._writer is None else [*self._at_hand, self._writer]
+            _close_dropped(self.engine, held, disposes=self._owns_engine, warns=not self.shared.in_memory)
 
     def now_ms(self) -> int:
         """Return the time of the database, as far as it is known."""
@@ -392,6 +399,17 @@ class Database:
                 )
             self._closed.wait(pause)
         return attempt()
+
+
+def _close_dropped(engine: Engine, held: Sequence[Connection], *, disposes: bool, warns: bool) -> None:
+    """Close what a provider had open that nobody has any more."""
+    with suppress(Exception):  # at the end of the process, whatever this needs may be gone
+        for connection in held:
+            connection.close()
+        if disposes:
+            engine.dispose()
+    if held and warns:
+        warnings.warn(f"a provider of {engine!r} was dropped without close()", ResourceWarning, stacklevel=3)
 
 
 def _is_cut_off(dialect: Dialect, error: BaseException) -> bool:

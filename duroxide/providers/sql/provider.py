@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy import Dialect as SqlAlchemyDialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
@@ -43,7 +43,7 @@ from .dialect import Dialect, Use
 from .inheritance import INHERITANCE
 from .management import SqlManagement
 from .migrate import check_readable, migrate
-from .shared import SharedDatabase, shared_database
+from .shared import SharedDatabase, hurry_when_committed, shared_database
 from .sqlite import SqliteDialect
 from .transaction import Transaction
 from .turns import SentCommits
@@ -196,7 +196,7 @@ class SqlProvider(SqlManagement):
         result = self._database.write_with(operation, theirs, work)
         if self._database.dialect.single_writer:
             # The event comes just before the commit, too early to wake anybody: the watcher looks for what follows it.
-            event.listen(theirs, "commit", lambda _: self._shared.hurry.set(), once=True)
+            hurry_when_committed(theirs, _identity(self._engine.url, self._schema))
         return result
 
     def fetch_orchestration_items(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from weakref import WeakSet, WeakValueDictionary, ref
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
 from ..._nouns import frozen
 from ..forking import in_child
@@ -124,6 +124,8 @@ class SharedDatabase:
 _lock = threading.Lock()
 _made: WeakSet[SharedDatabase] = WeakSet()
 _databases: WeakValueDictionary[str, SharedDatabase] = WeakValueDictionary()
+#: Callers' connections that we listen to.
+_heard: WeakSet[Connection] = WeakSet()
 
 
 def shared_database(identity: str) -> SharedDatabase:
@@ -133,6 +135,22 @@ def shared_database(identity: str) -> SharedDatabase:
         if shared is None:
             shared = _databases[identity] = SharedDatabase()
         return shared
+
+
+def hurry_when_committed(connection: Connection, identity: str) -> None:
+    """Have the watcher of *identity* look soon, whenever *connection* commits. Once for each connection is enough."""
+    with _lock:
+        if connection in _heard:
+            return
+        _heard.add(connection)
+    # It stays as long as the connection, and so knows nobody: who is there then, is looked up when it happens.
+    event.listen(connection, "commit", lambda _: _hurry(identity))
+
+
+def _hurry(identity: str) -> None:
+    shared = _databases.get(identity)
+    if shared is not None:
+        shared.hurry.set()
 
 
 def _begin_as_child() -> None:
