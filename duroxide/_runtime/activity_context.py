@@ -10,6 +10,7 @@ from typing import Any
 from .._core.messages import ActivityExecute
 from ..client import Client
 from ..errors import ActivityCancelled
+from ..providers.forking import in_child
 
 
 _log = logging.getLogger("duroxide.activities")
@@ -17,6 +18,14 @@ _log = logging.getLogger("duroxide.activities")
 
 #: Held while somebody cancels or begins to wait, which few activities see: not worth a lock for each of them.
 _cancelling = threading.Lock()
+
+
+def _begin_as_child() -> None:
+    global _cancelling  # noqa: PLW0603  # a thread of the parent may have held it
+    _cancelling = threading.Lock()
+
+
+in_child(_begin_as_child)
 
 
 class Cancellation:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import gc
 import threading
 
+from ..providers.forking import in_child
+
 
 class _Straw:
     """An object more: to make one is what has the collector look whether it is due."""
@@ -62,6 +64,14 @@ class Collector:
             if self._rounds:
                 gc.disable()
 
+    def begin_as_child(self) -> None:
+        """Go on in a child that was forked, perhaps in the middle of a round: the rounds are the parent's."""
+        self._lock = threading.Lock()
+        if self._rounds:
+            self._rounds = 0
+            self._switch_on()
+
 
 #: The one of this process.
 COLLECTOR = Collector()
+in_child(COLLECTOR.begin_as_child)

@@ -13,6 +13,7 @@ from .._core.registry import Registry
 from ..client import Client
 from ..errors import InvalidInput, ProviderError
 from ..providers.contract import Provider, Release
+from ..providers.forking import Birthplace
 from ..providers.opening import Database, open_provider
 from ..providers.wakeups import Subscription
 from ..providers.wrapping import door_of
@@ -61,6 +62,7 @@ class Runtime:
     """
 
     def __init__(self, database: Database, registry: Registry, options: RuntimeOptions | None = None) -> None:
+        self._birthplace = Birthplace()
         self._registry = registry = _checked(registry)
         self._options = _checked_options(options)
         self._provider, self._owns_provider = open_provider(database)
@@ -163,12 +165,15 @@ class Runtime:
         Takes no new work, waits up to *timeout* seconds (by default the option `shutdown_timeout`) for
         running activities and writes their results down; what runs on is given back, to be run again.
         Who calls it while it goes on waits for the same. A database that does not answer is given three seconds more;
-        then this returns, and what is left goes on in daemon threads.
+        then this returns, and what is left goes on in daemon threads. In a child that was forked it does nothing: the
+        runtime runs on in the parent.
 
         Raises:
             RuntimeError: If an activity or an orchestration of this runtime calls it. Nothing has happened then.
         """
-        if self._state in {"new", "stopped"}:
+        if self._state in {"new", "stopped"} or self._birthplace.is_elsewhere:
+            if self._state == "new" and self._owns_provider:
+                self._provider.close()
             self._state = "stopped"
             return
         if self._worker.is_current or self._dispatcher.is_current:

@@ -138,6 +138,13 @@ class Wakeups:
         """Call *callback* at every new subscription; the provider starts its watcher with it."""
         self._when_subscribed = callback
 
+    def begin_as_child(self) -> None:
+        """Forget who waited in the process that this one was forked from: they are not here."""
+        self._lock = threading.Lock()
+        self._on_messages = self._on_activities = self._on_offers = ()
+        self._on_instance = {}
+        self._subscribers = 0
+
     def publish(self, changes: Changes) -> None:
         """Tell those who wait for what has changed. Call it after the commit, holding no lock."""
         if changes.messages or changes.due_ms is not None:
@@ -173,7 +180,8 @@ class Wakeups:
             return tuple(self._on_instance)
 
     def _subscription(self, drop: Callable[[], None]) -> Subscription:
-        with self._lock:
+        lock = self._lock
+        with lock:
             self._subscribers += 1
             started = self._when_subscribed
         if started is not None:
@@ -182,7 +190,9 @@ class Wakeups:
 
         def close() -> None:
             nonlocal is_open
-            with self._lock:
+            if lock is not self._lock:
+                return  # it was opened in the process that this one was forked from
+            with lock:
                 if is_open:
                     is_open = False
                     self._subscribers -= 1

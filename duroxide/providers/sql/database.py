@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,11 +23,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..._clock import Clock, SystemClock, monotonic
 from ...errors import ProviderError
+from ..forking import PROCESS, Birthplace
 from ..wakeups import Changes
 from .dialect import Conflict, Dialect, Use, driver_connection
 from .group_commit import GroupCommit, Written
 from .sending import SentFirst
-from .shared import PROCESS, SharedDatabase
+from .shared import SharedDatabase
 from .transaction import Script, Transaction
 from .translation import Translated, is_database_error
 
@@ -67,6 +69,8 @@ class Database:
         pragmas: Mapping[str, str],
         owns_engine: bool,
     ) -> None:
+        #: Nothing works in a child that is forked from here: the connections are not its own.
+        self.birthplace = Birthplace()
         self.engine = engine
         self.dialect = dialect
         # We say BEGIN ourselves: drivers would not say IMMEDIATE, or wait for the answer. This shares the pool of *engine*,
@@ -85,6 +89,12 @@ class Database:
         self._closed = threading.Event()
         self._positions = threading.Lock()
         self._last_position = 0
+
+    def __del__(self) -> None:
+        # Nobody can see it any more: no lock is needed, and none may be taken where garbage is collected.
+        if not self._closed.is_set() and not self.birthplace.is_elsewhere:
+            held = self._at_hand if self._writer is None else [*self._at_hand, self._writer]
+            _close_dropped(self.engine, held, disposes=self._owns_engine, warns=not self.shared.in_memory)
 
     def now_ms(self) -> int:
         """Return the time of the database, as far as it is known."""
@@ -111,6 +121,7 @@ class Database:
             ProviderError: If the database failed, after the brief troubles were tried again.
             Conflict: If *work* raised it; nothing is written then.
         """
+        self.birthplace.check(operation)
         with Translated(operation, self.engine, self.dialect):
             result, changes = self._retried(operation, lambda: self._write_once(work, use))
         self.shared.wakeups.publish(changes)
@@ -142,6 +153,7 @@ class Database:
 
     def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], ResultT]) -> ResultT:
         """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
+        self.birthplace.check(operation)
         with Translated(operation, self.engine, self.dialect):
             self._check_open()
             if not connection.in_transaction():
@@ -282,9 +294,12 @@ class Database:
         with self._connected() as connection:
             self.dialect.begin(connection, use)
             try:
-                return work(Transaction(connection, self.dialect, self.now_ms()))
-            finally:
-                self._undo(connection)
+                result = work(Transaction(connection, self.dialect, self.now_ms()))
+            except BaseException as error:
+                self._undo(connection, error)
+                raise
+            self._undo(connection)
+        return result
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -328,11 +343,12 @@ class Database:
 
     def _check_open(self) -> None:
         """
-        Refuse to go on if the provider is closed.
+        Refuse to go on if the provider is closed, or another process's.
 
         Raises:
             ProviderError: If it is. A pool that was disposed of would open new connections, so it is asked here.
         """
+        self.birthplace.check("connect")
         if self._closed.is_set():
             raise ProviderError("connect", "the provider is closed. Make a new SqlProvider.", retryable=False)
 
@@ -420,6 +436,17 @@ class Database:
 def _mark_done(group: Sequence[Written]) -> None:
     for written in group:
         written.is_done = True
+
+
+def _close_dropped(engine: Engine, held: Sequence[Connection], *, disposes: bool, warns: bool) -> None:
+    """Close what a provider had open that nobody has any more."""
+    with suppress(Exception):  # at the end of the process, whatever this needs may be gone
+        for connection in held:
+            connection.close()
+        if disposes:
+            engine.dispose()
+    if held and warns:
+        warnings.warn(f"a provider of {engine!r} was dropped without close()", ResourceWarning, stacklevel=3)
 
 
 def _is_cut_off(dialect: Dialect, error: BaseException) -> bool:

@@ -90,10 +90,12 @@ class PostgresDialect:
     _CONTENTION = frozenset({"40001", "40P01"})
     # A statement that the server has prepared already, or not: another session than the one before.
     _PREPARED = frozenset({"42P05", "26000"})
+    # A statement was prepared before the type of a column was changed.
+    _OTHER_TYPES = "0A000"
     # A standby, or a server in maintenance.
     _READ_ONLY = "25006"
     # Connection lost, resources short, server going down, lock not available, cached plan, query cancelled.
-    _TRANSIENT = ("08", "53", "57", "55P03", "0A000", "40", _READ_ONLY)
+    _TRANSIENT = ("08", "53", "57", "55P03", _OTHER_TYPES, "40", _READ_ONLY)
 
     def __init__(self, schema: str | None, channel: str, *, owns_engine: bool = True, read_only: bool = False) -> None:
         self._read_only = read_only
@@ -326,7 +328,7 @@ class PostgresDialect:
 
     def is_stale(self, error: BaseException) -> bool:
         """Whether the server only reads (it was the primary, before a fail-over), or a session is not what it was."""
-        return self._state(error) == self._READ_ONLY or self._state(error) in self._PREPARED
+        return self._state(error) in {self._READ_ONLY, self._OTHER_TYPES, *self._PREPARED}
 
     def reason(self, error: BaseException) -> str:
         """Return what the server or the driver says."""

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy import Dialect as SqlAlchemyDialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
@@ -42,9 +42,10 @@ from . import activities, orchestrations, reads, sessions
 from .callers import connection_of
 from .database import Database
 from .dialect import Dialect, Use
+from .inheritance import INHERITANCE
 from .management import SqlManagement
 from .migrate import check_readable, migrate
-from .shared import SharedDatabase, shared_database
+from .shared import SharedDatabase, hurry_when_committed, shared_database
 from .sqlite import SqliteDialect
 from .transaction import Transaction
 from .turns import SentCommits
@@ -103,6 +104,7 @@ class SqlProvider(SqlManagement):
         in_memory = _is_in_memory(self._engine)
         _check(self._engine, schema, in_memory=in_memory)
         identity = _identity(self._engine.url, schema)
+        INHERITANCE.check(identity, self._engine)
         self._shared = SharedDatabase(in_memory=True) if in_memory else shared_database(identity)
         self._channel = _channel(schema)
         self._database = Database(
@@ -120,7 +122,8 @@ class SqlProvider(SqlManagement):
             owns_engine=self._owns_engine,
             pragmas=_pragmas(synchronous, in_memory=in_memory) if self._engine.dialect.name == "sqlite" else {},
         )
-        self._shared.join(self._member, self._database.writer_version, self._watcher(in_memory=in_memory))
+        self._watching = self._watcher(in_memory=in_memory)
+        self._shared.join(self._member, self._database, self._watching)
         self.wakeups = self._shared.wakeups
         if not self._database.dialect.single_writer:
             #: See `Pipelined`. Where the store is this process, there is nothing to be had from it.
@@ -160,7 +163,13 @@ class SqlProvider(SqlManagement):
         self._database.check_clock()
 
     def close(self) -> None:
-        """Release connections and threads; every operation raises a ProviderError from now on. Idempotent."""
+        """
+        Release connections and threads; every operation raises a ProviderError from now on. Idempotent.
+
+        Does nothing in a child that was forked, which has none of them.
+        """
+        if self._database.birthplace.is_elsewhere:
+            return
         self._shared.leave(self._member)
         self._database.close()
         if self._owns_engine:
@@ -197,7 +206,7 @@ class SqlProvider(SqlManagement):
         result = self._database.write_with(operation, theirs, work)
         if self._database.dialect.single_writer:
             # The event comes just before the commit, too early to wake anybody: the watcher looks for what follows it.
-            event.listen(theirs, "commit", lambda _: self._shared.hurry.set(), once=True)
+            hurry_when_committed(theirs, _identity(self._engine.url, self._schema))
         return result
 
     def fetch_orchestration_items(

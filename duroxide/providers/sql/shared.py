@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import threading
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Protocol
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary, ref
 
-from ..._clock import new_token
+from sqlalchemy import Connection, Engine, event
+
+from ..._nouns import frozen
+from ..forking import in_child
 from ..wakeups import Wakeups
+from .inheritance import INHERITANCE
 
 
-#: Names this process in notifications, so that it can ignore its own.
-PROCESS = new_token()
+class Connected(Protocol):
+    """A provider's way to the database."""
+
+    engine: Engine
+
+    def writer_version(self) -> int | None:
+        """Return SQLite's data version as its writer sees it. Hold the write lock."""
+        ...
 
 
 class Watching(Protocol):
@@ -33,6 +43,18 @@ class Watching(Protocol):
         ...
 
 
+@frozen
+class _Member:
+    """An open provider, as long as somebody has it: one that was dropped is no member, though it was never closed."""
+
+    database: ref[Connected]
+    watcher: ref[Watching] | None
+
+    def living_watcher(self) -> Watching | None:
+        """Return its watcher, if it has one and is still there."""
+        return None if self.watcher is None else self.watcher()
+
+
 class SharedDatabase:
     """The in-process half of one database."""
 
@@ -44,23 +66,26 @@ class SharedDatabase:
         #: Set when a caller's own transaction commits, so that the watcher looks soon.
         self.hurry = threading.Event()
         self._lock = threading.Lock()
-        # For each open provider: how to see SQLite's data version, and how to watch on its connections.
-        self._members: dict[int, tuple[Callable[[], int | None], Watching | None]] = {}
-        self._watching: Watching | None = None
+        self._members: dict[int, _Member] = {}
+        self._watching: ref[Watching] | None = None
         self.wakeups.when_subscribed(self._watch)
+        _made.add(self)
 
-    def join(self, member: int, data_version: Callable[[], int | None], watcher: Watching | None) -> None:
-        """Add an open provider."""
+    def join(self, number: int, database: Connected, watcher: Watching | None) -> None:
+        """Add an open provider, which holds *database* and *watcher*."""
+        member = _Member(ref(database), None if watcher is None else ref(watcher))
         with self._lock:
-            self._members = {**self._members, member: (data_version, watcher)}
+            there = {other: each for other, each in self._members.items() if each.database() is not None}
+            self._members = {**there, number: member}
 
-    def leave(self, member: int) -> None:
+    def leave(self, number: int) -> None:
         """Remove a provider that closes; if it was the one that watched, another one takes over."""
         with self._lock:
             members = dict(self._members)
-            _, watcher = members.pop(member, (None, None))
+            member = members.pop(number, None)
             self._members = members
-            watched = watcher is not None and watcher is self._watching
+            watcher = None if member is None else member.living_watcher()
+            watched = watcher is not None and watcher is self._watcher_now()
             if watched:
                 self._watching = None
         if watcher is not None and watched:
@@ -70,20 +95,37 @@ class SharedDatabase:
 
     def data_versions(self) -> dict[int, int]:
         """Return what the writer of each provider sees. Hold the write lock."""
-        versions = {member: data_version() for member, (data_version, _) in self._members.items()}
-        return {member: version for member, version in versions.items() if version is not None}
+        databases = {number: member.database() for number, member in self._members.items()}
+        versions = {number: each.writer_version() for number, each in databases.items() if each is not None}
+        return {number: version for number, version in versions.items() if version is not None}
+
+    def begin_as_child(self) -> Sequence[Connected]:
+        """Forget all of the parent's, whose threads may have held any lock; return what was open."""
+        members, self._members = self._members, {}
+        self.write_lock, self._lock = threading.Lock(), threading.Lock()
+        self._watching = None
+        self.wakeups.begin_as_child()
+        return [database for member in members.values() if (database := member.database()) is not None]
+
+    def _watcher_now(self) -> Watching | None:
+        return None if self._watching is None else self._watching()
 
     def _watch(self) -> None:
         with self._lock:
-            if self._watching is None:
-                self._watching = next((watcher for _, watcher in self._members.values() if watcher is not None), None)
-            watching = self._watching
+            watching = self._watcher_now()
+            if watching is None:
+                living = (member.living_watcher() for member in self._members.values())
+                watching = next((watcher for watcher in living if watcher is not None), None)
+                self._watching = None if watching is None else ref(watching)
         if watching is not None:
             watching.start()
 
 
 _lock = threading.Lock()
+_made: WeakSet[SharedDatabase] = WeakSet()
 _databases: WeakValueDictionary[str, SharedDatabase] = WeakValueDictionary()
+#: Callers' connections that we listen to.
+_heard: WeakSet[Connection] = WeakSet()
 
 
 def shared_database(identity: str) -> SharedDatabase:
@@ -93,3 +135,33 @@ def shared_database(identity: str) -> SharedDatabase:
         if shared is None:
             shared = _databases[identity] = SharedDatabase()
         return shared
+
+
+def hurry_when_committed(connection: Connection, identity: str) -> None:
+    """Have the watcher of *identity* look soon, whenever *connection* commits. Once for each connection is enough."""
+    with _lock:
+        if connection in _heard:
+            return
+        _heard.add(connection)
+    # It stays as long as the connection, and so knows nobody: who is there then, is looked up when it happens.
+    event.listen(connection, "commit", lambda _: _hurry(identity))
+
+
+def _hurry(identity: str) -> None:
+    shared = _databases.get(identity)
+    if shared is not None:
+        shared.hurry.set()
+
+
+def _begin_as_child() -> None:
+    """Share nothing with the parent."""
+    global _lock  # noqa: PLW0603  # a thread of the parent may have held it
+    _lock = threading.Lock()
+    identities = {shared: identity for identity, shared in _databases.items()}
+    for shared in tuple(_made):
+        for database in shared.begin_as_child():
+            INHERITANCE.take(identities.get(shared), database, database.engine)
+    _databases.clear()
+
+
+in_child(_begin_as_child)

@@ -13,9 +13,9 @@ from attrs import field
 from sqlalchemy import Connection
 
 from ..._nouns import define, noun
+from ..forking import PROCESS
 from ..wakeups import Changes, Output
 from .dialect import Dialect
-from .shared import PROCESS
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
 

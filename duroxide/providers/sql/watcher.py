@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..._clock import monotonic, new_token
+from ..forking import PROCESS
 from ..wakeups import Changes, Wakeups
 from .database import Database
-from .shared import PROCESS
 
 
 _log = logging.getLogger("duroxide.provider")
@@ -231,7 +231,7 @@ class NotificationEar:
         for payload in self._payloads(seconds):
             sender, _, found = payload.partition(":")
             # A question mark: some process proves that its own connection hears.
-            if sender != PROCESS and not found.startswith("?"):
+            if sender != PROCESS.token and not found.startswith("?"):
                 letters |= set(found)
         self._publish(letters)
 
