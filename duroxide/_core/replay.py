@@ -141,9 +141,12 @@ class Replay:
             self._is_started = True
             self.is_replaying = persisted > 0
             replayed -= 1
-            self._scheduler.start(self._begin())
-            self._serve()
-            self._settle()
+            try:
+                self._scheduler.start(self._begin())
+                self._serve()
+                self._settle()
+            except RecursionError as error:
+                self._scheduler.nests_too_deeply(error)
         for position, event in enumerate(events):
             self.is_replaying = position < replayed
             self._apply(event)
@@ -204,12 +207,16 @@ class Replay:
             self.ledger.apply(event)
             return
         apply = _APPLY.get(type(event))
-        if apply is not None:
-            apply(self, event)
-        if self._scheduler.ready:
-            self._scheduler.run()
-            self._serve()
-            self._settle()
+        try:
+            if apply is not None:
+                apply(self, event)
+            if self._scheduler.ready:
+                self._scheduler.run()
+                if self._mailbox.asked:
+                    self._serve()
+                self._settle()
+        except RecursionError as error:
+            self._scheduler.nests_too_deeply(error)
 
     def _serve(self) -> None:
         """The code waits: give it the messages that it has asked for and that are there, and let it go on after each."""
