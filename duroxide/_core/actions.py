@@ -40,8 +40,8 @@ Outcome: TypeAlias = Value | Error
 class Waiter(Protocol):
     """Something that is told when an action it waits for is resolved."""
 
-    def notify(self, action: Action[Any]) -> None:
-        """Take note that *action* has an outcome."""
+    def notify(self, action: Action[Any]) -> Action[Any] | None:
+        """Take note that *action* has an outcome. Returns what is resolved by that, whose waiters are to be told."""
         ...
 
 
@@ -140,27 +140,21 @@ class Branch(Action[T_co]):
 class Join(Action[T_co]):
     """Waits for all of *actions*; counts down, so that a thousand of them cost a thousand steps."""
 
-    __slots__ = ("actions", "pending", "resolve", "return_exceptions")
+    __slots__ = ("actions", "pending", "return_exceptions")
 
-    def __init__(
-        self,
-        home: object,
-        actions: tuple[Action[Any], ...],
-        resolve: Callable[[Action[Any], Outcome], None],
-        *,
-        return_exceptions: bool,
-    ) -> None:
+    def __init__(self, home: object, actions: tuple[Action[Any], ...], *, return_exceptions: bool) -> None:
         super().__init__(home)
         self.actions = actions
-        self.resolve = resolve
         self.return_exceptions = return_exceptions
         self.pending = sum(not action.is_done for action in actions)
 
-    def notify(self, action: Action[Any]) -> None:
+    def notify(self, action: Action[Any]) -> Action[Any] | None:
         """Count one answer; the last one resolves the join."""
         self.pending -= 1
-        if self.pending == 0 and not self.is_done:
-            self.resolve(self, self.collect())
+        if self.pending or self.outcome is not None:
+            return None
+        self.outcome = self.collect()
+        return self
 
     def collect(self) -> Outcome:
         """Return all answers in argument order, or the first error in argument order."""
@@ -201,7 +195,9 @@ class Select(Action[T_co]):
         self.actions = actions
         self.decided = decided
 
-    def notify(self, action: Action[Any]) -> None:
+    def notify(self, action: Action[Any]) -> Action[Any] | None:
         """The first answer decides."""
-        if not self.is_done:
-            self.decided(self, self.actions.index(action))
+        if self.outcome is not None:
+            return None
+        self.decided(self, self.actions.index(action))
+        return self

@@ -239,7 +239,8 @@ class OrchestrationContext(OrchestrationState):
         """
         Return an action that is done with the next message of *queue*, first in, first out.
 
-        Messages wait for their dequeue, also over continue-as-new.
+        Messages wait for their dequeue, also over continue-as-new. One that is there already is received when the
+        code next waits; a dequeue that is given up before takes none.
         """
         limits.check_name("queue name", queue)
         return self._replay.emit(DequeueEvent(queue), decoder_as(type, f"message of queue {queue!r}"))

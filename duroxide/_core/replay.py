@@ -10,8 +10,8 @@ feeding it whole. Hence:
 
 Rule 1: whatever code can see depends on applied events only, never on decisions that are not in
 history yet. A positional wait is open from its recorded subscription on. (A dequeue may take a
-message as soon as code asks for it: which message it gets depends on the order of dequeues and
-arrivals alone.)
+message before it is recorded, as soon as the code that asked for it waits: which message it gets
+depends on the order of dequeues and arrivals alone.)
 
 Rule 2: the ids of decisions are provisional until the events come back through `feed`.
 """
@@ -30,8 +30,9 @@ from typing import Any
 from ..errors import ErrorDetails, ErrorKind, OrchestrationMisuse
 from . import events as e
 from .actions import AnyGenerator, Error, Scheduled, Value
+from .endings import add_breadcrumbs, left_open
 from .failures import NO_EXCEPTIONS, ExceptionTypes, exception_for
-from .ledger import ANSWERED_BY, CANCELLED_BY, Ledger
+from .ledger import ANSWERED_BY, Ledger
 from .mailbox import Mailbox
 from .nondeterminism import (
     Disagreement,
@@ -140,8 +141,12 @@ class Replay:
             self._is_started = True
             self.is_replaying = persisted > 0
             replayed -= 1
-            self._scheduler.start(self._begin())
-            self._settle()
+            try:
+                self._scheduler.start(self._begin())
+                self._serve()
+                self._settle()
+            except RecursionError as error:
+                self._scheduler.nests_too_deeply(error)
         for position, event in enumerate(events):
             self.is_replaying = position < replayed
             self._apply(event)
@@ -174,8 +179,7 @@ class Replay:
             return action
         self._unmatched.append(action)
         if isinstance(request, DequeueEvent):
-            self._mailbox.dequeue(request.name, action)
-            self._hand_out(request.name)
+            self._mailbox.asked.append((request.name, action))
         return action
 
     def note(self, request: Request) -> bool:
@@ -203,11 +207,25 @@ class Replay:
             self.ledger.apply(event)
             return
         apply = _APPLY.get(type(event))
-        if apply is not None:
-            apply(self, event)
-        if self._scheduler.ready:
-            self._scheduler.run()
-            self._settle()
+        try:
+            if apply is not None:
+                apply(self, event)
+            if self._scheduler.ready:
+                self._scheduler.run()
+                if self._mailbox.asked:
+                    self._serve()
+                self._settle()
+        except RecursionError as error:
+            self._scheduler.nests_too_deeply(error)
+
+    def _serve(self) -> None:
+        """The code waits: give it the messages that it has asked for and that are there, and let it go on after each."""
+        mailbox, scheduler = self._mailbox, self._scheduler
+        while mailbox.asked and not scheduler.is_finished and self._continuation is None:
+            delivery = mailbox.hand_out()
+            if delivery is not None:
+                self._receive(*delivery)
+                scheduler.run()
 
     def _settle(self) -> None:
         """When the code has ended by itself: give up what it leaves open, at once, so that it counts from here on."""
@@ -299,22 +317,22 @@ class Replay:
         """Give the event to the oldest open wait for its name, or to nobody, ever."""
         action = self._mailbox.next_wait(event.name)
         if action is not None:
-            self._close_subscription(action)
-            self._answer(action, event.data)
+            self._receive(action, event.data)
 
     def _deliver(self, event: e.QueueEventDelivered) -> None:
-        self._mailbox.arrive(event.name, event.data)
-        self._hand_out(event.name)
+        """Give the message to the oldest dequeue that waits; when the code continues as new, the next execution has it."""
+        action = None if self._continuation is not None else self._mailbox.next_dequeue(event.name)
+        if action is None:
+            self._mailbox.keep(event.name, event.data)
+        else:
+            self._receive(action, event.data)
 
-    def _hand_out(self, queue: str) -> None:
-        for action, data in self._mailbox.hand_out(queue):
-            self._close_subscription(action)
-            self._answer(action, data)
-
-    def _close_subscription(self, action: Scheduled[Any]) -> None:
+    def _receive(self, action: Scheduled[Any], data: str) -> None:
+        """Answer a subscription, which closes it."""
         if action.is_recorded:
             self._waiting.pop(action.event_id, None)
             self.ledger.close(action.event_id)
+        self._answer(action, data)
 
     def _request_cancel(self, event: e.OrchestrationCancelRequested) -> None:
         if self._cancel_reason is None:
@@ -401,33 +419,15 @@ class Replay:
             for action, event in zip(self._unmatched, events, strict=True)
             if isinstance(event, e.ScheduleEvent) and (action.outcome is None or action.is_cancelled)
         }
-        activities, children = self._breadcrumbs(events, fresh)
-        return Turn(verdict, tuple(events), activities, children, () if goes_on else self._left_open(fresh))
-
-    def _breadcrumbs(
-        self, events: list[e.Event], fresh: Mapping[int, e.ScheduleEvent]
-    ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """Add the breadcrumbs of what was given up to *events*; return the activities and children among it."""
-        activities: list[int] = []
-        children: list[str] = []
-        event_id = events[-1].event_id if events else self.last_event_id
-        for source in sorted(action.event_id for action in self._dropped):
-            scheduled = fresh.get(source) or self.ledger.open[source]
-            event_id += 1
-            events.append(CANCELLED_BY[type(scheduled)](event_id, self.now_ms, source, e.DROPPED))
-            if isinstance(scheduled, e.ActivityScheduled):
-                activities.append(source)
-            elif isinstance(scheduled, e.SubOrchestrationScheduled):
-                children.append(scheduled.instance_id)
-        return tuple(activities), tuple(children)
-
-    def _left_open(self, fresh: Mapping[int, e.ScheduleEvent]) -> tuple[e.ScheduleEvent, ...]:
-        """Return what is neither answered nor given up when the execution ends."""
-        gone = {action.event_id for action in self._dropped}
-        return tuple(
-            event
-            for event in (*self.ledger.wanted(), *fresh.values())
-            if type(event) in CANCELLED_BY and event.event_id not in gone
+        activities, children = add_breadcrumbs(
+            events, self._dropped, fresh, self.ledger, after=event_id, timestamp_ms=now_ms
+        )
+        return Turn(
+            verdict,
+            tuple(events),
+            activities,
+            children,
+            () if goes_on else left_open(self._dropped, fresh, self.ledger),
         )
 
 

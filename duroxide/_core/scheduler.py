@@ -15,12 +15,25 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import FrameType
 from typing import Any
 
+from .._nouns import noun
 from ..errors import ActionCancelled, InvalidInput, OrchestrationMisuse
 from .actions import Action, AnyGenerator, Branch, Error, Join, Outcome, Scheduled, Select, Value, Winner
 from .requests import Request
+from .waiting import branches_of, delegates, is_executing, is_fresh, tell, wait_for, waits_for_itself, where
+
+
+#: How often code that is over and waits all the same is told to end, before it is left to the garbage collector.
+_CLOSINGS = 10
+
+
+@noun
+class _Cancelling:
+    """Something that is to be given up; of a branch, the second half of that: its own answer."""
+
+    action: Action[Any]
+    is_last_step: bool = False
 
 
 class Scheduler:
@@ -37,6 +50,8 @@ class Scheduler:
         self.ready: deque[Branch[Any]] = deque()
         self._root: Branch[Any] | None = None
         self._current: Branch[Any] | None = None
+        #: The generators of branches that have not ended; that of the root aside.
+        self._branches: set[AnyGenerator] = set()
         #: What the orchestration function returned or raised, once it has.
         self.outcome: Outcome | None = None
         #: Set when code broke a rule of the engine; ends the orchestration, whatever code does about it.
@@ -77,13 +92,20 @@ class Scheduler:
         action.outcome = outcome
         if action.owner is not None:
             action.owner.owned.pop(action, None)
-        _tell(action)
+        if action.waiters:
+            tell(action)
 
     def close(self) -> None:
         """Forget the code. What its ``finally`` blocks do from now on has no effect."""
-        self.is_over = True
-        if self._root is not None:
-            self._close_generators(self._root)
+        self._close_everything()
+
+    def nests_too_deeply(self, error: RecursionError) -> None:
+        """Note that the code cannot go on, since Python's stack is too small for what it has built."""
+        self.misuse = self.misuse or OrchestrationMisuse(
+            "orchestration code nests branches, joins and selects so deeply that Python's stack does not hold it"
+            f" ({self.where()}). Join what belongs together in one join, and let steps follow each other in a loop."
+        )
+        self.misuse.__cause__ = self.misuse.__cause__ or error
 
     def _step(self, branch: Branch[Any]) -> None:
         """Run *branch* until it waits for something, or ends."""
@@ -97,6 +119,8 @@ class Scheduler:
                     awaited = generator.throw(outcome.make())
                 if not isinstance(awaited, Action) or awaited.home is not self:
                     self.misuse = OrchestrationMisuse(_not_an_action(awaited, where(generator)))
+                    return
+                if self._branches and self._is_tangled(branch, awaited):
                     return
                 if awaited.outcome is None:
                     awaited.waiters.append(branch)
@@ -112,10 +136,27 @@ class Scheduler:
         finally:
             self._current = before
         branch.is_closed = True
+        self._branches.discard(generator)
         self._hand_over(branch)
         if branch is self._root:
             self.outcome = ending
         self.resolve(branch, ending)
+
+    def _is_tangled(self, branch: Branch[Any], awaited: Action[Any]) -> bool:
+        """Whether *branch* must not wait for *awaited* like this, since no good answer can come of it; takes note of it."""
+        place = branch.generator
+        if waits_for_itself(branch, awaited):
+            self.misuse = OrchestrationMisuse(
+                f"a branch waits for {awaited!r}, which is not done before that branch is ({where(place)}): it would wait"
+                " for ever. Wait for it in the code that started the branch."
+            )
+        elif any(inner in self._branches for inner in delegates(place)):
+            self.misuse = OrchestrationMisuse(
+                f"`yield from` was given a generator that is a branch already ({where(place)}): one would get the"
+                " other's answers. Wait for the join or select that it was passed to, or call the generator function"
+                " once more."
+            )
+        return self.misuse is not None
 
     def _hand_over(self, branch: Branch[Any]) -> None:
         """What a finished branch started and did not wait for belongs to its owner from now on."""
@@ -138,23 +179,26 @@ class Scheduler:
     def branch(self, generator: AnyGenerator) -> Branch[Any]:
         """Start *generator* at once, as a branch of the one that is running."""
         owner = self._running_branch(generator)
+        if not is_fresh(generator):
+            raise OrchestrationMisuse(_not_fresh(generator))
         branch: Branch[Any] = Branch(self, generator, owner, self.ready.append)
         if self.is_over:
             branch.is_closed = True
             generator.close()
             return branch
         owner.owned[branch] = None
+        self._branches.add(generator)
         self._step(branch)
         return branch
 
     def join(self, awaitables: tuple[object, ...], *, return_exceptions: bool) -> Join[list[Any]]:
         """Return an action that waits for all of *awaitables*."""
         actions = self._actions("join", awaitables)
-        join: Join[list[Any]] = Join(self, actions, self.resolve, return_exceptions=return_exceptions)
+        join: Join[list[Any]] = Join(self, actions, return_exceptions=return_exceptions)
         if join.pending == 0:
             join.outcome = join.collect()
         else:
-            _wait_for(actions, join)
+            wait_for(actions, join)
         return join
 
     def select(self, awaitables: tuple[object, ...], *, cancel_losers: bool) -> Select[Winner[Any]]:
@@ -167,7 +211,7 @@ class Scheduler:
         select: Select[Winner[Any]] = Select(self, actions, decided)
         first = next((index for index, action in enumerate(actions) if action.is_done), None)
         if first is None:
-            _wait_for(actions, select)
+            wait_for(actions, select)
         else:
             decided(select, first)
         return select
@@ -181,7 +225,6 @@ class Scheduler:
             # Before those who wait for the select go on: they must not meet a loser that still runs.
             for loser in select.actions:
                 self.cancel(loser)
-        _tell(select)
 
     def _actions(self, combinator: str, awaitables: tuple[object, ...]) -> tuple[Action[Any], ...]:
         self._running_branch(combinator)
@@ -200,6 +243,10 @@ class Scheduler:
         raise OrchestrationMisuse(msg)
 
     def _running_branch(self, wanted: object) -> Branch[Any]:
+        if self._current is None and self._root is not None and self._is_dying(self._root):
+            # Whatever it asks for goes nowhere; an exception might be caught in a loop that never ends.
+            self.is_over = True
+            return self._root
         if self._current is None:
             msg = (
                 f"{wanted!r} was asked for outside of the orchestration's own code. Use the context only inside the"
@@ -208,27 +255,37 @@ class Scheduler:
             raise OrchestrationMisuse(msg)
         return self._current
 
+    def _is_dying(self, root: Branch[Any]) -> bool:
+        """Whether code that runs though nobody stepped it is being closed by the garbage collector."""
+        return self.is_over or self.is_finished or any(is_executing(each.generator) for each in branches_of(root))
+
     # Giving up
 
     def cancel(self, action: Action[Any]) -> None:
         """Give *action* up, with all it consists of. Whoever still waits for it gets `ActionCancelled`."""
-        if action.is_done:
-            return
-        if isinstance(action, Scheduled):
-            self._cancel_request(action)
-        elif isinstance(action, Branch):
-            self._cancel_branch(action)
-        elif isinstance(action, (Join, Select)):
-            self.resolve(action, _cancelled(action))
-            for part in action.actions:
-                self.cancel(part)
+        stack = [_Cancelling(action)]
+        while stack:
+            cancelling = stack.pop()
+            action = cancelling.action
+            if action.outcome is not None:
+                continue
+            if isinstance(action, Scheduled):
+                self._cancel_request(action)
+            elif isinstance(action, Branch) and not cancelling.is_last_step:
+                if self._close_branch(action):
+                    # It has its answer when all that it owns has.
+                    stack.append(_Cancelling(action, is_last_step=True))
+                    stack.extend(map(_Cancelling, reversed(action.owned)))
+            else:
+                self.resolve(action, _cancelled(action))
+                if isinstance(action, (Join, Select)):
+                    stack.extend(map(_Cancelling, reversed(action.actions)))
 
     def give_up_everything(self) -> Iterator[Scheduled[Any]]:
         """Close all branches of a finished root, and yield what it leaves unanswered."""
         if self._root is None:
             return
-        self.is_over = True
-        self._close_generators(self._root)
+        self._close_everything()
         stack: list[Action[Any]] = list(self._root.owned)
         for action in stack:
             if isinstance(action, Branch):
@@ -241,15 +298,15 @@ class Scheduler:
         self._on_cancelled(action)
         self.resolve(action, _cancelled(action))
 
-    def _cancel_branch(self, branch: Branch[Any]) -> None:
-        if inspect.getgeneratorstate(branch.generator) == inspect.GEN_RUNNING:
+    def _close_branch(self, branch: Branch[Any]) -> bool:
+        """Close *branch*, unless it is what runs; return whether it is closed."""
+        if is_executing(branch.generator):
             self._refuse_to_end(branch)
-            return
+            return False
         branch.is_closed = True
+        self._branches.discard(branch.generator)
         self._close_generator(branch)
-        for action in tuple(branch.owned):
-            self.cancel(action)
-        self.resolve(branch, _cancelled(branch))
+        return True
 
     def _refuse_to_end(self, branch: Branch[Any]) -> None:
         """Note that code that runs has given itself up. It stays in the tree, to be closed with the rest."""
@@ -275,52 +332,24 @@ class Scheduler:
         finally:
             self._current = before
 
-    def _close_generators(self, branch: Branch[Any]) -> None:
-        for action in tuple(branch.owned):
-            if isinstance(action, Branch):
-                self._close_generators(action)
-        branch.is_closed = True
-        before, self._current = self._current, branch
-        try:
-            branch.generator.close()
-        except BaseException:  # noqa: BLE001, S110  # the decision is made; what dying code says has no effect
-            pass
-        finally:
+    def _close_everything(self) -> None:
+        """Close all generators, the innermost first. Nothing that they do from now on counts."""
+        self.is_over = True
+        for branch in () if self._root is None else branches_of(self._root):
+            branch.is_closed = True
+            before, self._current = self._current, branch
+            for _ in range(_CLOSINGS):
+                try:
+                    branch.generator.close()
+                    break
+                except BaseException:  # noqa: BLE001, S110  # the decision is made; what dying code says has no effect
+                    pass
             self._current = before
 
     def where(self, branch: Branch[Any] | None = None) -> str:
         """Return the source line at which *branch* (or the root) waits."""
         branch = branch or self._root
         return "" if branch is None else where(branch.generator)
-
-
-def where(generator: AnyGenerator) -> str:
-    """Return ``file:line in function`` of the innermost user frame in which *generator* is suspended."""
-    assert inspect.isgenerator(generator), "branches are generators"
-    innermost: FrameType | None = generator.gi_frame
-    inner: object = generator
-    while inspect.isgenerator(inner):
-        frame = inner.gi_frame
-        if frame is not None and frame.f_code is not Action.__iter__.__code__:
-            innermost = frame
-        inner = inner.gi_yieldfrom
-    if innermost is None:
-        code = generator.gi_code
-        return f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}, which has returned"
-    return f"{innermost.f_code.co_filename}:{innermost.f_lineno} in {innermost.f_code.co_name}"
-
-
-def _tell(action: Action[Any]) -> None:
-    """Tell those who wait for *action* that it has its answer; now that it has, nobody else will."""
-    for waiter in action.waiters:
-        waiter.notify(action)
-    action.waiters.clear()
-
-
-def _wait_for(actions: tuple[Action[Any], ...], waiter: Join[Any] | Select[Any]) -> None:
-    for action in actions:
-        if action.outcome is None:
-            action.waiters.append(waiter)
 
 
 def _error_of(error: Exception) -> Error:
@@ -333,6 +362,13 @@ def _cancelled(action: Action[Any]) -> Error:
             f"{action!r} was cancelled by the orchestration itself: it lost a select(), was passed to cancel(), or its"
             " branch was closed. Do not wait for it afterwards, or use select(..., cancel_losers=False)."
         )
+    )
+
+
+def _not_fresh(generator: AnyGenerator) -> str:
+    return (
+        f"{generator!r} has been begun or closed already, so it cannot be a branch ({where(generator)}). Call the generator"
+        " function once for each branch. To wait for one branch twice, wait twice for the join that it was passed to."
     )
 
 

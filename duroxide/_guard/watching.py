@@ -92,7 +92,7 @@ _ENTRANCES = frozenset(
         scheduler.Scheduler._step.__code__,  # noqa: SLF001  # the functions at whose call the user's code begins
         executor._calling.__code__,  # noqa: SLF001  # likewise
         scheduler.Scheduler._close_generator.__code__,  # noqa: SLF001  # likewise
-        scheduler.Scheduler._close_generators.__code__,  # noqa: SLF001  # likewise
+        scheduler.Scheduler._close_everything.__code__,  # noqa: SLF001  # likewise
     }
 )
 

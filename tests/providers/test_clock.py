@@ -31,7 +31,7 @@ def test_postgres(
     with caplog.at_level(logging.INFO), SqlProvider(postgres_url, schema=postgres_schema) as provider:
         assert abs(provider.now_ms() - now_ms()) < TOLERANCE_MS
         provider.initialize()
-        provider._database._clock_checked = float("-inf")
+        provider._database._clock._checked_at = float("-inf")
         provider.initialize()
         assert abs(provider.now_ms() - now_ms()) < TOLERANCE_MS
     told = [record.getMessage() for record in caplog.records if "this machine's clock is" in record.getMessage()]
@@ -44,11 +44,11 @@ def test_postgres_quickest_answer(postgres_url: str, postgres_schema: str, monke
     """Of several answers the quickest counts: the slow ones may have been under way on one side only."""
     with SqlProvider(postgres_url, schema=postgres_schema) as provider:
         answers = iter([(0.9, 450), (0.001, 7), (0.5, -250)])
-        monkeypatch.setattr(provider._database, "_ask_clock", lambda transaction: next(answers))
-        provider._database._clock_checked = float("-inf")
+        monkeypatch.setattr(provider._database._clock, "_ask", lambda transaction: next(answers))
+        provider._database._clock._checked_at = float("-inf")
         provider.initialize()
 
-        assert 7 == provider._database._offset_ms
+        assert 7 == provider._database._clock.offset_ms
 
 
 def test_given_clock(postgres_url: str, postgres_schema: str) -> None:

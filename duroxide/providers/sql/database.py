@@ -21,10 +21,11 @@ from typing import Literal, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..._clock import Clock, SystemClock, monotonic
+from ..._clock import Clock
 from ...errors import ProviderError
 from ..forking import PROCESS, Birthplace
 from ..wakeups import Changes
+from .clock import DatabaseClock
 from .dialect import Conflict, Dialect, Use, driver_connection
 from .group_commit import GroupCommit, Written
 from .sending import SentFirst
@@ -45,15 +46,6 @@ KEPT_AT_HAND = 4
 
 #: How long (seconds) a provider that is closed waits for the transaction that is under way.
 WRITER_ENDS_WITHIN = 2.0
-
-#: How often (seconds) the distance to the database's clock is measured again, at most.
-CLOCK_CHECK_INTERVAL = 60.0
-
-#: How often it is asked each time.
-CLOCK_QUESTIONS = 3
-
-#: A change of the distance (milliseconds) that nobody needs to be told of.
-CLOCK_TOLERANCE_MS = 1000
 
 
 class Database:
@@ -79,10 +71,7 @@ class Database:
         self._at_hand: list[Connection] = []
         self._autocommit = engine if owns_engine else engine.execution_options(isolation_level="AUTOCOMMIT")
         self.shared = shared
-        self._clock = clock or SystemClock()
-        self._clock_is_ours = clock is None
-        self._offset_ms = 0
-        self._clock_checked = float("-inf")
+        self._clock = DatabaseClock(clock, dialect)
         self._pragmas = pragmas
         self._writer: Connection | None = None
         self._group = GroupCommit(self._write_group)
@@ -98,7 +87,7 @@ class Database:
 
     def now_ms(self) -> int:
         """Return the time of the database, as far as it is known."""
-        return self._clock.now_ms() + self._offset_ms
+        return self._clock.now_ms()
 
     def next_positions(self, count: int) -> range:
         """Return *count* numbers, greater than all before, that sort activities in the order of their writing."""
@@ -170,13 +159,9 @@ class Database:
         self.write("notify", lambda transaction: self.dialect.notify(transaction.connection, payload))
 
     def check_clock(self) -> None:
-        """Measure the distance to the database's clock, at most once a minute."""
-        if not self._clock_is_ours or self.dialect.single_writer:
-            return
-        if monotonic() - self._clock_checked < CLOCK_CHECK_INTERVAL:
-            return
-        self._clock_checked = monotonic()
-        self.read("now_ms", self._measure_clock)
+        """Measure the distance to the database's clock, if it is time for that."""
+        if self._clock.is_to_be_checked():
+            self.read("now_ms", self._clock.measure)
 
     def close(self) -> None:
         """
@@ -202,24 +187,6 @@ class Database:
         if self._closed.is_set():
             return None
         return int(driver_connection(self._open_writer()).execute("PRAGMA data_version").fetchone()[0])
-
-    def _measure_clock(self, transaction: Transaction) -> None:
-        """Take the quickest answer of several, which tells best when between question and answer the database looked."""
-        took, offset_ms = min(self._ask_clock(transaction) for _ in range(CLOCK_QUESTIONS))
-        before_ms, self._offset_ms = self._offset_ms, offset_ms
-        if abs(offset_ms - before_ms) > CLOCK_TOLERANCE_MS:
-            _log.info(
-                "this machine's clock is %d ms %s the database's, whose time is used (asked in %.1f ms)",
-                *(abs(offset_ms), "behind" if offset_ms > 0 else "ahead of", took * 1000),
-                extra={"action": "clock_corrected"},
-            )
-
-    def _ask_clock(self, transaction: Transaction) -> tuple[float, int]:
-        """Return how long (seconds) the answer took, and by how much (ms) the database's clock is ahead of ours."""
-        began_at, before_ms = monotonic(), self._clock.now_ms()
-        database_ms = self.dialect.database_now_ms(transaction.connection)
-        after_ms, took = self._clock.now_ms(), monotonic() - began_at
-        return took, 0 if database_ms is None else database_ms - (before_ms + after_ms) // 2
 
     def _write_once(self, work: Callable[[Transaction], ResultT], use: Use) -> tuple[ResultT, Changes]:
         if self.dialect.single_writer:
