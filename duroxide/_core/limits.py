@@ -218,8 +218,10 @@ def check_function_name(what: str, name: str) -> None:
 
     Raises:
         InvalidInput: If it begins with `RESERVED_PREFIX`, or for the reasons of `check_name`.
+
+        LimitExceeded: As `check_name`.
     """
-    _check_text(what, name)
+    check_name(what, name)
     if name.startswith(RESERVED_PREFIX):
         msg = (
             f"{what} {name!r}: names that begin with {RESERVED_PREFIX!r} are reserved for the library. Choose another"

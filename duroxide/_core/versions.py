@@ -38,8 +38,10 @@ class Version:
 
             LimitExceeded: If it is longer than a name may be.
         """
-        check_name("version", text)
-        match = _PATTERN.fullmatch(text)
+        match = None
+        if isinstance(text, str):
+            check_name("version", text)
+            match = _PATTERN.fullmatch(text)
         if match is None:
             msg = f"{text!r} is not a version: write three numbers, like '1.4.0'."
             raise InvalidInput(msg)

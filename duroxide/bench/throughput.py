@@ -59,7 +59,7 @@ def stress(bench: Bench) -> Figures:
 
         def keep_going(client: Client, lane: int) -> list[float]:
             taken: list[float] = []
-            while monotonic() < until:
+            while not taken or monotonic() < until:
                 watch = Stopwatch()
                 run(client, f"stress-{lane}-{len(taken)}", programs.working_fan_out, width)
                 taken.append(watch.seconds())
