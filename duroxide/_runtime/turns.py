@@ -181,6 +181,8 @@ class Turns:
             return None
         if batch.start is not None:
             execution = self._begin(item, batch)
+        elif item.status is ExecutionStatus.CONTINUED_AS_NEW:
+            self._pass_on(item, UNREADABLE_DELAY_MS, "what begins its next execution is missing")
         if execution is None:
             return None
         own: list[Finished] = []

@@ -39,6 +39,8 @@ class Transaction:
     is_ours: bool = True
     messages: bool = False
     due_ms: int | None = None
+    #: Whether other processes, too, are to look when what it leaves is due.
+    tells_others: bool = False
     activities: bool = False
     instances: set[str] = field(factory=set)
     outputs: dict[str, Output] = field(factory=dict)
@@ -111,7 +113,7 @@ class Transaction:
 
     def payload(self) -> str:
         """Return what other processes must know: a letter for each kind of change, or nothing."""
-        return "m" * self.messages + "a" * self.activities + "i" * bool(self.instances)
+        return "m" * (self.messages or self.tells_others) + "a" * self.activities + "i" * bool(self.instances)
 
 
 @noun
