@@ -400,7 +400,8 @@ class Provider(Protocol):
         Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many.
 
         Active is a session in which, while its lease lasts, an activity is fetched, inserted locked, renewed or
-        acknowledged. An expired lease is not brought back. With *lease_ms* 0 they end at once.
+        acknowledged. An expired lease is not brought back. With *lease_ms* 0 they end at once, and those who wait for
+        activities are told.
         """
         ...
 

@@ -517,6 +517,16 @@ class NeverWakes(Broken):
         self.wakeups.publish = lambda changes: None  # type: ignore[method-assign]
 
 
+class SessionsEndQuietly(Broken):
+    """Workers are not told when the sessions of another one end."""
+
+    def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
+        publish, self.wakeups.publish = self.wakeups.publish, lambda changes: None  # type: ignore[method-assign]
+        renewed = super().renew_sessions(owner, lease_ms, idle_ms)
+        self.wakeups.publish = publish  # type: ignore[method-assign]
+        return renewed
+
+
 class WakesTooEarly(Broken):
     """Those who wait are told before the commit, and look in vain."""
 

@@ -73,6 +73,7 @@ CAUGHT_BY: dict[type[Broken], str] = {
     broken.LookingRenews: "test_renew_activity_looking_changes_nothing",
     broken.SessionsForever: "test_session_orphans test_session_after_the_orphan",
     broken.NeverWakes: "test_wake_enqueue test_wake_commit test_wake_activities test_wake_custom_status",
+    broken.SessionsEndQuietly: "test_wake_ended_sessions",
     broken.WakesTooEarly: "test_wake_enqueue",
     broken.SentNeverWritten: "test_sent_turns_are_committed test_sent_turns_release_the_lock",
     broken.SentRefusedTogether: "test_sent_turns_are_refused_alone",

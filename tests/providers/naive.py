@@ -184,7 +184,9 @@ class NaiveProvider:
 
     def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
         with self._store() as store:
-            return store.renew_sessions(owner, lease_ms, idle_ms)
+            renewed = store.renew_sessions(owner, lease_ms, idle_ms)
+        self.wakeups.publish(Changes(activities=lease_ms <= 0))
+        return renewed
 
     def remove_orphaned_sessions(self) -> int:
         with self._store() as store:

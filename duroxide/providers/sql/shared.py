@@ -17,10 +17,6 @@ from ..._clock import new_token
 from ..wakeups import Wakeups
 
 
-#: Names this process in notifications, so that it can ignore its own.
-PROCESS = new_token()
-
-
 class Watching(Protocol):
     """Whatever notices the changes of other processes."""
 
@@ -40,6 +36,9 @@ class SharedDatabase:
         #: Held by whoever writes, where the database has one writer at a time.
         self.write_lock = threading.Lock()
         self.wakeups = Wakeups()
+        #: Names the sender of notifications, so that our listener can ignore what `wakeups` has been told. Not the process: a
+        #: database that it knows by two names is two to it.
+        self.token = new_token()
         self.in_memory = in_memory
         #: Set when a caller's own transaction commits, so that the watcher looks soon.
         self.hurry = threading.Event()

@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from ..._nouns import define, noun
 from ..wakeups import Changes, Output
 from .dialect import Dialect
-from .shared import PROCESS
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
 
@@ -37,6 +36,8 @@ class Transaction:
     now_ms: int
     #: Whether we began it, and end it.
     is_ours: bool = True
+    #: Under which name others are notified of it.
+    sender: str = ""
     messages: bool = False
     due_ms: int | None = None
     #: Whether other processes, too, are to look when what it leaves is due.
@@ -74,7 +75,7 @@ class Transaction:
         if self.is_ours:
             payload = self.payload()
             self.is_undecided = not is_repeatable
-            answers = self.dialect.finish(self.connection, steps, asks, f"{PROCESS}:{payload}" if payload else None)
+            answers = self.dialect.finish(self.connection, steps, asks, f"{self.sender}:{payload}" if payload else None)
             self.is_undecided = False
         if answers is None:
             for step in steps:

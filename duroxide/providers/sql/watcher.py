@@ -21,7 +21,6 @@ from typing import Any, Protocol
 from ..._clock import monotonic, new_token
 from ..wakeups import Changes, Wakeups
 from .database import Database
-from .shared import PROCESS
 
 
 _log = logging.getLogger("duroxide.provider")
@@ -131,7 +130,8 @@ class DataVersionEar:
         With several writers in this process, each sees the others' commits as foreign; what *all* see is.
         """
         shared = self._database.shared
-        if not shared.write_lock.acquire(blocking=False):
+        # Who writes without a pause is to hear of others, too.
+        if not shared.write_lock.acquire(timeout=self.SLOW):
             return False
         try:
             now = shared.data_versions()
@@ -205,7 +205,7 @@ class NotificationEar:
         self._selector.register(driver.pgconn.socket, selectors.EVENT_READ)
         driver.autocommit = True
         driver.execute(f'LISTEN "{self._channel}"')
-        proof = f"{PROCESS}:?{new_token()}"
+        proof = f"{self._database.shared.token}:?{new_token()}"
         self._database.notify(proof)
         deadline = monotonic() + self.TEST
         heard = False
@@ -226,7 +226,7 @@ class NotificationEar:
         for payload in self._payloads(seconds):
             sender, _, found = payload.partition(":")
             # A question mark: some process proves that its own connection hears.
-            if sender != PROCESS and not found.startswith("?"):
+            if sender != self._database.shared.token and not found.startswith("?"):
                 letters |= set(found)
         self._publish(letters)
 
