@@ -392,9 +392,10 @@ def test_taking_over(store_url: str) -> None:
 
 
 def test_local_work_notifies_nobody(counted: Counted) -> None:
-    """A NOTIFY makes Postgres commit one transaction at a time: only the start and the end are announced."""
+    """A NOTIFY makes Postgres commit one transaction at a time: only the start and the end are, and the shutdown."""
     counted.run(chain, STEPS)
 
     announcing = [call.operation for call in counted.calls.all if call.counts.notifications]
+    announcing = announcing[:-1] if announcing[-1:] == ["rouse"] else announcing
     assert set(announcing) <= {"start_instances", "commit_turns"}
     assert len(announcing) <= 2

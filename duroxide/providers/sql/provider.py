@@ -37,6 +37,7 @@ from ..contract import (
     TagFilter,
 )
 from ..pipelined import SentTurns
+from ..wakeups import Changes
 from . import activities, orchestrations, reads, sessions
 from .database import Database
 from .dialect import Dialect, Use
@@ -163,6 +164,12 @@ class SqlProvider(SqlManagement):
         self._database.close()
         if self._owns_engine:
             self._engine.dispose()
+
+    def rouse(self) -> None:
+        """Let everybody look who waits for messages or activities, in this process and in others."""
+        if not self._database.dialect.single_writer:  # else others see every commit, and look at everything
+            self._database.notify(f"{self._shared.token}:ma")
+        self.wakeups.publish(Changes(messages=True, activities=True))
 
     # The orchestrator queue
 
