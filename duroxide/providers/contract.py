@@ -413,11 +413,12 @@ class Provider(Protocol):
         """
         ...
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         """
         Return when the earliest message or activity that is not visible at *after_ms* becomes visible, if any.
 
         None means now. Who asks after fetching gives a time before the fetch, or misses what became visible between.
+        With *activities_only* messages and locks of instances are left out.
         """
         ...
 

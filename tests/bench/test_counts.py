@@ -238,8 +238,10 @@ def counting(url: str, *, takes_offers: bool = False) -> Iterator[Counted]:
         found.append(Counted(runtime, calls, unwatched, clock, url.startswith("postgres"), begun))
         with runtime:
             # The first looks for work that somebody may have left.
-            for operation in ("fetch_activities", "fetch_orchestration_items", "next_due_ms"):
+            for operation in ("fetch_activities", "fetch_orchestration_items"):
                 eventually(partial(calls.of, operation))
+            # Both sides then ask when there will be more.
+            eventually(lambda: len(calls.of("next_due_ms")) >= 2)
             if not takes_offers:
                 runtime._dispatcher.desk.rest(3600)
             calls.clear()

@@ -400,9 +400,16 @@ class PinStuck(BrokenCommit):
 class NothingIsDue(Broken):
     """Who has nothing to do is not told when an activity's lock expires."""
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         if self.sql("SELECT 1 FROM duroxide_worker_queue WHERE lock_token IS NOT NULL"):
             return None
+        return super().next_due_ms(after_ms, activities_only=activities_only)
+
+
+class DueConfused(Broken):
+    """Who waits for activities is told when messages are due."""
+
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         return super().next_due_ms(after_ms)
 
 

@@ -59,6 +59,7 @@ CAUGHT_BY: dict[type[Broken], str] = {
     broken.VersionFilterIgnored: "test_replayable_bounds",
     broken.PinStuck: "test_replayable_next_execution",
     broken.NothingIsDue: "test_next_due_activity",
+    broken.DueConfused: "test_next_due_activities_only",
     broken.HistoryFromTheStart: "test_read_histories_after test_read_histories_current",
     broken.StartsTakenIds: "test_start_waiting test_start_existing test_start_must_be_new test_start_at_once",
     broken.OvertakesEvents: "test_handed_over_event_waits_its_turn test_handed_over_event_before_what_is_for_later",

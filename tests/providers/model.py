@@ -456,12 +456,13 @@ class Model:
 
     # Questions and management
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         """Return when the next thing becomes visible that was not at *after_ms* (None: is not now)."""
         after_ms = self.now_ms if after_ms is None else after_ms
-        times = [queued.visible_at_ms for queued in self.queue]
-        times += [row.visible_at_ms for row in self.work.values()]
-        times += [until_ms for _, until_ms in self.locks.values()]
+        times = [row.visible_at_ms for row in self.work.values()]
+        if not activities_only:
+            times += [queued.visible_at_ms for queued in self.queue]
+            times += [until_ms for _, until_ms in self.locks.values()]
         return min((time for time in times if time > after_ms), default=None)
 
     def runs(self, instance_id: str) -> bool:

@@ -192,9 +192,9 @@ class NaiveProvider:
         with self._store() as store:
             return store.remove_orphaned_sessions()
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         with self._store() as store:
-            return store.next_due_ms(after_ms)
+            return store.next_due_ms(after_ms, activities_only=activities_only)
 
     # Questions
 

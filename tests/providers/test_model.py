@@ -417,11 +417,12 @@ class ProviderMachine(RuleBasedStateMachine):
     def get_kv_value(self, instance_id: str, key: str) -> None:
         assert self.model.kv.get(instance_id, {}).get(key) == self.provider.get_kv_value(instance_id, key)
 
-    @rule(ago_ms=st.sampled_from([0, 10, LOCK_MS]))
-    def next_due_ms(self, ago_ms: int) -> None:
+    @rule(ago_ms=st.sampled_from([0, 10, LOCK_MS]), activities_only=st.booleans())
+    def next_due_ms(self, ago_ms: int, *, activities_only: bool) -> None:
         after_ms = self.clock.ms - ago_ms
+        due_ms = self.provider.next_due_ms(after_ms, activities_only=activities_only)
 
-        assert self.model.next_due_ms(after_ms) == self.provider.next_due_ms(after_ms)
+        assert self.model.next_due_ms(after_ms, activities_only=activities_only) == due_ms
 
     # What is there
 

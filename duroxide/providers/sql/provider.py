@@ -301,9 +301,9 @@ class SqlProvider(SqlManagement):
         """Remove expired sessions that no row of the worker queue names; return how many."""
         return self._database.write("remove_orphaned_sessions", sessions.remove_orphaned)
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         """Return when the earliest message or activity that is not visible at *after_ms* becomes visible, if any."""
-        return self._database.read("next_due_ms", lambda transaction: reads.next_due_ms(transaction, after_ms))
+        return self._database.read("next_due_ms", lambda found: reads.next_due_ms(found, after_ms, activities_only))
 
     # Questions
 

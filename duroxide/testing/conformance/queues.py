@@ -198,6 +198,18 @@ class NextDue(Checks):
 
         assert NOW + LOCK_MS == self.provider.next_due_ms()
 
+    def test_next_due_activities_only(self) -> None:
+        """Whoever waits for activities is told of no message, and of no lock of an instance."""
+        must_commit(self.provider, first_turn("a", activity()))
+        self.provider.enqueue([Outgoing(raised().message, NOW + 400), start("b")])
+        fetch(self.provider)
+        nothing = self.provider.next_due_ms(activities_only=True)
+        (item,) = fetch_work(self.provider)
+        self.provider.release_activities([Release(item.lock, delay_ms=LOCK_MS + 5)])
+
+        assert (None, NOW + 400) == (nothing, self.provider.next_due_ms())
+        assert NOW + LOCK_MS + 5 == self.provider.next_due_ms(activities_only=True)
+
     def test_next_due_after(self) -> None:
         """Whoever asks for what comes after an earlier time learns of what has become visible since."""
         self.provider.enqueue([Outgoing(raised().message, NOW + 400)])
