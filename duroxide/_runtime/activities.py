@@ -172,7 +172,8 @@ class ActivityWorker:
 
     def unclaim(self, how_many: int) -> None:
         """Give promised slots back: their commit was refused."""
-        self._slots.release(how_many)
+        if self._slots.release(how_many):
+            self.notice()
 
     def run_claimed(self, claimed: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
         """Run what was claimed, now that it is committed."""

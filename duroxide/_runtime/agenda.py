@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import threading
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .._clock import monotonic
 from ..providers.contract import Provider
 
 
 #: How long (seconds) nothing must have happened before the store is asked what is due next: who has work has no time.
 _IDLE = 0.02
+
+#: How much later (milliseconds) than others a dispatcher comes for what it has passed on: one that can work on it is to be first.
+LATE_MS = 100
+
+#: Of each thread, the agenda of the dispatcher whose round it runs.
+_rounds = threading.local()
+
+
+@contextmanager
+def passing_on() -> Iterator[None]:
+    """What the dispatcher whose round this thread runs gives back meanwhile, it leaves to others when it is due."""
+    agenda: Agenda | None = getattr(_rounds, "agenda", None)
+    if agenda is None:
+        yield
+        return
+    agenda.leaves_in = threading.get_ident()
+    try:
+        yield
+    finally:
+        agenda.leaves_in = None
 
 
 class Agenda:
@@ -31,6 +54,10 @@ class Agenda:
         self._ask_at: float | None = 0.0
         #: A time just before the last fetch, which saw nothing that became visible later.
         self._fetched_at_ms: int | None = None
+        #: When instances are due that this dispatcher has passed on.
+        self._left_to_others: frozenset[int] = frozenset()
+        #: The thread that passes some on at the moment: who publishes when they are due does so in that thread.
+        self.leaves_in: int | None = None
 
     @property
     def has_question(self) -> bool:
@@ -45,6 +72,10 @@ class Agenda:
     def note(self, due_ms: int) -> bool:
         """Take note that a message becomes visible at *due_ms* (since the epoch); return whether that is news."""
         with self._lock:
+            if self.leaves_in == threading.get_ident():
+                self._left_to_others |= {due_ms}
+            if due_ms in self._left_to_others:
+                due_ms += LATE_MS
             if self._due_ms is not None and self._due_ms <= due_ms:
                 return False
             self._due_ms = due_ms
@@ -57,18 +88,26 @@ class Agenda:
             if monotonic() < self._ask_at:
                 pause = min(pause, _IDLE)
             else:
-                due_ms = self._provider.next_due_ms(self._fetched_at_ms)
+                self._ask(self._fetched_at_ms)
                 self._ask_at = None
-                if due_ms is not None:
-                    self.note(due_ms)
         due_ms = self._due_ms
         return pause if due_ms is None else min(pause, (due_ms - self._provider.now_ms()) / 1000)
 
+    def _ask(self, after_ms: int | None) -> None:
+        """Ask the store what is due next; what is left to others must not hide what is not."""
+        due_ms = self._provider.next_due_ms(after_ms)
+        while due_ms is not None:
+            self.note(due_ms)
+            due_ms = self._provider.next_due_ms(due_ms) if due_ms in self._left_to_others else None
+
     def before_fetch(self) -> None:
         """What is due now is about to be fetched."""
+        _rounds.agenda = self
         self._fetched_at_ms = now_ms = self._provider.now_ms()
         self._ask_at = monotonic() + _IDLE
         with self._lock:
+            if self._left_to_others:
+                self._left_to_others = frozenset(each for each in self._left_to_others if each + LATE_MS > now_ms)
             if self._due_ms is not None and self._due_ms <= now_ms:
                 # What comes after it is not known, and may be soon.
                 self._due_ms, self._ask_at = None, 0.0

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 
-from .._clock import monotonic
 from ..errors import ProviderError
 from ..providers.contract import Provider
 from .bell import Bell
@@ -18,10 +17,6 @@ from .stopping import end
 
 
 _log = logging.getLogger("duroxide.runtime")
-
-#: How long (seconds) to look, whenever something is due, for activities that this worker was told of: the clock of who
-#: wrote them may be ahead of this one.
-_TOLD_FOR = 1.0
 
 
 class Next(Enum):
@@ -52,7 +47,9 @@ class Fetcher:
         self.bell = Bell()
         #: Nothing is fetched meanwhile. Ring when it begins.
         self.rest = Rest()
-        self._told_until = 0.0
+        #: Whether there may be activities for later that nobody will tell of when they are due: those that it is told of are,
+        #: if they are passed on, or the clock of who wrote them is ahead. So may be those of before the start.
+        self._is_told = True
         self._is_stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
@@ -84,15 +81,16 @@ class Fetcher:
     def _look(self, *, is_told: bool) -> float:
         """Fetch, and return how many seconds there will be nothing to fetch, as far as is known."""
         if self.bell.silence() or is_told:
-            self._told_until = monotonic() + _TOLD_FOR
+            self._is_told = True
         if (rest := self.rest.left()) > 0:
             return rest
         before_ms = self._provider.now_ms()
         after = self._fetch()
         if after is Next.FETCH:
             return 0.0
-        if after is Next.WAIT_FOR_ROOM or monotonic() >= self._told_until:
+        if after is Next.WAIT_FOR_ROOM or not self._is_told:
             return self._poll
         # What was told of was fetched, or is for later.
-        due_ms = self._provider.next_due_ms(before_ms)
+        due_ms = self._provider.next_due_ms(before_ms, activities_only=True)
+        self._is_told = due_ms is not None
         return self._poll if due_ms is None else min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), self._poll)

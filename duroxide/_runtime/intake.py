@@ -17,6 +17,10 @@ from ..errors import ErrorCategory, ErrorDetails, ErrorKind
 from ..providers.contract import OrchestrationItem
 
 
+#: Nothing comes after it.
+_ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+
+
 @noun
 class Batch:
     """The messages of a fetched instance, sorted by what they are for."""
@@ -45,13 +49,12 @@ def sort_messages(item: OrchestrationItem) -> Batch:
             start = message
         elif message.parent is not None and message.execution_id == 1:
             refusals.append(_refusal(message, message.parent))
-    exists = item.execution_id > 0
     return Batch(
         start,
         tuple(deliveries),
         tuple(refusals),
         (*(queued.id for queued in item.messages), *item.unreadable_messages),
-        is_over=exists and start is None and item.status is not ExecutionStatus.RUNNING,
+        is_over=item.execution_id > 0 and start is None and item.status in _ENDED,
     )
 
 
@@ -108,11 +111,12 @@ def poison(
 
         reason: Why the deliveries came to nothing, if that is known: of a history, why it cannot be read.
     """
-    if batch.start is not None:
+    start = batch.start or _lost_start(item, history)
+    if start is not None:
         history = [
             begin(
-                batch.start,
-                batch.start.version or "unknown",
+                start,
+                start.version or "unknown",
                 timestamp_ms=now_ms,
                 duroxide_version=duroxide_version,
             )
@@ -134,12 +138,23 @@ def poison(
     return fail(
         history,
         details,
-        is_new=batch.start is not None,
+        is_new=start is not None,
         incarnation=incarnation,
         now_ms=now_ms,
         lock=item.lock,
         consumed_messages=batch.message_ids,
     )
+
+
+def _lost_start(item: OrchestrationItem, history: Sequence[e.Event] | None) -> StartOrchestration | None:
+    """Return what began the next execution of an instance that has continued as new, as far as *history* tells."""
+    if item.status is not ExecutionStatus.CONTINUED_AS_NEW or not history:
+        return None
+    started, ended = history[0], history[-1]
+    if not (isinstance(started, e.OrchestrationStarted) and isinstance(ended, e.OrchestrationContinuedAsNew)):
+        return None
+    execution_id, parent = item.execution_id + 1, started.parent
+    return StartOrchestration(item.lock.instance_id, started.name, ended.input, started.version, execution_id, parent)
 
 
 def _fail_unreadable(item: OrchestrationItem, batch: Batch, details: ErrorDetails, now_ms: int) -> TurnCommit:

@@ -15,6 +15,7 @@ from ..errors import InvalidInput, ProviderError
 from ..providers.contract import Provider, Release
 from ..providers.forking import Birthplace
 from ..providers.opening import Database, open_provider
+from ..providers.rousing import Rousing
 from ..providers.wakeups import Subscription
 from ..providers.wrapping import door_of
 from .activities import ActivityWorker
@@ -212,6 +213,7 @@ class Runtime:
         if running:
             _log.warning("gave back %d activities that did not end in time", len(running))
         self._worker.close(deadline.left() if not running else 0)
+        self._take_leave()
         if self._owns_provider:
             self._provider.close()
         self._state = "stopped"
@@ -231,6 +233,15 @@ class Runtime:
             self._provider.renew_sessions(self._id, 0, milliseconds(self._options.session_idle_timeout))
         except ProviderError as error:
             _log.warning("the sessions of %s could not be ended; they will lapse: %s", self._id, error)
+
+    def _take_leave(self) -> None:
+        """Let others look at what they were not told of, since this runtime would have seen to it: timers, late messages."""
+        if not isinstance(self._provider, Rousing):
+            return
+        try:
+            self._provider.rouse()
+        except ProviderError as error:
+            _log.warning("others could not be told that %s stops; their poll will find its work: %s", self._id, error)
 
     def _find_activity(self, name: str) -> FunctionInfo | None:
         return self._registry.activities.resolve(name) or BUILT_IN.get(name)

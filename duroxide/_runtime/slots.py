@@ -88,10 +88,11 @@ class Slots:
             self._promised += 1
             return True
 
-    def release(self, how_many: int) -> None:
-        """Take promises back."""
+    def release(self, how_many: int) -> bool:
+        """Take promises back; return whether to fetch, as `end` does."""
         with self._mutex:
             self._promised -= how_many
+            return how_many > 0 and self._is_behind and self._has_room()
 
     # What is held
 

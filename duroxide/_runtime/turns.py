@@ -30,6 +30,7 @@ from ..errors import ProviderError, UnreadableHistory
 from ..providers.contract import HistoryRequest, OrchestrationItem, Provider, Release
 from ..providers.handover import Offered
 from .activities import Finished
+from .agenda import passing_on
 from .cache import ExecutionCache
 from .intake import Batch, consume, poison, sort_messages
 from .options import RuntimeOptions
@@ -183,6 +184,8 @@ class Turns:
             return None
         if batch.start is not None:
             execution = self._begin(item, batch)
+        elif item.status is ExecutionStatus.CONTINUED_AS_NEW:
+            self._pass_on(item, UNREADABLE_DELAY_MS, "what begins its next execution is missing")
         if execution is None:
             return None
         own: list[Finished] = []
@@ -391,7 +394,7 @@ class Turns:
         self._pass_on(item, delay_ms, f"orchestration {what} is not registered here")
 
     def _pass_on(self, item: OrchestrationItem, delay_ms: int, reason: str) -> None:
-        """Give an instance back for others to try; the attempt counts."""
+        """Give an instance back for others to try, before this runtime does again; the attempt counts."""
         _log.warning(
             "passing on instance %r for %d ms: %s (delivery %d of %d)",
             item.lock.instance_id,
@@ -402,7 +405,8 @@ class Turns:
             extra={"action": "passed_on", "instance_id": item.lock.instance_id},
         )
         self._reasons.note(item, reason)
-        self._returns.instances([Release(item.lock, delay_ms)])
+        with passing_on():
+            self._returns.instances([Release(item.lock, delay_ms)])
 
 
 def _split(outcomes: list[Finished], execution: Execution) -> tuple[list[Finished], list[Finished]]:

@@ -109,7 +109,7 @@ class Release:
     """
     Give a lock back.
 
-    The work is visible again after *delay_ms*. With *ignore_attempt* this delivery is not counted
+    An instance or activity is given to nobody before *delay_ms* are over. With *ignore_attempt* this delivery is not counted
     (never below 0).
     """
 
@@ -266,7 +266,9 @@ class Provider(Protocol):
         read of them, and nothing counted.
 
         Messages for an instance that does not exist, with no start among those visible, are removed with a warning:
-        they are never returned, and count nothing towards *limit*. Fewer than *limit* may come although there are more;
+        they are never returned, and count nothing towards *limit*. If there is such a start that is not visible yet, they
+        are not removed, and the instance is not eligible before it is; nor is one that has continued as new before the
+        start of its next execution is. Those who wait for messages are told of the time. Fewer than *limit* may come although there are more;
         none come only if none are eligible, or somebody else is taking them.
         Two concurrent fetches never return the same instance.
 
@@ -292,7 +294,8 @@ class Provider(Protocol):
         `TurnCommit` and `CommitResult`); of several reasons, the first of LOCK_LOST, STALE and GONE is given. A refused
         commit's instance lock stays as it is. The instances of a batch are distinct. A message that is not of the
         batch fetched under the lock, a first execution of an id that exists, an execution that is not the next one, an
-        event id or an activity that is there already are STALE. So is one that is *handed_over* although a message for its
+        event id or an activity that is there already, and whatever is for an execution that has continued as new, but for
+        its failure, are STALE. So is one that is *handed_over* although a message for its
         instance is visible in the queue, locked or not, or, of a first execution, although a start message for its id is
         there, visible or not. Of those who give an id to `start_instances` and of those who commit it so, at the same time,
         at most one succeeds; a commit waits for no other of them.
@@ -316,8 +319,9 @@ class Provider(Protocol):
         """
         Give instance locks back; return for each whether the lock was still held. One that was not changes nothing.
 
-        *delay_ms* and *ignore_attempt* apply to the messages of the fetched batch only: what has come since is visible,
-        and its attempts are counted by whoever fetches it.
+        With *delay_ms* an instance is passed on: it is not eligible before that time, whatever has come for it or will,
+        and then all its messages are, in their order. Nobody holds it meanwhile: a commit without a lock is not refused
+        for that. *ignore_attempt* applies to the messages of the fetched batch only.
         """
         ...
 
@@ -394,7 +398,8 @@ class Provider(Protocol):
         Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many.
 
         Active is a session in which, while its lease lasts, an activity is fetched, inserted locked, renewed or
-        acknowledged. An expired lease is not brought back. With *lease_ms* 0 they end at once.
+        acknowledged. An expired lease is not brought back. With *lease_ms* 0 they end at once, and those who wait for
+        activities are told.
         """
         ...
 
@@ -406,11 +411,12 @@ class Provider(Protocol):
         """
         ...
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         """
         Return when the earliest message or activity that is not visible at *after_ms* becomes visible, if any.
 
         None means now. Who asks after fetching gives a time before the fetch, or misses what became visible between.
+        With *activities_only* messages and locks of instances are left out.
         """
         ...
 

@@ -62,6 +62,6 @@ def in_child(begin: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=begin)
 
 
-#: Names this process in notifications, so that it can ignore its own.
+#: The process that runs this.
 PROCESS = Process()
 in_child(PROCESS.begin_as_child)

@@ -11,6 +11,7 @@ from .._nouns import frozen
 from .contract import Provider
 from .management import Management
 from .pipelined import Pipelined, SentTurns
+from .rousing import Rousing
 
 
 #: The names of all operations of a provider, those of management included.
@@ -53,6 +54,8 @@ class WrappedProvider(_Anything):  # type: ignore[misc]  # see above
                 setattr(self, name, partial(self._call, name, operation))
         if isinstance(provider, Pipelined):
             self.send_turns = self._send_turns
+        if isinstance(provider, Rousing):
+            self.rouse = provider.rouse
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._provider!r})>"

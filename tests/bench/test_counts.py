@@ -238,8 +238,10 @@ def counting(url: str, *, takes_offers: bool = False) -> Iterator[Counted]:
         found.append(Counted(runtime, calls, unwatched, clock, url.startswith("postgres"), begun))
         with runtime:
             # The first looks for work that somebody may have left.
-            for operation in ("fetch_activities", "fetch_orchestration_items", "next_due_ms"):
+            for operation in ("fetch_activities", "fetch_orchestration_items"):
                 eventually(partial(calls.of, operation))
+            # Both sides then ask when there will be more.
+            eventually(lambda: len(calls.of("next_due_ms")) >= 2)
             if not takes_offers:
                 runtime._dispatcher.desk.rest(3600)
             calls.clear()
@@ -392,9 +394,10 @@ def test_taking_over(store_url: str) -> None:
 
 
 def test_local_work_notifies_nobody(counted: Counted) -> None:
-    """A NOTIFY makes Postgres commit one transaction at a time: only the start and the end are announced."""
+    """A NOTIFY makes Postgres commit one transaction at a time: only the start and the end are, and the shutdown."""
     counted.run(chain, STEPS)
 
     announcing = [call.operation for call in counted.calls.all if call.counts.notifications]
+    announcing = announcing[:-1] if announcing[-1:] == ["rouse"] else announcing
     assert set(announcing) <= {"start_instances", "commit_turns"}
     assert len(announcing) <= 2

@@ -152,6 +152,18 @@ class IncarnationIgnored(BrokenCommit):
         return evolve(commit, incarnation=rows[0][0]) if rows else commit
 
 
+class GoesOnAfterTheEnd(BrokenCommit):
+    """A turn is accepted of an execution that has continued as new."""
+
+    def changed(self, commit: TurnCommit) -> TurnCommit:
+        if commit.started is None:
+            revive = (
+                "UPDATE duroxide_instances SET status = 'Running' WHERE instance_id = ? AND status = 'ContinuedAsNew'"
+            )
+            self.sql(revive, commit.instance_id)
+        return commit
+
+
 class DuplicateEventAccepted(BrokenCommit):
     """An event that is in history already is passed over."""
 
@@ -255,6 +267,18 @@ class OrphansBlock(Broken):
         return super().fetch_orchestration_items(limit, lock_ms, replayable=replayable)
 
 
+class StartsToComeForgotten(Broken):
+    """What is visible before the start of its instance is dropped."""
+
+    def fetch_orchestration_items(
+        self, limit: int, lock_ms: int, *, replayable: VersionRange | None = None
+    ) -> Sequence[OrchestrationItem]:
+        later = "SELECT instance_id FROM duroxide_orchestrator_queue WHERE kind = ? AND visible_at_ms > ?"
+        drop = f"DELETE FROM duroxide_orchestrator_queue WHERE kind <> ? AND instance_id IN ({later})"  # noqa: S608
+        self.sql(drop, START_KIND, START_KIND, self.now_ms())
+        return super().fetch_orchestration_items(limit, lock_ms, replayable=replayable)
+
+
 class ManyMessagesBlock(Broken):
     """An instance with many messages takes the place of others."""
 
@@ -303,6 +327,26 @@ class DelayForgotten(_BrokenRelease):
     """What was to be tried again later is tried again at once."""
 
     changed = staticmethod(lambda release: evolve(release, delay_ms=0))
+
+
+class PassedOnOvertaken(Broken):
+    """What is passed on comes later, and what comes meanwhile comes first, alone."""
+
+    def release_orchestration_items(self, releases: Sequence[Release]) -> Sequence[bool]:
+        for release in releases:
+            assert isinstance(release.lock, InstanceLock)
+            later = "UPDATE duroxide_orchestrator_queue SET visible_at_ms = visible_at_ms + ? WHERE batch_token = ?"
+            self.sql(later, release.delay_ms, release.lock.token)
+        return super().release_orchestration_items([evolve(release, delay_ms=0) for release in releases])
+
+
+class PassedOnHeld(Broken):
+    """An instance that is passed on is kept from those who need no lock."""
+
+    def commit_turns(self, commits: Sequence[TurnCommit], *, lock_ms: int) -> Sequence[CommitResult]:
+        locked = {row[0] for row in self.sql("SELECT instance_id FROM duroxide_instance_locks")}
+        held = [commit.lock is None and commit.instance_id in locked for commit in commits]
+        return [CommitResult.LOCK_LOST] * len(commits) if any(held) else super().commit_turns(commits, lock_ms=lock_ms)
 
 
 class IgnoredAttemptCounted(_BrokenRelease):
@@ -356,9 +400,16 @@ class PinStuck(BrokenCommit):
 class NothingIsDue(Broken):
     """Who has nothing to do is not told when an activity's lock expires."""
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         if self.sql("SELECT 1 FROM duroxide_worker_queue WHERE lock_token IS NOT NULL"):
             return None
+        return super().next_due_ms(after_ms, activities_only=activities_only)
+
+
+class DueConfused(Broken):
+    """Who waits for activities is told when messages are due."""
+
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         return super().next_due_ms(after_ms)
 
 
@@ -471,6 +522,16 @@ class NeverWakes(Broken):
     def initialize(self) -> None:
         super().initialize()
         self.wakeups.publish = lambda changes: None  # type: ignore[method-assign]
+
+
+class SessionsEndQuietly(Broken):
+    """Workers are not told when the sessions of another one end."""
+
+    def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
+        publish, self.wakeups.publish = self.wakeups.publish, lambda changes: None  # type: ignore[method-assign]
+        renewed = super().renew_sessions(owner, lease_ms, idle_ms)
+        self.wakeups.publish = publish  # type: ignore[method-assign]
+        return renewed
 
 
 class WakesTooEarly(Broken):

@@ -32,6 +32,9 @@ from duroxide.providers.management import DeleteResult, PruneResult, QueueDepths
 #: Messages that are looked at for each instance that is asked for.
 LOOK_AHEAD = 4
 
+#: The token of an instance that is passed on: nobody holds it, and nobody gets it before its time.
+PASSED_ON = "passed on"
+
 
 @define
 class Queued:
@@ -129,13 +132,16 @@ class Model:
             wanted = limit - len(found)
             oldest = self._oldest(wanted, found, replayable)
             taken = sum(len(self.visible(each)) for each in oldest)
-            orphans = [each for each in oldest if not self._is_somebody(each)]
-            found += [each for each in oldest if each not in orphans]
+            unstarted = {each: due_ms for each in oldest if (due_ms := self._start_due_ms(each)) is not None}
+            for instance_id, due_ms in unstarted.items():
+                self.locks[instance_id] = (PASSED_ON, max(due_ms, self.now_ms + 1))
+            orphans = [each for each in oldest if each not in unstarted and not self._is_somebody(each)]
+            found += [each for each in oldest if each not in orphans and each not in unstarted]
             for instance_id in orphans:
                 batch = self.visible(instance_id)
                 self.queue = [queued for queued in self.queue if not any(queued is other for other in batch)]
                 self.locks.pop(instance_id, None)
-            if not orphans and taken < wanted * LOOK_AHEAD:
+            if not orphans and not unstarted and taken < wanted * LOOK_AHEAD:
                 break
         return found
 
@@ -163,6 +169,16 @@ class Model:
         """Whether the visible messages of *instance_id* are for an instance that exists, or start one."""
         return instance_id in self.infos or any(_starts(queued) for queued in self.visible(instance_id))
 
+    def _start_due_ms(self, instance_id: str) -> int | None:
+        """Return when the start comes that all messages of *instance_id* wait for, if it is to come; None: go ahead."""
+        info = self.infos.get(instance_id)
+        if info is not None and info.status is not ExecutionStatus.CONTINUED_AS_NEW:
+            return None
+        expected = (instance_id, 1 if info is None else info.execution_id + 1)
+        starts = [queued for queued in self.queue if _starts(queued)]
+        due = [q.visible_at_ms for q in starts if (q.message.instance_id, q.message.execution_id) == expected]
+        return min(due) if due and min(due) > self.now_ms else None
+
     def lock(self, lock: InstanceLock, lock_ms: int, ids: Sequence[int]) -> list[tuple[Message, int]]:
         """Lock an instance as the provider did; return its messages, and how often each has been fetched."""
         self.locks[lock.instance_id] = (lock.token, self.now_ms + lock_ms)
@@ -182,9 +198,9 @@ class Model:
         for queued in self._batch(lock):
             queued.token = None
             queued.attempts = max(queued.attempts - int(release.ignore_attempt), 0)
-            if release.delay_ms:
-                queued.visible_at_ms = self.now_ms + release.delay_ms
         del self.locks[lock.instance_id]
+        if release.delay_ms:
+            self.locks[lock.instance_id] = (PASSED_ON, self.now_ms + release.delay_ms)
         return True
 
     def renew(self, locks: Iterable[InstanceLock], lock_ms: int) -> frozenset[InstanceLock]:
@@ -215,7 +231,7 @@ class Model:
     def judge(self, commit: TurnCommit) -> CommitResult:
         """Return what is to become of *commit*."""
         token = None if commit.lock is None else commit.lock.token
-        if self.holder(commit.instance_id) != token:
+        if self.holder(commit.instance_id) not in ({None, PASSED_ON} if token is None else {token}):
             return CommitResult.LOCK_LOST
         known = {queued.id: queued for queued in self.queue if queued.message.instance_id == commit.instance_id}
         consumed = [known.get(message_id) for message_id in commit.consumed_messages]
@@ -241,6 +257,8 @@ class Model:
         if {event.event_id for event in commit.events} & {event.event_id for event in known}:
             return False
         if any(work.key in self.work for work in commit.activities):
+            return False
+        if info.status is ExecutionStatus.CONTINUED_AS_NEW and commit.status is not ExecutionStatus.FAILED:
             return False
         expected = (incarnation, info.execution_id, info.last_event_id)
         return expected == (commit.incarnation, commit.execution_id, commit.last_event_id)
@@ -438,12 +456,13 @@ class Model:
 
     # Questions and management
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         """Return when the next thing becomes visible that was not at *after_ms* (None: is not now)."""
         after_ms = self.now_ms if after_ms is None else after_ms
-        times = [queued.visible_at_ms for queued in self.queue]
-        times += [row.visible_at_ms for row in self.work.values()]
-        times += [until_ms for _, until_ms in self.locks.values()]
+        times = [row.visible_at_ms for row in self.work.values()]
+        if not activities_only:
+            times += [queued.visible_at_ms for queued in self.queue]
+            times += [until_ms for _, until_ms in self.locks.values()]
         return min((time for time in times if time > after_ms), default=None)
 
     def runs(self, instance_id: str) -> bool:
@@ -498,11 +517,13 @@ class Model:
         """Return how much waits."""
         now = [queued for queued in self.queue if queued.visible_at_ms <= self.now_ms]
         locked = sum(row.visible_at_ms > self.now_ms for row in self.work.values())
+        holders = {instance_id: self.holder(instance_id) for instance_id in self.locks}
+        passed_on = [queued for queued in now if holders.get(queued.message.instance_id) == PASSED_ON]
         return QueueDepths(
             orchestrator_queue=sum(self.holder(queued.message.instance_id) is None for queued in now),
             worker_queue=len(self.work) - locked,
-            timer_queue=len(self.queue) - len(now),
-            locked_instances=sum(until_ms > self.now_ms for _, until_ms in self.locks.values()),
+            timer_queue=len(self.queue) - len(now) + len(passed_on),
+            locked_instances=sum(holder not in {None, PASSED_ON} for holder in holders.values()),
             locked_activities=locked,
         )
 

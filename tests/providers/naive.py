@@ -34,7 +34,7 @@ from duroxide.providers.contract import (
 )
 from duroxide.providers.wakeups import Changes, Wakeups
 
-from .model import Model
+from .model import PASSED_ON, Model
 
 
 class NaiveProvider:
@@ -89,7 +89,10 @@ class NaiveProvider:
         self, limit: int, lock_ms: int, *, replayable: VersionRange | None = None
     ) -> Sequence[OrchestrationItem]:
         with self._store() as store:
-            return [self._lock(store, instance_id, lock_ms) for instance_id in store.fetch(max(limit, 0), replayable)]
+            items = [self._lock(store, instance_id, lock_ms) for instance_id in store.fetch(max(limit, 0), replayable)]
+            put_off = [until_ms for token, until_ms in store.locks.values() if token == PASSED_ON]
+        self.wakeups.publish(Changes(due_ms=min(put_off, default=None)))
+        return items
 
     def _lock(self, store: Model, instance_id: str, lock_ms: int) -> OrchestrationItem:
         lock = InstanceLock(instance_id, new_token())
@@ -181,15 +184,17 @@ class NaiveProvider:
 
     def renew_sessions(self, owner: str, lease_ms: int, idle_ms: int) -> int:
         with self._store() as store:
-            return store.renew_sessions(owner, lease_ms, idle_ms)
+            renewed = store.renew_sessions(owner, lease_ms, idle_ms)
+        self.wakeups.publish(Changes(activities=lease_ms <= 0))
+        return renewed
 
     def remove_orphaned_sessions(self) -> int:
         with self._store() as store:
             return store.remove_orphaned_sessions()
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         with self._store() as store:
-            return store.next_due_ms(after_ms)
+            return store.next_due_ms(after_ms, activities_only=activities_only)
 
     # Questions
 

@@ -28,7 +28,7 @@ from duroxide._core.commit import (
     TurnCommit,
 )
 from duroxide._core.events import KvEntry
-from duroxide._core.messages import ActivityExecute, StartOrchestration
+from duroxide._core.messages import ActivityExecute, Message, StartOrchestration
 from duroxide._core.versions import VersionRange
 from duroxide.errors import InstanceAlreadyExists, InstanceNotFound, InstanceStillRunning
 from duroxide.providers.contract import (
@@ -120,14 +120,26 @@ class ProviderMachine(RuleBasedStateMachine):
     # The orchestrator queue
 
     @precondition(lambda self: len(self.model.queue) < MAX_QUEUE)
-    @rule(sent=st.lists(st.tuples(IDS, st.sampled_from([None, 10]), st.sampled_from([start, raised])), max_size=3))
-    def enqueue(self, sent: list[tuple[str, int | None, Callable[[str], Outgoing]]]) -> None:
+    @rule(
+        sent=st.lists(
+            st.tuples(IDS, st.sampled_from([None, 10]), st.sampled_from(["start", "next", "raised"])), max_size=3
+        )
+    )
+    def enqueue(self, sent: list[tuple[str, int | None, str]]) -> None:
         messages = [
-            Outgoing(make(instance_id).message, None if later is None else self.clock.ms + later)
-            for instance_id, later, make in sent
+            Outgoing(self.message(kind, instance_id), None if later is None else self.clock.ms + later)
+            for instance_id, later, kind in sent
         ]
         self.provider.enqueue(messages)
         self.model.enqueue(messages)
+
+    def message(self, kind: str, instance_id: str) -> Message:
+        """A message for an instance: an event, or what starts its first execution, or its next one."""
+        if kind == "raised":
+            return raised(instance_id).message
+        info = self.model.infos.get(instance_id)
+        execution_id = 1 if info is None or kind == "start" else info.execution_id + 1
+        return evolve(start(instance_id).message, execution_id=execution_id)
 
     @precondition(lambda self: len(self.model.queue) < MAX_QUEUE)
     @rule(ids=st.lists(IDS, min_size=1, max_size=3), must_be_new=st.booleans())
@@ -198,6 +210,8 @@ class ProviderMachine(RuleBasedStateMachine):
             lock=lock,
             consumed_messages=tuple(i for i in batch if i is not None and draw(st.booleans())),
         )
+        if turn.last_event_id and info.status is ExecutionStatus.CONTINUED_AS_NEW and not draw(st.integers(0, 4)):
+            return evolve(turn, status=ExecutionStatus.FAILED, output="'lost'")
         if info is None or info.status is ExecutionStatus.CONTINUED_AS_NEW:
             return self.decide(draw, self.first(draw, turn)) if draw(st.integers(0, 4)) else turn
         return self.decide(draw, turn) if info.status is ExecutionStatus.RUNNING else turn
@@ -403,11 +417,12 @@ class ProviderMachine(RuleBasedStateMachine):
     def get_kv_value(self, instance_id: str, key: str) -> None:
         assert self.model.kv.get(instance_id, {}).get(key) == self.provider.get_kv_value(instance_id, key)
 
-    @rule(ago_ms=st.sampled_from([0, 10, LOCK_MS]))
-    def next_due_ms(self, ago_ms: int) -> None:
+    @rule(ago_ms=st.sampled_from([0, 10, LOCK_MS]), activities_only=st.booleans())
+    def next_due_ms(self, ago_ms: int, *, activities_only: bool) -> None:
         after_ms = self.clock.ms - ago_ms
+        due_ms = self.provider.next_due_ms(after_ms, activities_only=activities_only)
 
-        assert self.model.next_due_ms(after_ms) == self.provider.next_due_ms(after_ms)
+        assert self.model.next_due_ms(after_ms, activities_only=activities_only) == due_ms
 
     # What is there
 

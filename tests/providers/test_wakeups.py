@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 
+from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import pytest
 
@@ -16,7 +18,9 @@ from sqlalchemy import Engine, NullPool, create_engine
 
 from duroxide._core.commit import CustomStatusChange, ExecutionStatus
 from duroxide.errors import InvalidInput
-from duroxide.providers.sql import SqlProvider
+from duroxide.providers.contract import Release, SessionClaim, TagFilter
+from duroxide.providers.sql import SqlProvider, shared
+from duroxide.providers.sql.watcher import DataVersionEar, NotificationEar
 from duroxide.providers.wakeups import Changes, Output
 from duroxide.testing.conformance.vocabulary import (
     LOCK_MS,
@@ -163,6 +167,83 @@ class TestTwoProviders:
             one.enqueue([start()])
 
             assert [] == list(other.fetch_orchestration_items(1, LOCK_MS))
+
+
+class TestTwoNames:
+    """One database that this process knows by two names is told of what it writes itself, as by others."""
+
+    @pytest.fixture
+    def twice(self, shared_store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[SqlProvider, SqlProvider]:
+        """Two providers that do not know that their database is the same."""
+        monkeypatch.setattr(NotificationEar, "BEHIND", 3600.0)
+        one = shared_store.open()
+        monkeypatch.setattr(shared, "_databases", WeakValueDictionary())
+        return one, shared_store.open()
+
+    def woken(self, provider: SqlProvider, write: Callable[[], object]) -> bool:
+        """Whether somebody who waits for messages or activities is woken by what *write* does."""
+        ready, settled, woken = threading.Event(), threading.Event(), threading.Event()
+
+        def note(due_ms: int | None = None) -> None:
+            (woken if settled.is_set() else ready).set()
+
+        with provider.wakeups.on_messages(note), provider.wakeups.on_activities(note):
+            assert ready.wait(PATIENCE)  # the watcher, as it starts
+            settled.set()
+            write()
+            return woken.wait(PATIENCE)
+
+    def test_enqueue(self, twice: tuple[SqlProvider, SqlProvider]) -> None:
+        """A message wakes those who wait under the other name."""
+        one, other = twice
+
+        assert one.wakeups is not other.wakeups
+        assert self.woken(one, lambda: other.enqueue([start()]))
+
+    def test_delayed_release(self, twice: tuple[SqlProvider, SqlProvider]) -> None:
+        """So does an instance that is passed on, though it is for later: who can work on it has to know when."""
+        one, other = twice
+        other.enqueue([start()])
+        item = fetch_one(other)
+
+        assert self.woken(one, lambda: other.release_orchestration_items([Release(item.lock, delay_ms=60_000)]))
+
+    def test_ended_sessions(self, twice: tuple[SqlProvider, SqlProvider]) -> None:
+        """So does a worker that ends its sessions."""
+        one, other = twice
+        must_commit(other, first_turn("a", activity("a", 2, session_id="s")))
+        other.fetch_activities(1, LOCK_MS, tags=TagFilter(), session=SessionClaim("alice", LOCK_MS))
+
+        assert self.woken(one, lambda: other.renew_sessions("alice", 0, LOCK_MS))
+
+    def test_rouse(self, twice: tuple[SqlProvider, SqlProvider]) -> None:
+        """Whoever leaves lets others look: under the other name where nothing was written, under the same one always."""
+        one, other = twice
+        heard = Heard(other)
+        if other._database.dialect.single_writer:
+            other.rouse()
+        else:
+            assert self.woken(one, other.rouse)
+
+        assert {"messages", "activities"} <= set(heard.calls)
+
+
+def test_a_busy_writer_looks(shared_store: Store) -> None:
+    """SQLite: whoever writes without a pause notices all the same what others write."""
+    provider = shared_store.open()
+    if not provider._database.dialect.single_writer:
+        pytest.skip("there is no turn to wait for")
+    ear = DataVersionEar(provider._database)
+    lock = provider._database.shared.write_lock
+    assert ear._look()  # the first one always
+    with engine_of(shared_store).begin() as connection:
+        connection.exec_driver_sql("UPDATE duroxide_sessions SET owner = owner")
+        connection.exec_driver_sql("DELETE FROM duroxide_kv")
+        connection.exec_driver_sql("INSERT INTO duroxide_kv VALUES ('a', 'k', '1', 1)")
+    lock.acquire()
+    threading.Timer(0.05, lock.release).start()
+
+    assert ear._look()
 
 
 ENQUEUE = """

@@ -7,11 +7,15 @@ import pytest
 from attrs import evolve
 
 from duroxide import ActivityContext, Client, Registry, RuntimeOptions
+from duroxide._core.commit import Outgoing
 from duroxide._runtime.activities import Finished
-from duroxide._runtime.fetching import Next
+from duroxide._runtime.fetching import Fetcher, Next
 from duroxide._runtime.metrics import Metrics
+from duroxide.providers.contract import Release
 from duroxide.providers.sql import SqlProvider
-from duroxide.testing.conformance.vocabulary import activity, first_turn, must_commit
+from duroxide.testing.conformance import HeldClock
+from duroxide.testing.conformance.vocabulary import LOCK_MS, NOW, activity, fetch_work, first_turn, must_commit, raised
+from duroxide.testing.faults import FaultyProvider
 from duroxide.testing.simulation.process import Held
 
 
@@ -118,3 +122,39 @@ def test_all_of_it(worker: Held, taken: Taken) -> None:
 
     assert WAITING == len({each.lock.key for each in taken.finished})
     assert not worker._slots._is_behind
+
+
+def test_for_later() -> None:
+    """Who begins, or was told of something, looks whenever an activity is due, whatever else is due before that."""
+    clock = HeldClock()
+    provider = SqlProvider.in_memory(clock=clock)
+    provider.initialize()
+    must_commit(provider, first_turn("a", activity()))
+    (item,) = fetch_work(provider)
+    provider.enqueue([Outgoing(raised().message, NOW + 1500)])
+    fetches: list[int] = []
+
+    def fetch() -> Next:
+        fetches.append(len(fetch_work(provider)))
+        return Next.WAIT
+
+    fetcher = Fetcher("fetcher", provider, 3600.0, fetch)
+    pauses = [fetcher._look(is_told=False)]
+    provider.release_activities([Release(item.lock, delay_ms=3000)])
+    for ms, is_told in ((0, True), (1000, False), (2000, False), (LOCK_MS, False)):
+        clock.advance(ms)
+        pauses.append(fetcher._look(is_told=is_told))
+
+    assert [0, 0, 0, 1, 1] == fetches
+    assert [LOCK_MS / 1000, 3.0, 2.0, LOCK_MS / 1000, LOCK_MS / 1000] == pauses
+
+
+def test_nothing_for_later() -> None:
+    """Who has nothing to wait for does not ask again before it is told of something."""
+    provider = FaultyProvider(SqlProvider.in_memory())
+    provider.initialize()
+    fetcher = Fetcher("fetcher", provider, 3600.0, lambda: Next.WAIT)
+    pauses = [fetcher._look(is_told=is_told) for is_told in (False, False, False, True, False)]
+
+    assert [3600.0] * 5 == pauses
+    assert 2 == provider.calls["next_due_ms"]

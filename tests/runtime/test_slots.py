@@ -54,6 +54,15 @@ def test_promises() -> None:
     assert [True, False] == [slots.promise() for _ in range(2)]
 
 
+def test_promise_not_kept() -> None:
+    """Who was told of work while the last slots were promised is told again when they are given back."""
+    slots = Slots(SIZE)
+    assert [True, True] == [slots.promise() for _ in range(2)]
+    assert (0, frozenset()) == slots.room()
+
+    assert [False, True] == [slots.release(how_many) for how_many in (0, 2)]
+
+
 def test_end(slots: Slots) -> None:
     """One that ends makes room; the outcome of the last one is handed over as such, while nobody looks."""
     first, second = slots.held

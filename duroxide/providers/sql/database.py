@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..._clock import Clock
 from ...errors import ProviderError
-from ..forking import PROCESS, Birthplace
+from ..forking import Birthplace
 from ..wakeups import Changes
 from .clock import DatabaseClock
 from .dialect import Conflict, Dialect, Use, driver_connection
@@ -196,7 +196,7 @@ class Database:
             return written.result, written.changes
         with self._connected() as connection:
             self.dialect.begin(connection, use)
-            transaction = Transaction(connection, self.dialect, self.now_ms())
+            transaction = Transaction(connection, self.dialect, self.now_ms(), sender=self.shared.token)
             try:
                 result = work(transaction)
             except BaseException as error:
@@ -204,7 +204,7 @@ class Database:
                 raise
             if not transaction.is_committed:
                 payload = transaction.payload()
-                self._commit(connection, f"{PROCESS}:{payload}" if payload else None)
+                self._commit(connection, f"{self.shared.token}:{payload}" if payload else None)
         return result, transaction.changes()
 
     def _write_group(self, group: Sequence[Written]) -> None:
@@ -247,9 +247,9 @@ class Database:
             script.leave(transaction)
             steps, question = script.steps, transaction.question(script)
             if payload := transaction.payload():
-                steps = [*steps, self.dialect.notification(f"{PROCESS}:{payload}")]
+                steps = [*steps, self.dialect.notification(f"{self.shared.token}:{payload}")]
             try:
-                answer = self.dialect.transact(connection, steps, question, tell=f"{PROCESS}:m")
+                answer = self.dialect.transact(connection, steps, question, tell=f"{self.shared.token}:m")
                 yield
                 transaction.messages |= answer()
             except BaseException as error:

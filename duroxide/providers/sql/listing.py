@@ -34,6 +34,7 @@ from ..management import (
 )
 from .statements import AnyRow, Query, Values
 from .transaction import Transaction
+from .turn_statements import PASSED_ON
 
 
 _INFO = (
@@ -90,9 +91,13 @@ _DEPTHS = Query(
             )
         ) AS messages,
         (SELECT COUNT(*) FROM {orchestrator_queue} WHERE visible_at_ms > :now_ms) AS later,
+        (
+            SELECT COUNT(*) FROM {instance_locks} AS l JOIN {orchestrator_queue} AS q ON q.instance_id = l.instance_id
+            WHERE l.token = :passed_on AND l.locked_until_ms > :now_ms AND q.visible_at_ms <= :now_ms
+        ) AS passed_on,
         (SELECT COUNT(*) FROM {worker_queue} WHERE visible_at_ms <= :now_ms) AS activities,
         (SELECT COUNT(*) FROM {worker_queue} WHERE visible_at_ms > :now_ms) AS locked_activities,
-        (SELECT COUNT(*) FROM {instance_locks} WHERE locked_until_ms > :now_ms) AS locked_instances
+        (SELECT COUNT(*) FROM {instance_locks} WHERE locked_until_ms > :now_ms AND token <> :passed_on) AS locked_instances
     """
 )
 
@@ -250,11 +255,11 @@ def system_metrics(transaction: Transaction, *, count_events: bool) -> SystemMet
 
 def queue_depths(transaction: Transaction) -> QueueDepths:
     """Return how much waits."""
-    (row,) = transaction.query(_DEPTHS, now_ms=transaction.now_ms)
+    (row,) = transaction.query(_DEPTHS, now_ms=transaction.now_ms, passed_on=PASSED_ON)
     return QueueDepths(
         orchestrator_queue=row.messages,
         worker_queue=row.activities,
-        timer_queue=row.later,
+        timer_queue=row.later + row.passed_on,
         locked_instances=row.locked_instances,
         locked_activities=row.locked_activities,
     )

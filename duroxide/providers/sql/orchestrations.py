@@ -25,7 +25,7 @@ from ...errors import InstanceAlreadyExists
 from ..contract import OrchestrationItem, QueuedItem, Release
 from .statements import AnyRow, Ask, Query, Step, Values
 from .transaction import WAITING, Transaction
-from .turn_statements import INSERT_MESSAGES
+from .turn_statements import INSERT_MESSAGES, PASSED_ON
 
 
 _log = logging.getLogger("duroxide.provider")
@@ -90,6 +90,21 @@ _UNLOCK = Query(
     " AND locked_until_ms > :now_ms RETURNING instance_id, token",
     "instance_id text, token text",
 )
+# What comes for an instance while it is passed on waits with the rest: alone, it would be for nobody, or overtake.
+_PASS_ON = Query(
+    f"""
+    UPDATE {{instance_locks}} AS l SET token = '{PASSED_ON}', locked_until_ms = k.p_until_ms
+    FROM {{keys}} WHERE l.instance_id = k.p_instance_id AND l.token = k.p_token AND l.locked_until_ms > :now_ms
+    RETURNING instance_id
+    """,  # noqa: S608  # a constant
+    "instance_id text, token text, until_ms bigint",
+)
+_STARTS = Query(
+    "SELECT k.p_instance_id, (SELECT MIN(q.visible_at_ms + 0) FROM {orchestrator_queue} AS q"  # noqa: S608  # a constant
+    f" WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}' AND q.execution_id = k.p_execution_id)"
+    " FROM {keys}",
+    "instance_id text, execution_id bigint",
+)
 _RENEW = Query(
     "UPDATE {instance_locks} SET locked_until_ms = :locked_until_ms"
     " WHERE (instance_id, token) IN (SELECT k.p_instance_id, k.p_token FROM {keys})"
@@ -100,11 +115,10 @@ _PUT_BACK = Query(
     """
     UPDATE {orchestrator_queue} AS q SET
         batch_token = NULL,
-        visible_at_ms = COALESCE(k.p_visible_at_ms, q.visible_at_ms),
         attempt_count = CASE WHEN q.attempt_count > k.p_uncounted THEN q.attempt_count - k.p_uncounted ELSE 0 END
     FROM {keys} WHERE q.instance_id = k.p_instance_id AND q.batch_token = k.p_token
     """,
-    "instance_id text, token text, visible_at_ms bigint, uncounted bigint",
+    "instance_id text, token text, uncounted bigint",
 )
 # Not EXISTS for the queue: for many ids at once, Postgres would read all of it, whatever sleeps there.
 _IS_TAKEN = f"""
@@ -192,7 +206,7 @@ def fetch(
         locks = _lock(transaction, wanted, lock_ms, replayable)
         taken, left = _take(transaction, locks)
         items += left
-        # What was for nobody, or for one and the same instance, has taken the place of what is for others.
+        # What was for nobody yet, or for one and the same instance, has taken the place of what is for others.
         is_all = len(left) == len(locks) and taken < wanted * _LOOK_AHEAD
         if is_all or len(items) >= limit:
             return items
@@ -231,11 +245,47 @@ def _take(transaction: Transaction, locks: Mapping[str, InstanceLock]) -> tuple[
     for row in sorted(messages, key=lambda row: row.id):
         batches[row.instance_id].append(row)
     known = {row.instance_id: row for row in instances}
-    left = _without_orphans(transaction, locks, batches, known)
+    left = _without_unstarted(transaction, locks, batches, known)
+    left = _without_orphans(transaction, left, batches, known)
     oldest_first = sorted(
         left, key=lambda instance_id: min((row.visible_at_ms, row.id) for row in batches[instance_id])
     )
     return len(messages), [_item(left[each], batches[each], known.get(each)) for each in oldest_first]
+
+
+def _without_unstarted(
+    transaction: Transaction,
+    locks: Mapping[str, InstanceLock],
+    batches: Mapping[str, Sequence[AnyRow]],
+    known: Mapping[str, AnyRow],
+) -> Mapping[str, InstanceLock]:
+    """
+    Put instances off whose next start is there, but not among what was visible, and return the others.
+
+    The clock of who wrote it may be ahead of this one; or it was written after this transaction had looked at the clock.
+    """
+    expected = {}
+    for instance_id, rows in batches.items():
+        execution_id = _execution_to_start(known.get(instance_id))
+        if execution_id and not any(row.kind == START_KIND and row.execution_id == execution_id for row in rows):
+            expected[instance_id] = execution_id
+    if not expected:
+        return locks
+    starts = transaction.query(_STARTS, list(expected.items()))
+    soonest_ms = transaction.now_ms + 1
+    unstarted = {each: max(due_ms, soonest_ms) for each, due_ms in starts if due_ms is not None}
+    if not unstarted:
+        return locks
+    _pass_on(transaction, [(locks[instance_id], until_ms) for instance_id, until_ms in unstarted.items()])
+    transaction.query(_PUT_BACK, [(instance_id, locks[instance_id].token, 1) for instance_id in unstarted])
+    return {instance_id: lock for instance_id, lock in locks.items() if instance_id not in unstarted}
+
+
+def _execution_to_start(instance: AnyRow | None) -> int:
+    """Return which execution has to be started before messages for *instance* are worth something; 0: none."""
+    if instance is None:
+        return 1
+    return int(instance.execution_id) + 1 if instance.status == ExecutionStatus.CONTINUED_AS_NEW.value else 0
 
 
 def _without_orphans(
@@ -312,18 +362,26 @@ def _parent(instance: AnyRow) -> Parent | None:
 def release(transaction: Transaction, releases: Sequence[Release]) -> Sequence[bool]:
     """Give instance locks back; return for each whether it was still held."""
     now_ms = transaction.now_ms
-    held = renewed_or_released(transaction, _UNLOCK, [_instance_lock(release) for release in releases], now_ms=now_ms)
-    rows = []
-    for release in releases:
-        lock = _instance_lock(release)
-        if lock in held:
-            visible_at_ms = now_ms + release.delay_ms if release.delay_ms > 0 else None
-            rows.append((lock.instance_id, lock.token, visible_at_ms, int(release.ignore_attempt)))
-            if visible_at_ms is not None:
-                transaction.leave_message(visible_at_ms)
+    at_once = [_instance_lock(release) for release in releases if release.delay_ms <= 0]
+    later = [(_instance_lock(release), now_ms + release.delay_ms) for release in releases if release.delay_ms > 0]
+    released = renewed_or_released(transaction, _UNLOCK, at_once, now_ms=now_ms)
+    held = released | _pass_on(transaction, later)
+    transaction.tells_others |= bool(later)
+    given_back = [(_instance_lock(release), int(release.ignore_attempt)) for release in releases]
+    rows = [(lock.instance_id, lock.token, uncounted) for lock, uncounted in given_back if lock in held]
     transaction.query(_PUT_BACK, rows)
-    tell_of_waiting_messages(transaction, [(lock.instance_id,) for lock in held])
-    return [_instance_lock(release) in held for release in releases]
+    tell_of_waiting_messages(transaction, [(lock.instance_id,) for lock in released])
+    return [lock in held for lock, _ in given_back]
+
+
+def _pass_on(transaction: Transaction, locks: Sequence[tuple[InstanceLock, int]]) -> frozenset[InstanceLock]:
+    """Give instances to nobody before a time (ms since the epoch); return those that were held."""
+    keys = [(lock.instance_id, lock.token, until_ms) for lock, until_ms in locks]
+    found = {row[0] for row in transaction.query(_PASS_ON, keys, now_ms=transaction.now_ms)}
+    for lock, until_ms in locks:
+        if lock.instance_id in found:
+            transaction.leave_message(until_ms)
+    return frozenset(lock for lock, _ in locks if lock.instance_id in found)
 
 
 def renew(transaction: Transaction, locks: Sequence[InstanceLock], lock_ms: int) -> frozenset[InstanceLock]:

@@ -37,7 +37,7 @@ from ..contract import (
     TagFilter,
 )
 from ..pipelined import SentTurns
-from ..wakeups import Wakeups
+from ..wakeups import Changes, Wakeups
 from . import activities, orchestrations, reads, sessions
 from .callers import connection_of
 from .database import Database
@@ -179,6 +179,12 @@ class SqlProvider(SqlManagement):
         self.wakeups = Wakeups()
         self._shared.wakeups.look_again()
 
+    def rouse(self) -> None:
+        """Let everybody look who waits for messages or activities, in this process and in others."""
+        if not self._database.dialect.single_writer:  # else others see every commit, and look at everything
+            self._database.notify(f"{self._shared.token}:ma")
+        self.wakeups.publish(Changes(messages=True, activities=True))
+
     # The orchestrator queue
 
     def enqueue(self, messages: Sequence[Outgoing], *, connection: Any = None) -> None:
@@ -309,9 +315,9 @@ class SqlProvider(SqlManagement):
         """Remove expired sessions that no row of the worker queue names; return how many."""
         return self._database.write("remove_orphaned_sessions", sessions.remove_orphaned)
 
-    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+    def next_due_ms(self, after_ms: int | None = None, *, activities_only: bool = False) -> int | None:
         """Return when the earliest message or activity that is not visible at *after_ms* becomes visible, if any."""
-        return self._database.read("next_due_ms", lambda transaction: reads.next_due_ms(transaction, after_ms))
+        return self._database.read("next_due_ms", lambda found: reads.next_due_ms(found, after_ms, activities_only))
 
     # Questions
 

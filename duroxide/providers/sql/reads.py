@@ -42,6 +42,7 @@ _NEXT_DUE = Query(
     ) AS due
     """
 )
+_NEXT_ACTIVITY_DUE = Query("SELECT MIN(visible_at_ms) FROM {worker_queue} WHERE visible_at_ms > :after_ms")
 
 
 def histories(
@@ -86,7 +87,8 @@ def kv_all_values(transaction: Transaction, instance_id: str) -> Mapping[str, Kv
     }
 
 
-def next_due_ms(transaction: Transaction, after_ms: int | None) -> int | None:
+def next_due_ms(transaction: Transaction, after_ms: int | None, activities_only: bool) -> int | None:
     """Return when the next thing becomes visible that was invisible at *after_ms* (None: is now)."""
-    (row,) = transaction.query(_NEXT_DUE, after_ms=transaction.now_ms if after_ms is None else after_ms)
+    query = _NEXT_ACTIVITY_DUE if activities_only else _NEXT_DUE
+    (row,) = transaction.query(query, after_ms=transaction.now_ms if after_ms is None else after_ms)
     return None if row[0] is None else int(row[0])

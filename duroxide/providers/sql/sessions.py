@@ -62,6 +62,7 @@ def touch_sessions(transaction: Transaction, session_ids: Collection[str]) -> No
 def renew(transaction: Transaction, owner: str, lease_ms: int, idle_ms: int) -> int:
     """Extend the unexpired sessions of *owner* that were active within *idle_ms*; return how many."""
     now_ms = transaction.now_ms
+    transaction.activities |= lease_ms <= 0  # what waits for these sessions is anybody's
     return transaction.many(_RENEW, [(owner, now_ms, now_ms + lease_ms, now_ms - idle_ms)])
 
 

@@ -15,6 +15,7 @@ from weakref import WeakSet, WeakValueDictionary, ref
 
 from sqlalchemy import Connection, Engine, event
 
+from ..._clock import new_token
 from ..._nouns import frozen
 from ..forking import in_child
 from ..wakeups import Wakeups
@@ -62,6 +63,9 @@ class SharedDatabase:
         #: Held by whoever writes, where the database has one writer at a time.
         self.write_lock = threading.Lock()
         self.wakeups = Wakeups()
+        #: Names the sender of notifications, so that our listener can ignore what `wakeups` has been told. Not the process: a
+        #: database that it knows by two names is two to it.
+        self.token = new_token()
         self.in_memory = in_memory
         #: Set when a caller's own transaction commits, so that the watcher looks soon.
         self.hurry = threading.Event()
@@ -104,6 +108,7 @@ class SharedDatabase:
         members, self._members = self._members, {}
         self.write_lock, self._lock = threading.Lock(), threading.Lock()
         self._watching = None
+        self.token = new_token()
         self.wakeups.begin_as_child()
         return [database for member in members.values() if (database := member.database()) is not None]
 

@@ -13,7 +13,6 @@ from attrs import field
 from sqlalchemy import Connection
 
 from ..._nouns import define, noun
-from ..forking import PROCESS
 from ..wakeups import Changes, Output
 from .dialect import Dialect
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
@@ -37,8 +36,12 @@ class Transaction:
     now_ms: int
     #: Whether we began it, and end it.
     is_ours: bool = True
+    #: Under which name others are notified of it.
+    sender: str = ""
     messages: bool = False
     due_ms: int | None = None
+    #: Whether other processes, too, are to look when what it leaves is due.
+    tells_others: bool = False
     activities: bool = False
     instances: set[str] = field(factory=set)
     outputs: dict[str, Output] = field(factory=dict)
@@ -72,7 +75,7 @@ class Transaction:
         if self.is_ours:
             payload = self.payload()
             self.is_undecided = not is_repeatable
-            answers = self.dialect.finish(self.connection, steps, asks, f"{PROCESS}:{payload}" if payload else None)
+            answers = self.dialect.finish(self.connection, steps, asks, f"{self.sender}:{payload}" if payload else None)
             self.is_undecided = False
         if answers is None:
             for step in steps:
@@ -111,7 +114,7 @@ class Transaction:
 
     def payload(self) -> str:
         """Return what other processes must know: a letter for each kind of change, or nothing."""
-        return "m" * self.messages + "a" * self.activities + "i" * bool(self.instances)
+        return "m" * (self.messages or self.tells_others) + "a" * self.activities + "i" * bool(self.instances)
 
 
 @noun

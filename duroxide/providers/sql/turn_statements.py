@@ -22,16 +22,24 @@ def _overtakes_none(waiting: str) -> str:
     """  # noqa: S608  # constants
 
 
+#: The token of an instance that is kept from being fetched for a while. Nobody holds it: who needs no lock is not kept.
+PASSED_ON = "passed on"
+#: Whether somebody holds an instance.
+_HELD = f"""
+    EXISTS (
+            SELECT 1 FROM {{instance_locks}} AS l
+            WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms AND l.token <> '{PASSED_ON}'
+        )
+"""  # noqa: S608  # a constant
+
 _VISIBLE = "q.visible_at_ms + 0 <= :now_ms"
 _VISIBLE_OR_START = f"({_VISIBLE} OR q.kind = '{START_KIND}')"
 
-#: Where an execution must stand for a turn of it to count.
-_STANDS = """
+#: Where an execution must stand for a turn of it to count. What waits while it continues as new is for the next one.
+_STANDS = f"""
     WHERE i.instance_id = :instance_id AND i.incarnation = :incarnation
         AND i.execution_id = :execution_id AND i.last_event_id = :last_event_id
-        AND NOT EXISTS (
-            SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
-        )
+        AND NOT {_HELD} AND (i.status <> 'ContinuedAsNew'
 """
 _STOOD = "instance_id text, incarnation bigint, execution_id bigint, last_event_id bigint, now_ms bigint,"
 
@@ -45,7 +53,8 @@ ADVANCE = Bulk(
         updated_at_ms = COALESCE(:changed_ms, i.updated_at_ms)
     {rows}
     """
-    + _STANDS,
+    + _STANDS
+    + ")",
 )
 CHANGE = Bulk(
     f"{_STOOD} new_last_event_id bigint, changed_ms bigint, status text, output text, status_changes bigint,"
@@ -61,7 +70,7 @@ CHANGE = Bulk(
     {rows}
     """
     + _STANDS
-    + " AND "
+    + " OR :status = 'Failed') AND "
     + _overtakes_none(_VISIBLE),
 )
 
@@ -80,9 +89,9 @@ CREATE_INSTANCES = Bulk(
         :output, :pinned, :custom_status, :custom_status_version, :parent_instance_id, :parent_execution_id,
         :parent_event_id, :now_ms, :now_ms
     {rows}
-    WHERE NOT EXISTS (
-        SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
-    ) AND """  # noqa: S608  # constants
+    WHERE NOT """
+    + _HELD
+    + " AND "
     + _overtakes_none(_VISIBLE_OR_START),
 )
 
@@ -104,10 +113,8 @@ CONTINUE_INSTANCES = Bulk(
         updated_at_ms = :now_ms
     {rows}
     WHERE i.instance_id = :instance_id AND i.incarnation = :incarnation AND i.execution_id = :execution_id - 1
-        AND NOT EXISTS (
-            SELECT 1 FROM {instance_locks} AS l WHERE l.instance_id = :instance_id AND l.locked_until_ms > :now_ms
-        )
-    """,
+        AND NOT """
+    + _HELD,
 )
 
 UNLOCK = Bulk(
@@ -181,14 +188,14 @@ INSERT_ACTIVITIES = Bulk.insert(
 
 # The questions that tell why a commit does not hold. Rows are locked in the order of their keys.
 ASK_INSTANCES = Query(
-    "SELECT i.instance_id, i.incarnation, i.execution_id, i.last_event_id FROM {instances} AS i"
+    "SELECT i.instance_id, i.incarnation, i.execution_id, i.last_event_id, i.status FROM {instances} AS i"
     " WHERE i.instance_id IN (SELECT k.p_instance_id FROM {keys}) ORDER BY i.instance_id {for_update}",
     "instance_id text",
 )
 ASK_LOCKS = Query(
-    "SELECT l.instance_id, l.token FROM {instance_locks} AS l"
+    "SELECT l.instance_id, l.token FROM {instance_locks} AS l"  # noqa: S608  # a constant
     " WHERE l.instance_id IN (SELECT k.p_instance_id FROM {keys}) AND l.locked_until_ms > :now_ms"
-    " ORDER BY l.instance_id {for_update}",
+    f" AND l.token <> '{PASSED_ON}' ORDER BY l.instance_id {{for_update}}",
     "instance_id text",
 )
 ASK_OVERTAKEN = Query(

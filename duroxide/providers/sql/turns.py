@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..._core.commit import CommitResult, TurnCommit
+from ..._core.commit import CommitResult, ExecutionStatus, TurnCommit
 from . import turn_statements as sql
 from .database import Database
 from .dialect import Conflict, Dialect
@@ -134,6 +134,11 @@ def _must_be_asked_for(commit: TurnCommit) -> bool:
     return commit.handed_over and commit.execution_id > 1
 
 
+def _goes_on(commit: TurnCommit, status: object) -> bool:
+    """Whether *commit* may follow in an execution of *status*: after it has continued as new, nothing but its failure."""
+    return status != ExecutionStatus.CONTINUED_AS_NEW.value or commit.status is ExecutionStatus.FAILED
+
+
 def _is_first(commit: TurnCommit) -> bool:
     """Whether *commit* brings an instance to life."""
     return commit.started is not None and commit.execution_id == 1
@@ -183,8 +188,10 @@ class _Truth:
     def _instance_fits(self, commit: TurnCommit) -> bool:
         found = self.instances.get(commit.instance_id)
         if commit.started is None:
+            if not commit.last_event_id:
+                return found is None and not commit.events
             expected = (commit.incarnation, commit.execution_id, commit.last_event_id)
-            return found == expected if commit.last_event_id else found is None and not commit.events
+            return found is not None and found[:3] == expected and _goes_on(commit, found[3])
         if commit.execution_id == 1:
             return found is None
         return found is not None and found[:2] == (commit.incarnation, commit.execution_id - 1)

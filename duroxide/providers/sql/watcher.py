@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..._clock import monotonic, new_token
-from ..forking import PROCESS
 from ..wakeups import Changes, Wakeups
 from .database import Database
 
@@ -136,7 +135,8 @@ class DataVersionEar:
         With several writers in this process, each sees the others' commits as foreign; what *all* see is.
         """
         shared = self._database.shared
-        if not shared.write_lock.acquire(blocking=False):
+        # Who writes without a pause is to hear of others, too.
+        if not shared.write_lock.acquire(timeout=self.SLOW):
             return False
         try:
             now = shared.data_versions()
@@ -210,7 +210,7 @@ class NotificationEar:
         self._selector.register(driver.pgconn.socket, selectors.EVENT_READ)
         driver.autocommit = True
         driver.execute(f'LISTEN "{self._channel}"')
-        proof = f"{PROCESS}:?{new_token()}"
+        proof = f"{self._database.shared.token}:?{new_token()}"
         self._database.notify(proof)
         deadline = monotonic() + self.TEST
         heard = False
@@ -231,7 +231,7 @@ class NotificationEar:
         for payload in self._payloads(seconds):
             sender, _, found = payload.partition(":")
             # A question mark: some process proves that its own connection hears.
-            if sender != PROCESS.token and not found.startswith("?"):
+            if sender != self._database.shared.token and not found.startswith("?"):
                 letters |= set(found)
         self._publish(letters)
 

@@ -100,7 +100,7 @@ class HandingOver(Checks):
         assert [CommitResult.STALE] == commit(self.provider, handed_over(ending(next_turn(turn, event))))
 
     def test_handed_over_start_waits_its_turn(self) -> None:
-        """An id whose start waits is taken, also while that start is passed on and not visible."""
+        """An id whose start waits is taken, also while that start is passed on."""
         self.provider.enqueue([start()])
         assert [CommitResult.STALE] == commit(self.provider, handed_over(first_turn()))
         self.provider.release_orchestration_items([Release(fetch_one(self.provider).lock, 1000)])

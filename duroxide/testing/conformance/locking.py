@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from ..._core.commit import (
+    CommitResult,
     ExecutionStatus,
+    Outgoing,
 )
 from ...providers.contract import (
     Release,
@@ -13,12 +15,16 @@ from ...providers.contract import (
 from .checks import Checks, at_once, found_by
 from .vocabulary import (
     LOCK_MS,
+    NOW,
     UNKNOWN_LOCK,
+    commit,
     fetch,
     fetch_one,
     first_turn,
     must_commit,
+    next_turn,
     raised,
+    scheduled,
     start,
     under,
 )
@@ -146,14 +152,65 @@ class Releasing(Checks):
         assert 2 == fetch_one(self.provider).attempt_count
 
     def test_release_instance_delay(self) -> None:
-        """With a delay, the batch is back after it; newer messages do not wait for it."""
+        """With a delay, the instance is back after it, and not before."""
         self.provider.enqueue([start()])
         item = fetch_one(self.provider)
         self.provider.release_orchestration_items([Release(item.lock, delay_ms=500)])
+        self.clock.advance(499)
+        before = fetch(self.provider)
+        self.clock.advance(1)
+
+        assert ([], 2) == (before, fetch_one(self.provider).attempt_count)
+
+    def test_release_instance_delay_keeps_order(self) -> None:
+        """What comes for an instance that is passed on waits with the rest, and comes after it."""
+        must_commit(self.provider, first_turn())
+        self.provider.enqueue([raised(data="1")])
+        item = fetch_one(self.provider)
+        self.provider.enqueue([raised(data="2")])
+        self.provider.release_orchestration_items([Release(item.lock, delay_ms=500)])
+        self.provider.enqueue([raised(data="3")])
+        before = fetch(self.provider)
+        self.clock.advance(500)
+        found = fetch_one(self.provider)
+
+        assert [] == before
+        assert [raised(data=data).message for data in "123"] == [queued.message for queued in found.messages]
+        assert [2, 1, 1] == [queued.attempt_count for queued in found.messages]
+
+    def test_release_instance_delay_of_a_start(self) -> None:
+        """What comes while the start of its instance is passed on is not for nobody."""
+        self.provider.enqueue([start()])
+        self.provider.release_orchestration_items([Release(fetch_one(self.provider).lock, delay_ms=500)])
+        self.provider.enqueue([raised()])
         before = fetch(self.provider)
         self.clock.advance(500)
 
-        assert ([], 1) == (before, len(fetch(self.provider)))
+        assert [] == before
+        assert [start(), raised()] == [Outgoing(queued.message) for queued in fetch_one(self.provider).messages]
+
+    def test_release_instance_delay_holds_nobody_up(self) -> None:
+        """Nobody holds an instance that is passed on: who needs no lock goes on, and its former lock is worth nothing."""
+        turn = first_turn()
+        must_commit(self.provider, turn)
+        self.provider.enqueue([raised()])
+        item = fetch_one(self.provider)
+        self.provider.release_orchestration_items([Release(item.lock, delay_ms=500)])
+
+        assert frozenset() == self.provider.renew_instance_locks([item.lock], LOCK_MS)
+        assert [False] == list(self.provider.release_orchestration_items([Release(item.lock)]))
+        assert [CommitResult.LOCK_LOST] == commit(self.provider, under(item, next_turn(turn, scheduled(2))))
+        must_commit(self.provider, next_turn(turn, scheduled(2)))
+        assert [] == fetch(self.provider)
+        self.clock.advance(500)
+        assert 2 == fetch_one(self.provider).attempt_count
+
+    def test_release_instance_delay_is_due(self) -> None:
+        """Whoever asks is told when an instance that is passed on will be back."""
+        self.provider.enqueue([start()])
+        self.provider.release_orchestration_items([Release(fetch_one(self.provider).lock, delay_ms=500)])
+
+        assert NOW + 500 == self.provider.next_due_ms()
 
     def test_release_instance_ignored_attempt(self) -> None:
         """An attempt that is ignored leaves the count as it was, and never below zero."""
@@ -167,15 +224,17 @@ class Releasing(Checks):
         assert [1, 1, 1] == counts
 
     def test_release_instance_only_the_batch(self) -> None:
-        """Delay and attempts are the batch's: a message that came later is visible and uncounted."""
+        """Attempts are the batch's: a message that came later, for that instance or another one, is uncounted."""
         self.provider.enqueue([start()])
         item = fetch_one(self.provider)
         self.provider.enqueue([start("b"), raised()])
-        must_commit(self.provider, first_turn("c"))
-        self.provider.release_orchestration_items([Release(item.lock, delay_ms=500, ignore_attempt=True)])
+        self.provider.release_orchestration_items([Release(item.lock, delay_ms=500)])
+        other = fetch_one(self.provider)
+        self.clock.advance(500)
+        found = fetch_one(self.provider)
 
-        # The later message alone is for nobody yet, and is dropped as an orphan.
-        assert ["b"] == [found.lock.instance_id for found in fetch(self.provider)]
+        assert ("b", 1) == (other.lock.instance_id, other.attempt_count)
+        assert [2, 1] == [queued.attempt_count for queued in found.messages]
 
     def test_release_instance_unknown_or_expired(self) -> None:
         """A lock that is not held is not released, and others of the batch are."""

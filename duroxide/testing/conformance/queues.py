@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from ..._core.commit import (
+    ExecutionStatus,
     Outgoing,
     TurnCommit,
 )
 from ...errors import UnreadableHistory
 from ...providers.contract import HistoryRequest, Release
 from .checks import Checks
+from .populations import end
 from .vocabulary import (
     LOCK_MS,
     NOW,
@@ -77,6 +81,45 @@ class Orphans(Checks):
         self.provider.enqueue([start()])
 
         assert 1 == len(fetch_one(self.provider).messages)
+
+
+class StartsToCome(Checks):
+    """Messages before the start that they are for: the clock of who wrote that may be ahead."""
+
+    def test_start_to_come(self) -> None:
+        """What is visible before the start of its instance waits for it, and counts as not tried; nobody else does."""
+        self.provider.enqueue([Outgoing(start().message, NOW + 5), raised(), start("b")])
+        found = [item.lock.instance_id for item in fetch(self.provider, 1)]
+        again, due_ms = fetch(self.provider), self.provider.next_due_ms()
+        self.clock.advance(5)
+        item = fetch_one(self.provider)
+
+        assert (["b"], [], NOW + 5) == (found, again, due_ms)
+        assert [start(), raised()] == [Outgoing(queued.message) for queued in item.messages]
+        assert [1, 1] == [queued.attempt_count for queued in item.messages]
+
+    def test_start_to_come_of_the_next_execution(self) -> None:
+        """Nor is anything fetched for an execution that has continued as new before the next one can begin."""
+        turn = first_turn()
+        next_one = evolve(start().message, execution_id=2)
+        must_commit(self.provider, turn)
+        end(self.provider, turn, ExecutionStatus.CONTINUED_AS_NEW)
+        self.provider.enqueue([Outgoing(next_one, NOW + 5), raised(), start()])
+        before = fetch(self.provider)
+        self.clock.advance(5)
+        messages = [queued.message for queued in fetch_one(self.provider).messages]
+
+        assert [] == before
+        assert [next_one, raised().message, start().message] == messages
+
+    def test_start_to_come_tells_when(self) -> None:
+        """Who would have fetched it is told when to come again."""
+        self.provider.enqueue([Outgoing(start().message, NOW + 5), raised()])
+        dues: list[int | None] = []
+        self.until_the_end(self.provider.wakeups.on_messages(dues.append))
+        fetch(self.provider)
+
+        assert NOW + 5 in dues
 
 
 class Unreadable(Checks):
@@ -154,6 +197,18 @@ class NextDue(Checks):
         fetch_work(self.provider)
 
         assert NOW + LOCK_MS == self.provider.next_due_ms()
+
+    def test_next_due_activities_only(self) -> None:
+        """Whoever waits for activities is told of no message, and of no lock of an instance."""
+        must_commit(self.provider, first_turn("a", activity()))
+        self.provider.enqueue([Outgoing(raised().message, NOW + 400), start("b")])
+        fetch(self.provider)
+        nothing = self.provider.next_due_ms(activities_only=True)
+        (item,) = fetch_work(self.provider)
+        self.provider.release_activities([Release(item.lock, delay_ms=LOCK_MS + 5)])
+
+        assert (None, NOW + 400) == (nothing, self.provider.next_due_ms())
+        assert NOW + LOCK_MS + 5 == self.provider.next_due_ms(activities_only=True)
 
     def test_next_due_after(self) -> None:
         """Whoever asks for what comes after an earlier time learns of what has become visible since."""

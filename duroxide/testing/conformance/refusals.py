@@ -8,19 +8,24 @@ from attrs import evolve
 
 from ..._core.commit import (
     CommitResult,
+    ExecutionStatus,
     InstanceLock,
     TurnCommit,
 )
 from .checks import Checks
+from .populations import end
 from .vocabulary import (
     activity,
     commit,
     completed,
     eager_turn,
     events_of,
+    fetch_one,
     finishing_turn,
+    first_turn,
     lock_of,
     must_commit,
+    raised,
 )
 
 
@@ -105,3 +110,23 @@ class Refusals(Checks):
     def test_refusal_nothing_to_go_on_from(self) -> None:
         """A turn without a start, of an execution that is there."""
         self.refuse(lambda turn: evolve(turn, last_event_id=0), CommitResult.STALE)
+
+    def test_refusal_between_executions(self) -> None:
+        """One that has continued as new takes no message away from the next one; it may fail all the same."""
+        turn = first_turn()
+        must_commit(self.provider, turn)
+        end(self.provider, turn, ExecutionStatus.CONTINUED_AS_NEW)
+        self.provider.enqueue([raised()])
+        item = fetch_one(self.provider)
+        consumed = tuple(queued.id for queued in item.messages)
+        going_on = TurnCommit(
+            instance_id="a",
+            execution_id=1,
+            incarnation=turn.incarnation,
+            last_event_id=2,
+            lock=item.lock,
+            consumed_messages=consumed,
+        )
+
+        assert [CommitResult.STALE] == commit(self.provider, going_on)
+        must_commit(self.provider, evolve(going_on, status=ExecutionStatus.FAILED, output="lost"))

@@ -17,7 +17,7 @@ from .listing_filter import Filters
 from .locking import Locking, Releasing, Renewing
 from .pipelining import Pipelining
 from .pruning import BulkPruning, Pruning
-from .queues import Ending, NextDue, Orphans, Queues, Unreadable
+from .queues import Ending, NextDue, Orphans, Queues, StartsToCome, Unreadable
 from .refusals import Refusals
 from .releases import VersionFilter
 from .sessions import Sessions
@@ -30,6 +30,7 @@ from .waking import WakeUps
 class ProviderConformance(
     Queues,
     Orphans,
+    StartsToCome,
     Unreadable,
     NextDue,
     Ending,

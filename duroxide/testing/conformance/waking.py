@@ -11,9 +11,11 @@ from attrs import evolve
 from ..._core.commit import CustomStatusChange, ExecutionStatus, Outgoing
 from ..._core.events import KvEntry
 from ..._core.messages import StartOrchestration
-from ...providers.contract import ActivityAck, Release
+from ...providers.contract import ActivityAck, Release, SessionClaim
 from .checks import PATIENCE, Checks
 from .vocabulary import (
+    ANY_TAG,
+    LOCK_MS,
     NOW,
     activity,
     completed,
@@ -137,6 +139,18 @@ class WakeUps(Checks):
         self.provider.release_activities([Release(item.lock)])
 
         assert [2] == waker.saw
+
+    def test_wake_ended_sessions(self) -> None:
+        """When the sessions of one worker end, the others are woken, and find what waits for those sessions."""
+        alice, bob = SessionClaim("alice", LOCK_MS), SessionClaim("bob", LOCK_MS)
+        works = [activity("a", number, session_id="s") for number in (2, 3)]
+        must_commit(self.provider, first_turn("a", *works))
+        self.provider.fetch_activities(1, LOCK_MS, tags=ANY_TAG, session=alice)
+        waker = Waker(lambda: self.provider.fetch_activities(10, LOCK_MS, tags=ANY_TAG, session=bob))
+        self.until_the_end(self.provider.wakeups.on_activities(waker))
+        self.provider.renew_sessions("alice", 0, LOCK_MS)
+
+        assert waker.saw
 
     def test_wake_ack(self) -> None:
         """A finished activity wakes those who wait for messages, and they find its completion."""
