@@ -87,7 +87,11 @@ def module(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     made.__dict__.clear()
 
 
-@pytest.mark.parametrize("page", python_pages(), ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.thorough) if page.stem == "explore" else page for page in python_pages()],
+    ids=name_of,
+)
 def test_programs_run(page: Path, module: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """Every python block runs, after those before it on its page, and prints what the page says."""
     for block in blocks(page):

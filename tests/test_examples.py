@@ -120,6 +120,7 @@ class TestEvery:
         assert (0, "") == (program.returncode, program.stderr)
         assert [] == missing(program.stdout, OUTPUTS[example])
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("example", sorted(set(OUTPUTS) - WITHOUT_DATABASE))
     def test_on_postgres(self, tmp_path: Path, postgres_database_url: str, example: str) -> None:
         """It does the same on Postgres."""

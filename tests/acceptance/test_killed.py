@@ -14,7 +14,7 @@ from ..workload.outcomes import check, start_one_of_each
 from ..workload.process import Worker
 
 
-KILLS = 12
+KILLS = 8
 
 
 @pytest.mark.slow

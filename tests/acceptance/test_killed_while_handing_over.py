@@ -23,7 +23,7 @@ PROGRAM = "tests.workload.starter"
 COMMITS = (1, 2, 8)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.thorough), "after"])
 def test_killed_in_a_commit(store_url: str, when: str) -> None:
     """Instances and words are there that the client was told of, once and in order, and at most one more of each."""
     with SqlProvider(store_url) as provider:

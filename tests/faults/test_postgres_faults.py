@@ -89,7 +89,7 @@ class TestGone:
             check(provider, ids)
         check_log(caplog, *OPERATIONS)
 
-    @pytest.mark.parametrize("moment", [5, 40, 90])
+    @pytest.mark.parametrize("moment", [40, *(pytest.param(each, marks=pytest.mark.thorough) for each in (5, 90))])
     def test_killed(self, server: Any, server_url: str, caplog: pytest.LogCaptureFixture, moment: int) -> None:
         """A server whose processes are all killed recovers what it had acknowledged, and all goes on."""
         caplog.set_level(logging.INFO, "duroxide")
@@ -137,7 +137,9 @@ class TestInTheWay:
             engine.dispose()
         check_log(caplog, "no free connection in the pool; give the Engine a larger pool")
 
-    @pytest.mark.parametrize("code", ["40001", "40P01", "53200", "57014"])
+    @pytest.mark.parametrize(
+        "code", ["40P01", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("40001", "53200", "57014"))]
+    )
     def test_given_up_by_the_server(self, server_url: str, caplog: pytest.LogCaptureFixture, code: str) -> None:
         """Serialisation failures, deadlocks, a lack of memory and cancelled statements are tried again, unnoticed."""
         caplog.set_level(logging.INFO, "duroxide")

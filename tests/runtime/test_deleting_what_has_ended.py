@@ -10,7 +10,7 @@ from .stage import PATIENCE, Stage, eventually
 registry = Registry()
 
 #: How many families; a few of them used to be refused.
-FAMILIES = 20
+FAMILIES = 8
 
 
 @registry.orchestration
