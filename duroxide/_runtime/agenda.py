@@ -17,23 +17,6 @@ _IDLE = 0.02
 #: How much later (milliseconds) than others a dispatcher comes for what it has passed on: one that can work on it is to be first.
 LATE_MS = 100
 
-#: Of each thread, the agenda of the dispatcher whose round it runs.
-_rounds = threading.local()
-
-
-@contextmanager
-def passing_on() -> Iterator[None]:
-    """What the dispatcher whose round this thread runs gives back meanwhile, it leaves to others when it is due."""
-    agenda: Agenda | None = getattr(_rounds, "agenda", None)
-    if agenda is None:
-        yield
-        return
-    agenda.leaves_in = threading.get_ident()
-    try:
-        yield
-    finally:
-        agenda.leaves_in = None
-
 
 class Agenda:
     """
@@ -57,7 +40,7 @@ class Agenda:
         #: When instances are due that this dispatcher has passed on.
         self._left_to_others: frozenset[int] = frozenset()
         #: The thread that passes some on at the moment: who publishes when they are due does so in that thread.
-        self.leaves_in: int | None = None
+        self._passes_on_in: int | None = None
 
     @property
     def has_question(self) -> bool:
@@ -69,10 +52,19 @@ class Agenda:
         """Whether it is time for the slow poll."""
         return monotonic() >= self._poll_at
 
+    @contextmanager
+    def passing_on(self) -> Iterator[None]:
+        """What this dispatcher gives back meanwhile, it leaves to others when it is due."""
+        self._passes_on_in = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._passes_on_in = None
+
     def note(self, due_ms: int) -> bool:
         """Take note that a message becomes visible at *due_ms* (since the epoch); return whether that is news."""
         with self._lock:
-            if self.leaves_in == threading.get_ident():
+            if self._passes_on_in == threading.get_ident():
                 self._left_to_others |= {due_ms}
             if due_ms in self._left_to_others:
                 due_ms += LATE_MS
@@ -102,7 +94,6 @@ class Agenda:
 
     def before_fetch(self) -> None:
         """What is due now is about to be fetched."""
-        _rounds.agenda = self
         self._fetched_at_ms = now_ms = self._provider.now_ms()
         self._ask_at = monotonic() + _IDLE
         with self._lock:

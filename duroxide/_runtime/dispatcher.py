@@ -77,7 +77,8 @@ class Dispatcher:
         self._timers = Timers()
         #: Whether the last round fired timers instead of fetching.
         self._is_timers_turn = False
-        self._turns = Turns(provider, registry, options, self._cache, self._returns)
+        self._agenda = Agenda(provider, options.poll_interval.total_seconds())
+        self._turns = Turns(provider, registry, options, self._cache, self._returns, self._agenda)
         self._commits = Commits(
             provider,
             options,
@@ -101,7 +102,6 @@ class Dispatcher:
         #: Whether this runtime runs orchestrations, or just stores the outcomes of activities.
         self._takes_messages = options.orchestration_concurrency > 0
         self._has_messages = self._takes_messages
-        self._agenda = Agenda(provider, options.poll_interval.total_seconds())
         self._is_stopping = False
         self._stopping = threading.Event()
         self._stop_by = 0.0

@@ -30,7 +30,7 @@ from ..errors import ProviderError, UnreadableHistory
 from ..providers.contract import HistoryRequest, OrchestrationItem, Provider, Release
 from ..providers.handover import Offered
 from .activities import Finished
-from .agenda import passing_on
+from .agenda import Agenda
 from .cache import ExecutionCache
 from .intake import Batch, consume, poison, sort_messages
 from .options import RuntimeOptions
@@ -89,13 +89,20 @@ class Turns:
     """Runs turns, in the thread of the round."""
 
     def __init__(
-        self, provider: Provider, registry: Registry, options: RuntimeOptions, cache: ExecutionCache, returns: Returns
+        self,
+        provider: Provider,
+        registry: Registry,
+        options: RuntimeOptions,
+        cache: ExecutionCache,
+        returns: Returns,
+        agenda: Agenda,
     ) -> None:
         self._provider = provider
         self._registry = registry
         self._options = options
         self._cache = cache
         self._returns = returns
+        self._agenda = agenda
         self._now_ms = 0
         self._reasons = Reasons()
 
@@ -405,7 +412,7 @@ class Turns:
             extra={"action": "passed_on", "instance_id": item.lock.instance_id},
         )
         self._reasons.note(item, reason)
-        with passing_on():
+        with self._agenda.passing_on():
             self._returns.instances([Release(item.lock, delay_ms)])
 
 

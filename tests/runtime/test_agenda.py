@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from duroxide._runtime.agenda import LATE_MS, Agenda, passing_on
+from duroxide._runtime.agenda import LATE_MS, Agenda
 
 
 NOW = 1_700_000_000_000
@@ -50,10 +50,8 @@ def pause_ms(agenda: Agenda) -> int:
 
 def test_passing_on() -> None:
     """Who has passed an instance on comes later for it than those who have not."""
-    others: list[Agenda] = []
-    elsewhere(lambda: others.append(agenda_of(Store())))
-    mine, other = agenda_of(Store()), others[0]
-    with passing_on():
+    mine, other = agenda_of(Store()), agenda_of(Store())
+    with mine.passing_on():
         for agenda in (mine, other):
             agenda.note(NOW + 500)
 
@@ -63,7 +61,7 @@ def test_passing_on() -> None:
 def test_nothing_else_is_late() -> None:
     """What was not passed on here is fetched when it is due, whoever tells of it and when."""
     agenda = agenda_of(Store())
-    with passing_on():
+    with agenda.passing_on():
         agenda.note(NOW + 500)
         elsewhere(lambda: agenda.note(NOW + 590))
     assert 590 == pause_ms(agenda)
@@ -76,21 +74,9 @@ def test_question() -> None:
     """The store says when that is due, too: it is not taken for news, and hides nothing else."""
     store = Store(500, 510, 520, 1000)
     agenda = agenda_of(store)
-    with passing_on():
+    with agenda.passing_on():
         agenda.note(NOW + 500)
         agenda.note(NOW + 510)
     agenda._ask_at = 0.0
 
     assert (520, 3) == (pause_ms(agenda), store.questions)
-
-
-def test_no_round() -> None:
-    """A thread that runs no rounds leaves nothing to others."""
-    agenda = agenda_of(Store())
-
-    def note() -> None:
-        with passing_on():
-            agenda.note(NOW + 500)
-
-    elsewhere(note)
-    assert 500 == pause_ms(agenda)
