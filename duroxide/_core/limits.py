@@ -145,6 +145,9 @@ def check_instance_id(instance_id: str) -> None:
 
         LimitExceeded: If it is longer than `MAX_INSTANCE_ID_BYTES`.
     """
+    is_plain = isinstance(instance_id, str) and instance_id.isascii() and instance_id.isprintable()
+    if is_plain and 0 < len(instance_id) <= MAX_INSTANCE_ID_BYTES:  # nearly always
+        return
     _check_text("instance id", instance_id)
     if not instance_id.isprintable() and any(unicodedata.category(character) == "Cc" for character in instance_id):
         msg = f"instance id {instance_id[:80]!r} has control characters: use printable ones only."

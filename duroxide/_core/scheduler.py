@@ -335,7 +335,8 @@ class Scheduler:
     def _close_everything(self) -> None:
         """Close all generators, the innermost first. Nothing that they do from now on counts."""
         self.is_over = True
-        for branch in () if self._root is None else branches_of(self._root):
+        root = self._root
+        for branch in () if root is None else branches_of(root) if root.owned else (root,):
             branch.is_closed = True
             before, self._current = self._current, branch
             for _ in range(_CLOSINGS):

@@ -48,7 +48,7 @@ class Birthplace:
         Raises:
             ProviderError: If this is another process.
         """
-        if self.is_elsewhere:
+        if self._token != PROCESS.token:  # before everything that is asked of a database
             message = (
                 "this was made before the process was forked, and its connections are the parent's. Make a new Client,"
                 " Runtime or SqlProvider in the child, after the fork."

@@ -72,6 +72,8 @@ class Database:
         self._autocommit = engine if owns_engine else engine.execution_options(isolation_level="AUTOCOMMIT")
         self.shared = shared
         self._clock = DatabaseClock(clock, dialect)
+        #: Returns the time of the database, as far as it is known, in milliseconds since the epoch.
+        self.now_ms: Callable[[], int] = self._clock.now_ms
         self._pragmas = pragmas
         self._writer: Connection | None = None
         self._group = GroupCommit(self._write_group)
@@ -84,10 +86,6 @@ class Database:
         if not self._closed.is_set() and not self.birthplace.is_elsewhere:
             held = self._at_hand if self._writer is None else [*self._at_hand, self._writer]
             _close_dropped(self.engine, held, disposes=self._owns_engine, warns=not self.shared.in_memory)
-
-    def now_ms(self) -> int:
-        """Return the time of the database, as far as it is known."""
-        return self._clock.now_ms()
 
     def next_positions(self, count: int) -> range:
         """Return *count* numbers, greater than all before, that sort activities in the order of their writing."""
