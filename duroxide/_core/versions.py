@@ -12,8 +12,6 @@ from .limits import check_name
 # Semantic versioning's three numbers and an optional pre-release; build metadata means nothing here.
 _PATTERN = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
 
-#: Characters of a version. Python reads no number of more than 4,300 digits.
-
 #: Packed versions leave this many bits for each of minor and patch.
 _BITS = 20
 

@@ -262,14 +262,14 @@ class ActivityWorker:
         if not self._slots.fill(begun):
             return
         try:
-            self._pass_on(begun)
+            self._hand_to_runners(begun)
         except BaseException as error:  # noqa: BLE001  # whatever it is, nobody else would give back what is held
             self._could_not_begin(begun, error)
         else:
             self._rest.not_needed()
 
-    def _pass_on(self, begun: Sequence[RunningActivity]) -> None:
-        """Pass *begun* on to whoever runs them. What has not begun if this raises is to be taken back."""
+    def _hand_to_runners(self, begun: Sequence[RunningActivity]) -> None:
+        """Hand *begun* to whoever runs them. What has not begun if this raises is to be taken back."""
         if self._options.executor is not None:
             for running in begun:
                 self._submit(self._options.executor, running)

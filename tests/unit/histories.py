@@ -26,6 +26,18 @@ Function = Callable[..., Any]
 Steps = Generator[Any, Any, Any]
 
 
+def fed(function: Function, started: e.OrchestrationStarted, history: Sequence[e.Event], cuts: Sequence[int]) -> Turn:
+    """Feed *history*, cut into pieces, to a live executor; return what it decides in the end."""
+    executor = Executor(function, started)
+    try:
+        turn = executor.feed()
+        for start, end in zip([1, *cuts], [*cuts, len(history)], strict=True):
+            turn = executor.feed(history[start:end])
+        return turn
+    finally:
+        executor.close()
+
+
 def as_json(value: object) -> str:
     """Return *value* as payloads are written."""
     return json.dumps(value, separators=(",", ":"))

@@ -11,22 +11,12 @@ from duroxide._core.executor import Executor
 from duroxide._core.turn import run_turn
 from duroxide._core.verdicts import Continue, Turn
 from duroxide.testing.strategies.programs import Program, orchestrations
-from duroxide.testing.strategies.stories import HOWS, Move, Story, Told, moves, rebuilt, stories, tell
+from duroxide.testing.strategies.stories import HOWS, Move, Story, moves, rebuilt, stories, tell
+
+from .histories import fed
 
 
 NOTHING_NEW = Turn(Continue())
-
-
-def fed(told: Told, history: tuple[e.Event, ...], cuts: list[int]) -> Turn:
-    """Feed *history* in pieces to a live executor; return what it decides in the end."""
-    executor = Executor(told.program.function(), told.started)
-    try:
-        turn = executor.feed()
-        for start, end in zip([1, *cuts], [*cuts, len(history)], strict=True):
-            turn = executor.feed(history[start:end])
-        return turn
-    finally:
-        executor.close()
 
 
 class TestLaw:
@@ -39,7 +29,7 @@ class TestLaw:
             prefix = told.history[:length]
             cuts = sorted(data.draw(st.lists(st.integers(1, length), max_size=4), label="cuts"))
 
-            assert run_turn(prefix, told.program.function()) == fed(told, prefix, cuts)
+            assert run_turn(prefix, told.program.function()) == fed(told.program.function(), told.started, prefix, cuts)
 
     @settings(max_examples=100)
     @given(stories())

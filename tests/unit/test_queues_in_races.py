@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from duroxide._core import events as e
 from duroxide._core.commit import ExecutionStatus
-from duroxide._core.executor import Executor
 from duroxide._core.turn import run_turn
-from duroxide._core.verdicts import Turn
 
-from .histories import Instance, Steps, enqueued, raised, started
+from .histories import Instance, Steps, enqueued, fed, raised, started
 
 
 ORDER, CANCEL = ("orders", "o"), ("cancels", "c")
@@ -170,20 +168,6 @@ def _events(moves: list[tuple[str, str]], sent: list[str]) -> list[e.Event]:
     return events
 
 
-def _fed(history: list[e.Event], cuts: list[int]) -> Turn:
-    """Feed *history* in pieces; return what is decided in the end."""
-    begun = history[0]
-    assert isinstance(begun, e.OrchestrationStarted)
-    executor = Executor(races, begun)
-    try:
-        turn = executor.feed()
-        for start, end in zip([1, *cuts], [*cuts, len(history)], strict=True):
-            turn = executor.feed(history[start:end])
-        return turn
-    finally:
-        executor.close()
-
-
 class TestLaws:
     @given(st.lists(st.lists(_MOVES, max_size=6), max_size=8), st.data())
     def test_every_message_once(self, batches: list[list[tuple[str, str]]], data: st.DataObject) -> None:
@@ -194,7 +178,10 @@ class TestLaws:
             instance.deliver(*_events(batch, sent))
             length = data.draw(st.integers(1, len(instance.history)))
             cuts = sorted(data.draw(st.lists(st.integers(1, length), max_size=3)))
-            assert run_turn(instance.history[:length], races) == _fed(instance.history[:length], cuts)
+            history = instance.history[:length]
+            begun = history[0]
+            assert isinstance(begun, e.OrchestrationStarted)
+            assert run_turn(history, races) == fed(races, begun, history, cuts)
             if instance.commit.status is ExecutionStatus.CONTINUED_AS_NEW:
                 instance = instance.next_execution()
         executor = instance.execution.executor

@@ -140,7 +140,6 @@ class Database:
 
     def write_with(self, operation: str, connection: Connection, work: Callable[[Transaction], ResultT]) -> ResultT:
         """Run *work* in the caller's transaction on *connection*; other processes hear of it when it commits."""
-        self.birthplace.check(operation)
         with Translated(operation, self.engine, self.dialect):
             self._check_open()
             if not connection.in_transaction():
