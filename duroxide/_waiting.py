@@ -84,8 +84,8 @@ def wait_until(
     Return what *look* sees of an instance, as soon as that is *enough*.
 
     Args:
-        told: What the output (JSON text) of the instance says, if it completes meanwhile: spares looking once more.
-            For those who wait for the end, and need not look at an instance that they have just started.
+        told: What the output (JSON text) of the instance says, if it completes meanwhile: spares looking once more,
+            for those who need to know no more than that.
 
         what: What the instance should do, for the error: ``"end"``.
 
@@ -101,9 +101,9 @@ def wait_until(
     outage = _Outage(instance_id)
     with wakeups.on_instance(instance_id, changes.put):
         # After the subscription: what is heard from here on is in *changes*.
-        if told is not None and wakeups.recent_starts.take(instance_id) and seconds > LOOK_LATER:
+        if wakeups.recent_starts.take(instance_id) and seconds > LOOK_LATER:
             output = _next(changes, LOOK_LATER)
-            if output is not None:
+            if told is not None and output is not None:
                 return told(output)
         while True:
             try:

@@ -112,6 +112,17 @@ class TestRecentlyStarted:
         assert "out" == result[0]
         assert 0 == looks.count
 
+    def test_status(self, provider: SqlProvider) -> None:
+        """Who waits for the status, which has more in it, looks once, when there is something to see."""
+        looks = Looks(provider, lambda: None)
+        client = Client(looks)
+        client.start_orchestration("b", "fulfil")
+        with waiting(client, client.wait_for_orchestration) as result:
+            must_commit(provider, ending_of("b"))
+
+        assert Completed("out") == result[0]
+        assert 1 == looks.count
+
     def test_changed_meanwhile(self, provider: SqlProvider) -> None:
         """It is looked at if there was news of it before the wait, or if it was there before."""
         looks = Looks(provider, lambda: None)
@@ -153,11 +164,11 @@ def ending_of(instance_id: str) -> TurnCommit:
 
 
 @contextmanager
-def waiting(client: Client) -> Iterator[list[Any]]:
-    """Have somebody wait for the result of "b" meanwhile, who has begun to; the result is in the list then."""
+def waiting(client: Client, wait: Callable[..., Any] | None = None) -> Iterator[list[Any]]:
+    """Have somebody *wait* for "b" meanwhile, by default for its result, who has begun to; it is in the list then."""
     result: list[Any] = []
     with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(client.wait_for_result, "b", 2 * PATIENCE)
+        found = pool.submit(wait or client.wait_for_result, "b", 2 * PATIENCE)
         eventually(lambda: client._provider.wakeups.waiting_for("b"))
         yield result
         result.append(found.result(PATIENCE / 2))
