@@ -82,13 +82,12 @@ class Metrics:
 
     def committed(self, commits: Iterable[TurnCommit]) -> None:
         """Count what accepted *commits* say."""
-        kinds = self._kinds
         with self._lock:
             for commit in commits:
-                for event in commit.events:
-                    kind = type(event)
-                    kinds[kind] += 1
-                    if kind in _FAILURES:
+                kinds = [type(event) for event in commit.events]
+                self._kinds.update(kinds)
+                if not _FAILURES.isdisjoint(kinds):
+                    for event in commit.events:
                         self._counts.update(_failure_names(event))
 
     def fetched(self, *, instances: int = 0, activities: int = 0) -> None:

@@ -18,7 +18,7 @@ from .._core.messages import Deliver
 
 
 #: Timers remembered at most. A timer that was given up stays until it is due, so there may be many.
-MOST_TIMERS = 100_000
+MOST_TIMERS = 20_000
 
 
 class DueTimer(NamedTuple):
@@ -52,10 +52,12 @@ class Timers:
             message = outgoing.message
             if not isinstance(message, Deliver) or not isinstance(message.event, TimerFired):
                 continue
-            if len(self._heap) < MOST_TIMERS:
-                fired = message.event
-                timer = DueTimer(fired.fire_at_ms, commit.instance_id, commit.execution_id, fired.source_event_id)
-                heapq.heappush(self._heap, timer)
+            if len(self._heap) >= MOST_TIMERS:
+                # Those that are due in a month, most of which somebody will have given up, are not to keep others out.
+                self._heap = sorted(self._heap)[: MOST_TIMERS // 2]  # which is a heap
+            fired = message.event
+            timer = DueTimer(fired.fire_at_ms, commit.instance_id, commit.execution_id, fired.source_event_id)
+            heapq.heappush(self._heap, timer)
 
     def take_due(self, now_ms: int, most: int) -> list[DueTimer]:
         """Take out up to *most* timers that are due, earliest first."""

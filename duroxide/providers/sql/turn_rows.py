@@ -72,8 +72,8 @@ class TurnRows:
             self._add_start(commit)
         elif commit.last_event_id:
             self._add_progress(commit)
-        for event in commit.events:
-            self.by_statement[sql.APPEND].append(
+        if commit.events:
+            self.by_statement[sql.APPEND] += [
                 (
                     instance_id,
                     execution_id,
@@ -82,12 +82,15 @@ class TurnRows:
                     event.timestamp_ms,
                     encode_event(event),
                 )
-            )
-        for lock in commit.finished_activities:
-            key = lock.key
-            self.by_statement[sql.FINISH_ACTIVITIES].append(
-                (key.instance_id, key.execution_id, key.activity_id, lock.token, self.now_ms)
-            )
+                for event in commit.events
+            ]
+        if commit.finished_activities:
+            now_ms = self.now_ms
+            self.by_statement[sql.FINISH_ACTIVITIES] += [
+                (key.instance_id, key.execution_id, key.activity_id, lock.token, now_ms)
+                for lock in commit.finished_activities
+                for key in (lock.key,)
+            ]
         if commit.lock is not None:
             self._add_lock(commit, commit.lock.token)
         elif commit.consumed_messages:
