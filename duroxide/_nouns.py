@@ -27,7 +27,10 @@ def values_of(names: Iterable[str]) -> Callable[[Any], tuple[Any, ...]]:
     several = tuple(names)
     if len(several) > 1:
         return attrgetter(*several)
-    return lambda value: tuple([getattr(value, name) for name in several])
+    if not several:
+        return lambda _: ()
+    get = attrgetter(*several)
+    return lambda value: (get(value),)
 
 
 def _lean(make: Callable[..., Any], *, is_hashable: bool) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import islice
 from json.encoder import encode_basestring_ascii
+from operator import call
 from typing import Any
 
 from attrs import NOTHING as REQUIRED
@@ -153,8 +154,7 @@ class _Field:
     #: ``"name":``, ready to be followed by the value.
     prefix: str
     format: _Format
-    required: bool
-    #: A value that need not be written, because reading puts it back.
+    #: What it is unless somebody says so; `REQUIRED` if somebody must.
     default: object
 
 
@@ -171,26 +171,46 @@ class _Plan:
     @cached_property
     def fields(self) -> tuple[_Field, ...]:
         """Its prepared fields."""
-        return _fields_of(self.build, without=self.without, omit_defaults=self.omit_defaults)
+        return _fields_of(self.build, without=self.without)
 
     @cached_property
-    def contents(self) -> Callable[[Any], tuple[Any, ...]]:
-        """What gets the values of all fields at once."""
-        return values_of(each.name for each in self.fields)
+    def required(self) -> tuple[str, list[Callable[[Any], str]], Callable[[Any], tuple[Any, ...]]]:
+        """The text of the fields that have no default, with a gap for each; what writes them, and what gets them."""
+        required = [each for each in self.fields if each.default is REQUIRED]
+        text = ",".join(f"{each.prefix}%s" for each in required)
+        return text, [each.format.write for each in required], values_of(each.name for each in required)
 
     @cached_property
-    def writers(self) -> list[tuple[str, Callable[[Any], str], object]]:
-        """What writing needs of each field, at hand: this is done for every event there is."""
-        return [(each.prefix, each.format.write, each.default) for each in self.fields]
+    def optional(self) -> Callable[[Any], tuple[Any, ...]]:
+        """What gets the values of the other fields."""
+        return values_of(each.name for each in self._others)
+
+    @cached_property
+    def usual(self) -> tuple[tuple[Any, ...], str]:
+        """The values of the other fields if nobody has said anything, and the text of them."""
+        defaults = tuple(each.default for each in self._others)
+        return defaults, self.written(defaults)
+
+    def written(self, optional: tuple[Any, ...]) -> str:
+        """Return the text of the other fields, as it follows that of the required ones."""
+        parts = [
+            each.prefix + each.format.write(content)
+            for each, content in zip(self._others, optional, strict=True)
+            if content is not None and not (self.omit_defaults and content is each.default)
+        ]
+        return ",".join(["", *parts] if self.required[0] else parts)
+
+    @cached_property
+    def _others(self) -> list[_Field]:
+        return [each for each in self.fields if each.default is not REQUIRED]
 
 
 def _encode(plan: _Plan, value: object) -> str:
-    parts = [
-        prefix + write(content)
-        for content, (prefix, write, default) in zip(plan.contents(value), plan.writers, strict=True)
-        if content is not None and content is not default
-    ]
-    return "{" + ",".join(parts) + "}"
+    # Every event there is comes by here, most of them with nothing but what they must have.
+    text, writers, get = plan.required
+    optional, (usual, usual_text) = plan.optional(value), plan.usual
+    rest = usual_text if optional == usual else plan.written(optional)
+    return f"{{{text % tuple(map(call, writers, get(value)))}{rest}}}"
 
 
 def _values(plan: _Plan, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +219,7 @@ def _values(plan: _Plan, raw: Mapping[str, Any]) -> dict[str, Any]:
     for entry in plan.fields:
         content = raw.get(entry.name)
         if content is None:
-            if entry.required:
+            if entry.default is REQUIRED:
                 msg = f"{plan.name} without {entry.name!r}: the stored data is damaged."
                 raise UnreadableEvent(msg)
         elif type(content) is entry.format.plain:
@@ -296,7 +316,7 @@ _FORMATS: Mapping[object, _Format] = {
 }
 
 
-def _fields_of(cls: type, *, without: tuple[str, ...], omit_defaults: bool) -> tuple[_Field, ...]:
+def _fields_of(cls: type, *, without: tuple[str, ...]) -> tuple[_Field, ...]:
     hints = typing.get_type_hints(cls)
     attributes: tuple[Attribute[Any], ...] = fields(cls)
     return tuple(
@@ -304,8 +324,7 @@ def _fields_of(cls: type, *, without: tuple[str, ...], omit_defaults: bool) -> t
             name=attribute.name,
             prefix=f'"{attribute.name}":',
             format=_format_of(hints[attribute.name]),
-            required=attribute.default is REQUIRED,
-            default=attribute.default if omit_defaults else REQUIRED,
+            default=attribute.default,
         )
         for attribute in attributes
         if attribute.name not in without
