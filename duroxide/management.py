@@ -213,6 +213,8 @@ class ManagementClient:
         """
         Delete an instance with all its children and everything that is stored of them; the id is free again.
 
+        Somebody else who is about to start an instance of this id starts it then.
+
         Args:
             force: Also if it still runs. Nothing is cancelled: an activity that is running goes on until it looks
                 whether it is cancelled, and its result is dropped. Cancel first where that matters.

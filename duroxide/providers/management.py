@@ -329,10 +329,13 @@ class Management(Protocol):
         Delete an instance with everything below it, in one transaction.
 
         Whether that may be, and what is below, is determined in the same transaction. All rows go: history,
-        executions, key-values, locks, messages and activities of every member, and the start messages of children that
-        do not exist yet. Sessions stay: they belong to no instance, and lapse by themselves.
+        executions, key-values, locks, messages and activities of every member, and what a member has sent to start or
+        cancel a child, wherever it waits. Sessions stay: they belong to no instance, and lapse by themselves.
+        So does a start of a member's id that no member has sent, as who has sent it may wait for its answer; it is
+        carried out, now that the id is free. What has come for the id after it stays too, unless it is for one execution.
+        Who waits for messages is told.
         Afterwards the id is as if it had never been used. A turn, activity, message or lock of the former life is
-        refused wherever it turns up, also when the id is used again. Nobody is told and nothing is cancelled.
+        refused wherever it turns up, also when the id is used again. Nobody else is told and nothing is cancelled.
 
         Raises:
             InstanceNotFound: If there is no such instance.
@@ -358,6 +361,7 @@ class Management(Protocol):
         """
         Remove old executions of an instance, running or not, with their history; everything else stays.
 
+        An execution of which a child is about to start stays until it has: nothing else says whose that child is.
         Works as `delete_instance_bulk` does; an execution goes in one transaction.
 
         Raises:
