@@ -93,7 +93,7 @@ class ManagementClient:
         self, instance_id: str, *, limit: int = DEFAULT_PAGE, cursor: str | None = None
     ) -> Page[ExecutionInfo]:
         """Return the executions of an instance, the oldest first; none if it is unknown. See `list_instances`."""
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         return self._management.list_executions(instance_id, limit=limit, cursor=cursor)
 
     # Asking
@@ -105,7 +105,7 @@ class ManagementClient:
         Raises:
             InstanceNotFound: If there is no such instance.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         info = self._provider.get_instance_info(instance_id)
         if info is None:
             raise InstanceNotFound(instance_id)
@@ -135,7 +135,7 @@ class ManagementClient:
         Raises:
             InstanceNotFound: If there is no such instance.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         tree = self._management.get_instance_tree(instance_id)
         if tree is None:
             raise InstanceNotFound(instance_id)
@@ -167,7 +167,7 @@ class ManagementClient:
 
             UnreadableHistory: If an event cannot be read, for example because a newer release wrote it.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         ids = [info.execution_id for info in self._all_executions(instance_id)]
         answers = self._provider.read_histories([HistoryRequest(instance_id, each) for each in ids])
         # A history that is empty was pruned, or its instance deleted, between the two reads.
@@ -226,7 +226,7 @@ class ManagementClient:
 
             InstanceStillRunning: Without *force*, if it or one of its children has not ended.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         return self._management.delete_instance(instance_id, force=force)
 
     def delete_instance_bulk(self, filter: InstanceFilter, *, limit: int = DEFAULT_BULK) -> DeleteResult:
@@ -256,7 +256,7 @@ class ManagementClient:
         Raises:
             InstanceNotFound: If there is no such instance.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         options = PruneOptions(keep_last=keep_last, completed_before=completed_before)
         return self._management.prune_executions(instance_id, options)
 
