@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ._core import limits
-from ._core.arguments import MAX_INTEGER, check_count
+from ._core.arguments import MAX_INTEGER, check_bool, check_count
 from ._core.audit import Violation
 from ._core.commit import ExecutionStatus
 from ._core.events import Event
@@ -148,6 +148,7 @@ class ManagementClient:
         Args:
             count_events: Also count all events of all histories, which takes long when there are many.
         """
+        check_bool("count_events", count_events)
         return self._management.get_system_metrics(count_events=count_events)
 
     def get_queue_depths(self) -> QueueDepths:
@@ -227,6 +228,7 @@ class ManagementClient:
             InstanceStillRunning: Without *force*, if it or one of its children has not ended.
         """
         limits.check_existing_id(instance_id)
+        check_bool("force", force)
         return self._management.delete_instance(instance_id, force=force)
 
     def delete_instance_bulk(self, filter: InstanceFilter, *, limit: int = DEFAULT_BULK) -> DeleteResult:

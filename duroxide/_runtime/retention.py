@@ -56,7 +56,7 @@ class RetentionKeeper:
     def _loop(self) -> None:
         interval = self._policy.interval.total_seconds()
         pause = interval * _FIRST * self._dice.random()
-        while not self._stop.wait(pause):
+        while not self._stop.wait(min(pause, threading.TIMEOUT_MAX)):
             with suppress(Exception):  # of a logging handler
                 self._pass()
             pause = interval * self._dice.uniform(1 - JITTER, 1 + JITTER)

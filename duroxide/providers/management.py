@@ -20,7 +20,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 from attrs import Attribute, field
 
 from .._core import limits
-from .._core.arguments import MAX_INTEGER, text_set
+from .._core.arguments import MAX_INTEGER, is_bool, text_set
 from .._core.arguments import check_count as check_count  # noqa: PLC0414  # providers take it from here
 from .._core.commit import ExecutionStatus
 from .._nouns import frozen
@@ -222,7 +222,7 @@ class InstanceFilter:
     completed_before: Time | None = field(default=None, validator=_is_time)
     completed_after: Time | None = field(default=None, validator=_is_time)
     #: Only instances that are nobody's child.
-    roots_only: bool = False
+    roots_only: bool = field(default=False, validator=is_bool)
     #: Only the direct children of this instance.
     parent: str | None = field(default=None, validator=_storable)
 
@@ -246,7 +246,7 @@ class PruneOptions:
 
     def __attrs_post_init__(self) -> None:
         if self.keep_last is not None:
-            check_count("keep_last", self.keep_last, least=0)
+            check_count("keep_last", self.keep_last, least=0, most=MAX_INTEGER)
 
 
 @frozen

@@ -50,6 +50,12 @@ class TestPolicy:
         """A number means seconds, as everywhere."""
         assert timedelta(minutes=1) == RetentionPolicy(completed_after=60).completed_after
 
+    def test_longest(self) -> None:
+        """What is longer than 100 years is 100 years, which can be waited for, and be subtracted from now."""
+        policy = RetentionPolicy(completed_after=timedelta.max, interval=timedelta.max)
+
+        assert timedelta(days=36500) == policy.completed_after == policy.interval
+
     def test_no_policy(self, memory: SqlProvider) -> None:
         """What is no policy is refused."""
         with pytest.raises(InvalidInput, match="RetentionPolicy"):
