@@ -223,7 +223,8 @@ class ManagementClient:
         Raises:
             InstanceNotFound: If there is no such instance, or it has not been started yet.
 
-            CannotDeleteSubOrchestration: If it is a child: it goes with its root, even with *force*.
+            CannotDeleteSubOrchestration: If it is a child: it goes with its root, even with *force*. It can go by itself once
+                the execution that started it has been pruned.
 
             InstanceStillRunning: Without *force*, if it or one of its children has not ended.
         """
@@ -235,7 +236,8 @@ class ManagementClient:
         """
         Delete up to *limit* instances that match and have ended, the oldest first, each with all its children.
 
-        Children, and instances of which anything still runs, are skipped. It takes a number of short transactions, so
+        Children are skipped, unless the execution that started them has been pruned, and so are instances of which anything
+        still runs. It takes a number of short transactions, so
         that others can work meanwhile; calling it again goes on where it stopped. For example, to keep 30 days::
 
             client.delete_instance_bulk(InstanceFilter(completed_before=now - timedelta(days=30)))

@@ -174,7 +174,10 @@ def _steps(
 
 def _delete(management: Management, which: InstanceFilter, batch_size: int) -> _Step:
     def step() -> tuple[RetentionResult, bool]:
+        nonlocal which
         deleted = management.delete_instance_bulk(which, limit=batch_size)
+        if deleted.up_to_ms is not None:
+            which = evolve(which, created_after=deleted.up_to_ms)
         # Children count as well, so that this may be one look too many, but never one too few.
         return RetentionResult(deleted=deleted), deleted.instances >= batch_size
 

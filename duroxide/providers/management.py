@@ -258,6 +258,9 @@ class DeleteResult:
     events: int = 0
     #: Of both queues.
     queue_messages: int = 0
+    #: When the last root was created that a bulk operation looked at before it had come to its limit: who goes on with
+    #: ``created_after`` this need not look again at what stays. None: it was at the end, or cannot say.
+    up_to_ms: int | None = field(default=None, eq=False)
 
     def __add__(self, other: DeleteResult) -> DeleteResult:
         return DeleteResult(
@@ -265,6 +268,7 @@ class DeleteResult:
             self.executions + other.executions,
             self.events + other.events,
             self.queue_messages + other.queue_messages,
+            other.up_to_ms,
         )
 
 
@@ -340,7 +344,8 @@ class Management(Protocol):
         Raises:
             InstanceNotFound: If there is no such instance.
 
-            CannotDeleteSubOrchestration: If it has a parent; also with *force*.
+            CannotDeleteSubOrchestration: If it has a parent; also with *force*. One that was started by an execution that
+                has been pruned has none any more: nobody can wait for it.
 
             InstanceStillRunning: Without *force*, if any member has not ended, or is about to start. One that has ended goes
                 although it is locked: a turn of it could only take its late messages away.
@@ -351,7 +356,8 @@ class Management(Protocol):
         """
         Delete up to *limit* roots that match, the oldest first, each with everything below it.
 
-        Roots that are children or run, or of which a member runs or is about to start, are skipped and do not count.
+        Roots are instances without a parent, also those whose parent's execution has been pruned. Those that run, or of
+        which a member runs or is about to start, are skipped and do not count.
         Works in transactions that are bounded and let others in between; each tree goes in one transaction. If one
         fails, those before it have happened.
         """

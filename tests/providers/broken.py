@@ -12,7 +12,7 @@ from duroxide._core.commit import ActivityLock, CommitResult, InstanceLock, Outg
 from duroxide._core.events import Event
 from duroxide._core.messages import Deliver, StartOrchestration
 from duroxide._core.versions import VersionRange
-from duroxide.errors import InstanceStillRunning, UnreadableHistory
+from duroxide.errors import CannotDeleteSubOrchestration, InstanceStillRunning, UnreadableHistory
 from duroxide.providers.contract import (
     ActivityAck,
     ActivityItem,
@@ -599,6 +599,16 @@ class LocksForbidDeletion(Broken):
     def delete_instance(self, instance_id: str, *, force: bool) -> DeleteResult:
         if not force and self.sql("SELECT 1 FROM duroxide_instance_locks WHERE instance_id = ?", instance_id):
             raise InstanceStillRunning(f"{instance_id!r} is locked", instance_id=instance_id)
+        return super().delete_instance(instance_id, force=force)
+
+
+class ChildrenForEver(Broken):
+    """A child goes with its parent only, even if that has pruned the execution that started it."""
+
+    def delete_instance(self, instance_id: str, *, force: bool) -> DeleteResult:
+        of_a_parent = "SELECT 1 FROM duroxide_instances WHERE instance_id = ? AND parent_instance_id IS NOT NULL"
+        if self.sql(of_a_parent, instance_id):
+            raise CannotDeleteSubOrchestration(f"{instance_id!r} is a child", instance_id=instance_id)
         return super().delete_instance(instance_id, force=force)
 
 

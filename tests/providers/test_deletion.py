@@ -13,6 +13,7 @@ from duroxide.errors import InvalidInput
 from duroxide.providers.management import ANY_INSTANCE, DeleteResult
 from duroxide.providers.sql import SqlProvider, deletion
 from duroxide.providers.sql.schema import instances
+from duroxide.testing.conformance import HeldClock
 from duroxide.testing.conformance.populations import begin, continued, end, ended
 from duroxide.testing.conformance.vocabulary import (
     NOW,
@@ -97,6 +98,15 @@ class TestBulk:
 
         assert 6 == provider.delete_instance_bulk(ANY_INSTANCE, limit=100).instances
         assert [(2, 4), (1, 2), (2, 4), (1, 8)] == [(size.instances, size.events) for size in sizes]
+
+    def test_goes_on(self, provider: SqlProvider, clock: HeldClock) -> None:
+        """A call that has come to its limit says how far it was, so that the next one need not begin anew."""
+        for number in range(3):
+            clock.ms = NOW + number
+            ended(provider, f"i{number}")
+
+        results = [provider.delete_instance_bulk(ANY_INSTANCE, limit=2) for _ in range(2)]
+        assert [(2, NOW + 1), (1, None)] == [(result.instances, result.up_to_ms) for result in results]
 
     def test_used_again_meanwhile(self, provider: SqlProvider, monkeypatch: pytest.MonkeyPatch) -> None:
         """An id that is used again between looking and deleting is another instance: it stays."""

@@ -67,6 +67,15 @@ def add(registry: Registry) -> None:
         yield from ctx.schedule_wait("go")
         return left
 
+    @registry.orchestration
+    def mother(ctx: OrchestrationContext, left: int) -> Orchestration[int]:
+        yield from ctx.schedule_sub_orchestration("leaf", left)
+        if left:
+            return (yield from ctx.continue_as_new(left - 1))
+        ctx.set_custom_status("last")
+        yield from ctx.schedule_wait("go")
+        return left
+
 
 def ids(stage: Stage) -> set[str]:
     """The ids of all instances."""
@@ -109,6 +118,22 @@ def test_while_work_goes_on(stage: Stage, registry: Registry) -> None:
     eventually(lambda: sum(runtime.metrics_snapshot().retention_deleted_instances for runtime in runtimes) == 30)
     assert 25 + 3 == len(ids(stage))
     assert {str(0)} == {str(stage.client.get_kv_value(f"counts-{number}", "left")) for number in range(3)}
+
+
+def test_children_of_what_goes_on(stage: Stage, registry: Registry) -> None:
+    """Who has children for ever does not have ever more of them: they go when the execution that started them has gone."""
+    add(registry)
+    stage.start()
+    stage.client.start_orchestration("m", "mother", 9)
+    stage.until_status("m")
+    policy = RetentionPolicy(completed_after=0, keep_executions=3)
+    first, second = (stage.client.apply_retention(policy) for _ in range(2))
+
+    assert (0, 7) == (first.deleted.instances, first.pruned.executions)
+    assert (7, 0) == (second.deleted.instances, second.pruned.executions)
+    assert 1 + 3 == len(ids(stage))
+    stage.client.raise_event("m", "go")
+    assert 0 == stage.result("m")
 
 
 def test_counted_and_logged(stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:

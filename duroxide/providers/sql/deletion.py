@@ -23,6 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
+from attrs import evolve
+
 from ..._core.arguments import MAX_INTEGER
 from ..._core.commit import ExecutionStatus
 from ..._nouns import frozen
@@ -71,16 +73,25 @@ _HOLD_INSTANCES = Query(
     " WHERE i.instance_id IN (SELECT k.p_instance_id FROM {keys}) ORDER BY i.instance_id {for_update}",
     "instance_id text",
 )
+# Whether instance *i* is a root, or the execution that it was started by is gone, so that nobody can wait for it.
+# Not EXISTS: for many instances, Postgres would read all executions.
+_IS_FREE = """
+    (i.parent_instance_id IS NULL OR (
+        SELECT e.execution_id FROM {executions} AS e
+        WHERE e.instance_id = i.parent_instance_id AND e.execution_id = i.parent_execution_id LIMIT 1
+    ) IS NULL)
+"""
 _ROOT = Query(
-    """
-    WITH RECURSIVE above (instance_id, parent_instance_id) AS (
-        SELECT i.instance_id, i.parent_instance_id FROM {instances} AS i WHERE i.instance_id = :instance_id
+    f"""
+    WITH RECURSIVE above (instance_id, parent_instance_id, parent_execution_id) AS (
+        SELECT i.instance_id, i.parent_instance_id, i.parent_execution_id
+        FROM {{instances}} AS i WHERE i.instance_id = :instance_id
         UNION
-        SELECT p.instance_id, p.parent_instance_id
-        FROM above AS a JOIN {instances} AS p ON p.instance_id = a.parent_instance_id
+        SELECT p.instance_id, p.parent_instance_id, p.parent_execution_id
+        FROM above AS i JOIN {{instances}} AS p ON p.instance_id = i.parent_instance_id AND NOT {_IS_FREE}
     )
-    SELECT instance_id FROM above WHERE parent_instance_id IS NULL
-    """
+    SELECT i.instance_id FROM above AS i WHERE {_IS_FREE}
+    """  # noqa: S608  # constants
 )
 
 _DELETE_SENT = Bulk("id bigint", "DELETE FROM {orchestrator_queue} AS t {rows} WHERE t.id = :id")
@@ -201,11 +212,11 @@ def delete_tree(transaction: Transaction, root_id: str, *, force: bool) -> Delet
 
 
 def _child_error(transaction: Transaction, row: AnyRow) -> InstanceError | None:
-    """Return why the instance of *row* cannot be deleted by itself; one whose parent is gone can."""
+    """Return why the instance of *row* cannot be deleted by itself; one whose parent's execution is gone can."""
     if row.parent_instance_id is None:
         return None
     roots = transaction.query(_ROOT, instance_id=row.instance_id)
-    if not roots:
+    if not roots or roots[0].instance_id == row.instance_id:
         return None
     msg = (
         f"instance {row.instance_id!r} is a child of {row.parent_instance_id!r}, which would wait for it in vain."
@@ -232,7 +243,7 @@ class _Candidate:
 def _candidate_query(conditions: tuple[str, ...], columns: str) -> Query:
     return Query(
         f"SELECT i.instance_id, i.incarnation, i.created_at_ms FROM {{instances}} AS i"  # noqa: S608  # constants
-        f" WHERE {' AND '.join(conditions)} AND i.parent_instance_id IS NULL AND {IS_ENDED}"
+        f" WHERE {' AND '.join(conditions)} AND {_IS_FREE} AND {IS_ENDED}"
         " AND (i.created_at_ms, i.instance_id) > (:after_ms, :after_id)"
         " ORDER BY i.created_at_ms, i.instance_id LIMIT :wanted",
         columns,
@@ -250,7 +261,7 @@ def delete_bulk(database: Database, which: InstanceFilter, limit: int) -> Delete
                 deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
             left -= deleted
             result += of_batch
-    return result
+    return evolve(result, up_to_ms=None if after is None else after[0])
 
 
 def _candidates(
