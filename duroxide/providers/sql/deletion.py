@@ -138,7 +138,9 @@ class _Trees:
             children = children_of_instances(transaction, keys)
             sent = sent_to(transaction, children | {row.instance_id for row in found})
             again = transaction.query(_MEMBERS, roots)
-            if {tuple(row) for row in again} == {tuple(row) for row in found}:
+            # An id that was deleted before it could be locked may be used again by now.
+            is_all_held = len(rows) == len(keys)
+            if is_all_held and {tuple(row) for row in again} == {tuple(row) for row in found}:
                 break
             # Somebody was quicker; from here on, nobody is.
             found = again
