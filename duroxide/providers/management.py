@@ -13,8 +13,9 @@ Rule 3: nothing here holds a database for long: what may be long is done in seve
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from attrs import Attribute, field
@@ -166,7 +167,15 @@ class InstanceTree:
 
     def children_of(self, instance_id: str) -> tuple[InstanceInfo, ...]:
         """Return the direct children of *instance_id*."""
-        return tuple(info for info in self.instances if info.parent_instance_id == instance_id)
+        return self._by_parent.get(instance_id, ())
+
+    @cached_property
+    def _by_parent(self) -> Mapping[str | None, tuple[InstanceInfo, ...]]:
+        """Who walks a tree asks once for each of its instances."""
+        children: dict[str | None, list[InstanceInfo]] = {}
+        for info in self.instances:
+            children.setdefault(info.parent_instance_id, []).append(info)
+        return {parent: tuple(infos) for parent, infos in children.items()}
 
 
 def _is_time(_: object, attribute: Attribute[Any], value: Time | None) -> None:
