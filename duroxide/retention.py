@@ -128,17 +128,21 @@ def apply_retention(
     Raises:
         ProviderError: If the database cannot go on. What was removed before is gone.
     """
-    stop = stop or threading.Event()
-    result = RetentionResult()
+    return sum(removals(management, policy, now_ms=now_ms, stop=stop or threading.Event()), RetentionResult())
+
+
+def removals(
+    management: Management, policy: RetentionPolicy, *, now_ms: int, stop: threading.Event
+) -> Iterator[RetentionResult]:
+    """Do what `apply_retention` does, and yield what each batch has removed."""
     for which, rule in policy.rules():
         for step in _steps(management, which, rule, now_ms, policy.batch_size):
             while not stop.is_set():
                 done, is_full = step()
-                result += done
+                yield done
                 if not is_full:
                     break
                 stop.wait(PAUSE)
-    return result
 
 
 def checked_policy(policy: object) -> RetentionPolicy:

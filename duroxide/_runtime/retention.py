@@ -12,7 +12,7 @@ from .._clock import monotonic, new_incarnation
 from ..errors import ProviderError
 from ..providers.contract import Provider
 from ..providers.management import Management, ManagementNotAvailable
-from ..retention import JITTER, RetentionPolicy, apply_retention, checked_policy
+from ..retention import JITTER, RetentionPolicy, RetentionResult, checked_policy, removals
 from .metrics import Metrics
 from .stopping import end
 
@@ -63,16 +63,16 @@ class RetentionKeeper:
 
     def _pass(self) -> None:
         begun = monotonic()
+        result = RetentionResult()
         try:
-            result = apply_retention(self._management, self._policy, now_ms=self._provider.now_ms(), stop=self._stop)
+            for done in removals(self._management, self._policy, now_ms=self._provider.now_ms(), stop=self._stop):
+                self._metrics.removed(instances=done.deleted.instances, executions=done.pruned.executions)
+                result += done
         except ProviderError as error:
             if not self._stop.is_set():
                 _log.warning("retention failed, and will be tried again: %s", error, extra={"action": "retention"})
-            return
         except Exception:  # noqa: BLE001  # this loop must not die: the database would grow without anybody noticing
             _log.exception("retention failed, and will be tried again", extra={"action": "retention"})
-            return
-        self._metrics.removed(instances=result.deleted.instances, executions=result.pruned.executions)
         if result:
             _log.info(
                 "retention deleted %d instances with %d events, and pruned %d executions with %d events, in %.1f s",

@@ -168,6 +168,25 @@ def test_failures_pass(stage: Stage, registry: Registry, caplog: pytest.LogCaptu
     assert any("retention failed, and will be tried again" in record.getMessage() for record in caplog.records)
 
 
+def test_counted_until_a_failure(stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """What was removed before the database failed in the middle of a pass is counted and logged as well."""
+    add(registry)
+    stage.start()
+    for number in range(4):
+        stage.run(f"i{number}", "leaf", number)
+    faulty = FaultyProvider(stage.provider, FaultPlan((Rule(Fail(), on="delete_instance_bulk", nth=2),)))
+    policy = RetentionPolicy(completed_after=0, interval=EAGER.interval, batch_size=3)
+    with caplog.at_level(logging.INFO, "duroxide.runtime"):
+        keeper = stage.start(on=faulty, **{**KEEPER, "retention": policy})
+        eventually(lambda: keeper.metrics_snapshot().retention_deleted_instances == 4)
+        keeper.shutdown()
+
+    said = [record.getMessage() for record in caplog.records if getattr(record, "action", "") == "retention"]
+    assert [True, True, True] == [
+        told in each for told, each in zip(["failed", "deleted 3 instances", "deleted 1 instances"], said, strict=True)
+    ]
+
+
 def test_mistakes(sqlite_url: str) -> None:
     """A policy that is none, and a provider that cannot delete, are refused when the runtime is made."""
     with pytest.raises(InvalidInput, match="RetentionPolicy"):
