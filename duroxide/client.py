@@ -199,14 +199,14 @@ class Client(ManagementClient):
             ProviderError: If the database failed. Where it may or may not have happened, the message says so: look before
                 you raise it again.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         limits.check_name("event name", name)
         text = self._encode(data, f"data of event {name!r}")
         self._send(Deliver(instance_id, None, ExternalEvent(0, 0, name, text)), connection)
 
     def enqueue_event(self, instance_id: str, queue: str, data: object = None, *, connection: object = None) -> None:
         """Put *data* into a queue of the instance, where it waits for `dequeue_event`."""
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         limits.check_name("queue name", queue)
         text = self._encode(data, f"message of queue {queue!r}")
         self._send(Deliver(instance_id, None, QueueEventDelivered(0, 0, queue, text)), connection)
@@ -217,7 +217,7 @@ class Client(ManagementClient):
 
         No effect on an instance that has ended, or does not exist.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         check_str("reason of a cancellation", reason)
         self._send(Deliver(instance_id, None, OrchestrationCancelRequested(0, 0, reason)), connection)
 
@@ -235,7 +235,7 @@ class Client(ManagementClient):
 
     def get_orchestration_status(self, instance_id: str) -> OrchestrationStatus:
         """Return how the instance stands now."""
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         info = self._provider.get_instance_info(instance_id)
         return NotFound() if info is None else self._status_of(info)
 
@@ -246,7 +246,7 @@ class Client(ManagementClient):
         Raises:
             UnreadableHistory: If an event cannot be read, for example because a newer release wrote it.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         if execution_id is not None:
             check_count("execution_id", execution_id, most=MAX_INTEGER)
         return tuple(self._history(HistoryRequest(instance_id, execution_id)))
@@ -367,7 +367,7 @@ class Client(ManagementClient):
         told: Callable[[str], T] | None = None,
     ) -> T:
         """Return what *look* sees, as soon as that is *enough*."""
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         wakeups = self._provider.wakeups
         return wait_until(enough, look, told=told, wakeups=wakeups, instance_id=instance_id, what=what, timeout=timeout)
 
@@ -379,7 +379,7 @@ class Client(ManagementClient):
     def get_kv_value(self, instance_id: str, key: str, type: type[T]) -> T | None: ...
     def get_kv_value(self, instance_id: str, key: str, type: type[Any] | None = None) -> Any:
         """Return the live value of *key*, as *type* if given; None if there is none."""
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         limits.check_kv_key(key)
         check_type(type)
         entry = self._provider.get_kv_value(instance_id, key)
@@ -387,7 +387,7 @@ class Client(ManagementClient):
 
     def get_kv_all_values(self, instance_id: str) -> dict[str, Any]:
         """Return all live key-values, by key in sorted order; empty for an unknown instance."""
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         entries = self._provider.get_kv_all_values(instance_id)
         return {key: _decode_kv(entries[key].value, key, None) for key in sorted(entries)}
 

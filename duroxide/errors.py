@@ -357,7 +357,7 @@ class InstanceStillRunning(InstanceError):
 
 
 class CannotDeleteSubOrchestration(InstanceError):
-    """A child can only be deleted together with its root."""
+    """A child can only be deleted together with its root, as long as somebody may wait for it."""
 
 
 class ProviderError(DuroxideError):

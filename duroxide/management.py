@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ._core import limits
-from ._core.arguments import MAX_INTEGER, check_count
+from ._core.arguments import MAX_INTEGER, check_bool, check_count
 from ._core.audit import Violation
 from ._core.commit import ExecutionStatus
 from ._core.events import Event
@@ -93,7 +93,7 @@ class ManagementClient:
         self, instance_id: str, *, limit: int = DEFAULT_PAGE, cursor: str | None = None
     ) -> Page[ExecutionInfo]:
         """Return the executions of an instance, the oldest first; none if it is unknown. See `list_instances`."""
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         return self._management.list_executions(instance_id, limit=limit, cursor=cursor)
 
     # Asking
@@ -105,7 +105,7 @@ class ManagementClient:
         Raises:
             InstanceNotFound: If there is no such instance.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         info = self._provider.get_instance_info(instance_id)
         if info is None:
             raise InstanceNotFound(instance_id)
@@ -135,7 +135,7 @@ class ManagementClient:
         Raises:
             InstanceNotFound: If there is no such instance.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         tree = self._management.get_instance_tree(instance_id)
         if tree is None:
             raise InstanceNotFound(instance_id)
@@ -148,6 +148,7 @@ class ManagementClient:
         Args:
             count_events: Also count all events of all histories, which takes long when there are many.
         """
+        check_bool("count_events", count_events)
         return self._management.get_system_metrics(count_events=count_events)
 
     def get_queue_depths(self) -> QueueDepths:
@@ -167,7 +168,7 @@ class ManagementClient:
 
             UnreadableHistory: If an event cannot be read, for example because a newer release wrote it.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         ids = [info.execution_id for info in self._all_executions(instance_id)]
         answers = self._provider.read_histories([HistoryRequest(instance_id, each) for each in ids])
         # A history that is empty was pruned, or its instance deleted, between the two reads.
@@ -213,6 +214,8 @@ class ManagementClient:
         """
         Delete an instance with all its children and everything that is stored of them; the id is free again.
 
+        Somebody else who is about to start an instance of this id starts it then.
+
         Args:
             force: Also if it still runs. Nothing is cancelled: an activity that is running goes on until it looks
                 whether it is cancelled, and its result is dropped. Cancel first where that matters.
@@ -220,18 +223,21 @@ class ManagementClient:
         Raises:
             InstanceNotFound: If there is no such instance, or it has not been started yet.
 
-            CannotDeleteSubOrchestration: If it is a child: it goes with its root, even with *force*.
+            CannotDeleteSubOrchestration: If it is a child: it goes with its root, even with *force*. It can go by itself once
+                the execution that started it has been pruned.
 
             InstanceStillRunning: Without *force*, if it or one of its children has not ended.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
+        check_bool("force", force)
         return self._management.delete_instance(instance_id, force=force)
 
     def delete_instance_bulk(self, filter: InstanceFilter, *, limit: int = DEFAULT_BULK) -> DeleteResult:
         """
         Delete up to *limit* instances that match and have ended, the oldest first, each with all its children.
 
-        Children, and instances of which anything still runs, are skipped. It takes a number of short transactions, so
+        Children are skipped, unless the execution that started them has been pruned, and so are instances of which anything
+        still runs. It takes a number of short transactions, so
         that others can work meanwhile; calling it again goes on where it stopped. For example, to keep 30 days::
 
             client.delete_instance_bulk(InstanceFilter(completed_before=now - timedelta(days=30)))
@@ -254,7 +260,7 @@ class ManagementClient:
         Raises:
             InstanceNotFound: If there is no such instance.
         """
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         options = PruneOptions(keep_last=keep_last, completed_before=completed_before)
         return self._management.prune_executions(instance_id, options)
 

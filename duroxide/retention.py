@@ -13,15 +13,15 @@ import threading
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Any
 
 from attrs import Attribute, evolve, field
+from attrs.converters import optional
 
 from ._core import limits
-from ._core.arguments import check_count
+from ._core.arguments import MAX_INTEGER, check_count
 from ._core.commit import ExecutionStatus
-from ._core.durations import Duration, duration_ms
+from ._core.durations import as_timedelta, duration_ms
 from ._nouns import frozen
 from .errors import InvalidInput
 from .providers.management import DeleteResult, InstanceFilter, Management, PruneOptions, PruneResult
@@ -34,13 +34,6 @@ PAUSE = 0.05
 JITTER = 0.25
 
 
-def _duration(value: Duration | None) -> timedelta | None:
-    """Return *value* as a timedelta; what is none is left to the validator, which knows the field's name."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return timedelta(milliseconds=duration_ms(value, what="a duration"))
-    return value  # type: ignore[return-value]
-
-
 def _is_duration(_: object, attribute: Attribute[Any], value: timedelta | None) -> None:
     if value is not None:
         duration_ms(value, what=attribute.name)
@@ -48,7 +41,7 @@ def _is_duration(_: object, attribute: Attribute[Any], value: timedelta | None) 
 
 def _keeps_some(_: object, attribute: Attribute[Any], value: int | None) -> None:
     if value is not None:
-        check_count(attribute.name, value)
+        check_count(attribute.name, value, most=MAX_INTEGER)
 
 
 @frozen(kw_only=True)
@@ -56,9 +49,9 @@ class RetentionRule:
     """For how long instances stay after their end, with their children and their history. Without anything: for ever."""
 
     #: Completed ones go this long (a timedelta, or seconds) after their end. None: never.
-    completed_after: timedelta | None = field(default=None, converter=_duration, validator=_is_duration)
+    completed_after: timedelta | None = field(default=None, converter=optional(as_timedelta), validator=_is_duration)
     #: The same for those that failed.
-    failed_after: timedelta | None = field(default=None, converter=_duration, validator=_is_duration)
+    failed_after: timedelta | None = field(default=None, converter=optional(as_timedelta), validator=_is_duration)
     #: How many executions stay of those that continue as new for ever, the current one included. None: all.
     keep_executions: int | None = field(default=None, validator=_keeps_some)
 
@@ -69,7 +62,7 @@ def _rules(rules: Mapping[str, RetentionRule]) -> Mapping[str, RetentionRule]:
         raise InvalidInput(msg)
     for name in rules:
         limits.check_name("overrides", name)
-    return MappingProxyType(dict(rules))
+    return dict(rules)
 
 
 def _positive(_: object, attribute: Attribute[Any], value: timedelta) -> None:
@@ -98,7 +91,7 @@ class RetentionPolicy(RetentionRule):
     #: By the registered name of the orchestration.
     overrides: Mapping[str, RetentionRule] = field(factory=dict, converter=_rules)
     #: How often a runtime applies it, give or take a quarter.
-    interval: timedelta = field(default=timedelta(hours=1), converter=_duration, validator=_positive)
+    interval: timedelta = field(default=timedelta(hours=1), converter=as_timedelta, validator=_positive)
     #: Instances after which it looks whether to stop, and pauses. A transaction holds 100 of them at most.
     batch_size: int = 500
 
@@ -135,17 +128,21 @@ def apply_retention(
     Raises:
         ProviderError: If the database cannot go on. What was removed before is gone.
     """
-    stop = stop or threading.Event()
-    result = RetentionResult()
+    return sum(removals(management, policy, now_ms=now_ms, stop=stop or threading.Event()), RetentionResult())
+
+
+def removals(
+    management: Management, policy: RetentionPolicy, *, now_ms: int, stop: threading.Event
+) -> Iterator[RetentionResult]:
+    """Do what `apply_retention` does, and yield what each batch has removed."""
     for which, rule in policy.rules():
         for step in _steps(management, which, rule, now_ms, policy.batch_size):
             while not stop.is_set():
                 done, is_full = step()
-                result += done
+                yield done
                 if not is_full:
                     break
                 stop.wait(PAUSE)
-    return result
 
 
 def checked_policy(policy: object) -> RetentionPolicy:
@@ -181,7 +178,10 @@ def _steps(
 
 def _delete(management: Management, which: InstanceFilter, batch_size: int) -> _Step:
     def step() -> tuple[RetentionResult, bool]:
+        nonlocal which
         deleted = management.delete_instance_bulk(which, limit=batch_size)
+        if deleted.up_to_ms is not None:
+            which = evolve(which, created_after=deleted.up_to_ms)
         # Children count as well, so that this may be one look too many, but never one too few.
         return RetentionResult(deleted=deleted), deleted.instances >= batch_size
 

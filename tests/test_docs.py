@@ -24,9 +24,9 @@ import pytest
 
 import duroxide
 
-from duroxide import DuroxideError, Limits, Provider, RuntimeOptions, SqlProvider
+from duroxide import DuroxideError, Limits, MetricsSnapshot, Provider, RuntimeOptions, SqlProvider
 from duroxide._core import limits
-from duroxide.providers.management import Management
+from duroxide.providers.management import Management, QueueDepths, SystemMetrics
 from duroxide.providers.rousing import Rousing
 
 
@@ -223,6 +223,13 @@ class TestReference:
     def test_actions(self) -> None:
         """The table of action keys has every one that the package logs."""
         assert log_actions() == set(rows(section("logs.md", "Action keys")))
+
+    @pytest.mark.parametrize("record", [MetricsSnapshot, QueueDepths, SystemMetrics])
+    def test_numbers(self, record: type) -> None:
+        """The tables of what is counted have every number there is."""
+        documented = rows(section("logs.md", "Counters" if record is MetricsSnapshot else "Depths and totals"))
+
+        assert {field.name for field in attrs.fields(record)} <= set(documented)
 
     def test_error_messages(self) -> None:
         """Every message that the troubleshooting page explains is a message of the code."""

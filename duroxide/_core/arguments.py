@@ -8,6 +8,9 @@ costs next to nothing, since orchestration code calls this at each of its steps.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
+
+from attrs import Attribute
 
 from ..errors import InvalidInput
 
@@ -34,6 +37,23 @@ def check_str(what: str, value: object) -> None:
     if not isinstance(value, str):
         msg = f"{what} is {value!r}: give a str."
         raise InvalidInput(msg)
+
+
+def check_bool(what: str, value: object) -> None:
+    """
+    Refuse a *value* that is neither True nor False: ``"no"`` would count as true, and 0 may be a forgotten number.
+
+    Raises:
+        InvalidInput: If it is no bool.
+    """
+    if not isinstance(value, bool):
+        msg = f"{what} is {value!r}: give True or False."
+        raise InvalidInput(msg)
+
+
+def is_bool(_: object, attribute: Attribute[Any], value: object) -> None:
+    """Refuse what `check_bool` refuses: a validator of attrs."""
+    check_bool(attribute.name, value)
 
 
 def check_count(what: str, count: object, *, least: int = 1, most: int | None = None) -> None:

@@ -395,7 +395,7 @@ class OrchestrationContext(OrchestrationState):
     def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: type[T]) -> Action[T | None]: ...
     def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: type[Any] | None = None) -> Action[Any]:
         """Return an action for the live value of *key* of another instance, as *type* if given; None if there is none."""
-        limits.check_instance_id(instance_id)
+        limits.check_existing_id(instance_id)
         limits.check_kv_key(key)
         check_type(type)
         text = self._encode([instance_id, key], where="instance id and key")

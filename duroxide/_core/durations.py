@@ -58,6 +58,14 @@ def _from_seconds(seconds: float) -> int:
     return max(-(-round(seconds * 1_000_000) // 1000), 1)
 
 
+def as_timedelta(value: Duration) -> timedelta:
+    """Return *value* as `to_timedelta` does; what is no duration as it is, for a validator that knows its name."""
+    try:
+        return to_timedelta(value, what="a duration")
+    except InvalidInput:
+        return value  # type: ignore[return-value]
+
+
 def to_timedelta(value: Duration, *, what: str) -> timedelta:
     """Return *value* as `duration_ms` understands it, as a `timedelta` of whole milliseconds."""
     return timedelta(milliseconds=duration_ms(value, what=what))

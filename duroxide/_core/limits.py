@@ -136,23 +136,36 @@ def size_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def check_instance_id(instance_id: str) -> None:
+def check_instance_id(instance_id: str, *, most: int = MAX_INSTANCE_ID_BYTES) -> None:
     """
     Refuse an instance id that not every database and every log can hold.
 
     Raises:
         InvalidInput: If it is no text, empty, or has control characters or lone surrogates.
 
-        LimitExceeded: If it is longer than `MAX_INSTANCE_ID_BYTES`.
+        LimitExceeded: If it is longer than *most* bytes.
     """
     is_plain = isinstance(instance_id, str) and instance_id.isascii() and instance_id.isprintable()
-    if is_plain and 0 < len(instance_id) <= MAX_INSTANCE_ID_BYTES:  # nearly always
+    if is_plain and 0 < len(instance_id) <= most:  # nearly always
         return
     _check_text("instance id", instance_id)
     if not instance_id.isprintable() and any(unicodedata.category(character) == "Cc" for character in instance_id):
         msg = f"instance id {instance_id[:80]!r} has control characters: use printable ones only."
         raise InvalidInput(msg)
-    _check_size("instance id", instance_id, MAX_INSTANCE_ID_BYTES, "Use a shorter id.")
+    _check_size("instance id", instance_id, most, "Use a shorter id.")
+
+
+def check_existing_id(instance_id: str) -> None:
+    """
+    Refuse an id that no instance can have. That of a child of children may be longer than what may be started.
+
+    Raises:
+        InvalidInput: For the reasons of `check_instance_id`.
+
+        LimitExceeded: If it is longer than `MAX_INSTANCE_ID_BYTES`, or `MAX_AUTOMATIC_ID_BYTES` for automatic ones.
+    """
+    is_automatic = isinstance(instance_id, str) and CHILD_ID_MARKER in instance_id
+    check_instance_id(instance_id, most=MAX_AUTOMATIC_ID_BYTES if is_automatic else MAX_INSTANCE_ID_BYTES)
 
 
 def check_child_id(instance_id: str) -> None:

@@ -18,6 +18,7 @@ from attrs import Attribute, field
 
 from .._nouns import frozen
 from ..errors import InvalidInput, RegistrationError
+from .arguments import check_str
 from .functions import FunctionInfo, describe, inspect_activity, inspect_orchestration, remember_name
 from .limits import check_function_name, check_name
 from .versions import Version
@@ -31,6 +32,8 @@ DEFAULT_VERSION = "1.0.0"
 # What errors call them.
 _ACTIVITY = "activity"
 _ORCHESTRATION = "orchestration"
+_ACTIVITY_NAME = f"{_ACTIVITY} name"
+_ORCHESTRATION_NAME = f"{_ORCHESTRATION} name"
 
 
 @frozen
@@ -106,12 +109,13 @@ class OrchestrationRegistry:
 
     def set_policy(self, name: str, policy: Policy) -> None:
         """Say which version new executions of *name* get when none is asked for. Copies of this registry follow."""
-        check_name("orchestration name", name)
+        check_name(_ORCHESTRATION_NAME, name)
         _check_policy(policy)
         self._policies[name] = policy
 
     def resolve(self, name: str, version: str | None = None) -> tuple[str, FunctionInfo] | None:
         """Return version and function for *name*: exactly *version*, or what the policy says. None: there is none."""
+        check_str(_ORCHESTRATION_NAME, name)
         entries = self._entries.get(name, ())
         if version is None:
             policy = self._policies.get(name)
@@ -122,6 +126,7 @@ class OrchestrationRegistry:
 
     def has(self, name: str, version: str | None = None) -> bool:
         """Whether *name* is registered (in *version*)."""
+        check_str(_ORCHESTRATION_NAME, name)
         entries = self._entries.get(name, ())
         return bool(entries) if version is None else any(entry.text == version for entry in entries)
 
@@ -131,6 +136,7 @@ class OrchestrationRegistry:
 
     def list_versions(self, name: str) -> list[str]:
         """Return the versions of *name*, ascending."""
+        check_str(_ORCHESTRATION_NAME, name)
         return [entry.text for entry in self._entries.get(name, ())]
 
     def count(self) -> int:
@@ -206,10 +212,12 @@ class ActivityRegistry:
 
     def resolve(self, name: str) -> FunctionInfo | None:
         """Return the activity called *name*, if there is one."""
+        check_str(_ACTIVITY_NAME, name)
         return self._functions.get(name)
 
     def has(self, name: str) -> bool:
         """Whether *name* is registered."""
+        check_str(_ACTIVITY_NAME, name)
         return name in self._functions
 
     def list_names(self) -> list[str]:

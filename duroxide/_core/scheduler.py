@@ -20,6 +20,7 @@ from typing import Any
 from .._nouns import noun
 from ..errors import ActionCancelled, InvalidInput, OrchestrationMisuse
 from .actions import Action, AnyGenerator, Branch, Error, Join, Outcome, Scheduled, Select, Value, Winner
+from .arguments import check_bool
 from .requests import Request
 from .waiting import branches_of, delegates, is_executing, is_fresh, tell, wait_for, waits_for_itself, where
 
@@ -193,6 +194,7 @@ class Scheduler:
 
     def join(self, awaitables: tuple[object, ...], *, return_exceptions: bool) -> Join[list[Any]]:
         """Return an action that waits for all of *awaitables*."""
+        check_bool("return_exceptions", return_exceptions)
         actions = self._actions("join", awaitables)
         join: Join[list[Any]] = Join(self, actions, return_exceptions=return_exceptions)
         if join.pending == 0:
@@ -206,6 +208,7 @@ class Scheduler:
         if not awaitables:
             msg = "select() needs at least one action to wait for: with none it would wait for ever."
             raise InvalidInput(msg)
+        check_bool("cancel_losers", cancel_losers)
         actions = self._actions("select", awaitables)
         decided = partial(self._decide, cancel_losers=cancel_losers)
         select: Select[Winner[Any]] = Select(self, actions, decided)

@@ -111,7 +111,7 @@ def poison(
 
         reason: Why the deliveries came to nothing, if that is known: of a history, why it cannot be read.
     """
-    start = batch.start or _lost_start(item, history)
+    start = batch.start or _lost_start(item, history) or _unreadable_start(item)
     if start is not None:
         history = [
             begin(
@@ -155,6 +155,11 @@ def _lost_start(item: OrchestrationItem, history: Sequence[e.Event] | None) -> S
         return None
     execution_id, parent = item.execution_id + 1, started.parent
     return StartOrchestration(item.lock.instance_id, started.name, ended.input, started.version, execution_id, parent)
+
+
+def _unreadable_start(item: OrchestrationItem) -> StartOrchestration | None:
+    """Return what stands for the start of an instance that does not exist, so that it can be seen to have failed."""
+    return None if item.execution_id else StartOrchestration(item.lock.instance_id, "unknown", "null")
 
 
 def _fail_unreadable(item: OrchestrationItem, batch: Batch, details: ErrorDetails, now_ms: int) -> TurnCommit:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from attrs import Attribute, field
 
-from .._core.durations import Duration, duration_ms
+from .._core.durations import as_timedelta, duration_ms
 from .._core.limits import NO_LIMITS, Limits, check_name
 from .._core.versions import VersionRange
 from .._guard import Mode
@@ -17,13 +17,6 @@ from .._nouns import frozen
 from ..errors import InvalidInput
 from ..providers.contract import TagFilter
 from ..retention import RetentionPolicy
-
-
-def _duration(value: Duration) -> timedelta:
-    """Return *value* as a timedelta; what is none is left to the validator, which knows the option's name."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return timedelta(milliseconds=duration_ms(value, what="an option"))
-    return value  # type: ignore[return-value]
 
 
 def _at_least(least: int) -> Callable[[object, Attribute[int], int], None]:
@@ -94,34 +87,40 @@ class RuntimeOptions:
     max_sessions_per_runtime: int = field(default=10, validator=_at_least(0))
 
     #: How long a turn's instance stays locked if its runtime dies.
-    orchestrator_lock_timeout: timedelta = field(default=timedelta(seconds=5), converter=_duration, validator=_positive)
+    orchestrator_lock_timeout: timedelta = field(
+        default=timedelta(seconds=5), converter=as_timedelta, validator=_positive
+    )
     #: How long an activity stays locked if its runtime dies. Running ones are renewed.
-    worker_lock_timeout: timedelta = field(default=timedelta(seconds=30), converter=_duration, validator=_positive)
-    session_lock_timeout: timedelta = field(default=timedelta(seconds=30), converter=_duration, validator=_positive)
-    session_idle_timeout: timedelta = field(default=timedelta(minutes=5), converter=_duration, validator=_positive)
+    worker_lock_timeout: timedelta = field(default=timedelta(seconds=30), converter=as_timedelta, validator=_positive)
+    session_lock_timeout: timedelta = field(default=timedelta(seconds=30), converter=as_timedelta, validator=_positive)
+    session_idle_timeout: timedelta = field(default=timedelta(minutes=5), converter=as_timedelta, validator=_positive)
 
     #: How often sessions that nobody needs any more are removed.
-    session_cleanup_interval: timedelta = field(default=timedelta(minutes=5), converter=_duration, validator=_positive)
+    session_cleanup_interval: timedelta = field(
+        default=timedelta(minutes=5), converter=as_timedelta, validator=_positive
+    )
 
     #: Deliveries before a message is poison: a crash loop must end.
     max_attempts: int = field(default=10, validator=_at_least(1))
     #: Pause before a message is tried again whose orchestration or activity is not registered here: this much,
     #: doubled each time, up to the maximum.
-    unregistered_backoff: timedelta = field(default=timedelta(seconds=1), converter=_duration, validator=_positive)
-    unregistered_backoff_max: timedelta = field(default=timedelta(seconds=60), converter=_duration, validator=_positive)
+    unregistered_backoff: timedelta = field(default=timedelta(seconds=1), converter=as_timedelta, validator=_positive)
+    unregistered_backoff_max: timedelta = field(
+        default=timedelta(seconds=60), converter=as_timedelta, validator=_positive
+    )
     #: How long an activity that was cancelled may go on before its slot is given to another.
     activity_cancellation_grace_period: timedelta = field(
-        default=timedelta(seconds=10), converter=_duration, validator=_is_duration
+        default=timedelta(seconds=10), converter=as_timedelta, validator=_is_duration
     )
     #: How often a running activity is checked for having been cancelled by another process.
     cancellation_poll_interval: timedelta = field(
-        default=timedelta(seconds=2), converter=_duration, validator=_positive
+        default=timedelta(seconds=2), converter=as_timedelta, validator=_positive
     )
 
     #: How long to wait for running activities at shutdown (10 s is what container platforms give).
-    shutdown_timeout: timedelta = field(default=timedelta(seconds=8), converter=_duration, validator=_is_duration)
+    shutdown_timeout: timedelta = field(default=timedelta(seconds=8), converter=as_timedelta, validator=_is_duration)
     #: The slow poll behind all notifications: finds what a dead runtime has left.
-    poll_interval: timedelta = field(default=timedelta(seconds=5), converter=_duration, validator=_positive)
+    poll_interval: timedelta = field(default=timedelta(seconds=5), converter=as_timedelta, validator=_positive)
     #: Turns that one transaction may commit.
     batch_size: int = field(default=512, validator=_at_least(1))
     #: Executions kept in memory between turns; others are replayed when they are needed.

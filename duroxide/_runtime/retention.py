@@ -12,7 +12,7 @@ from .._clock import monotonic, new_incarnation
 from ..errors import ProviderError
 from ..providers.contract import Provider
 from ..providers.management import Management, ManagementNotAvailable
-from ..retention import JITTER, RetentionPolicy, apply_retention, checked_policy
+from ..retention import JITTER, RetentionPolicy, RetentionResult, checked_policy, removals
 from .metrics import Metrics
 from .stopping import end
 
@@ -56,23 +56,23 @@ class RetentionKeeper:
     def _loop(self) -> None:
         interval = self._policy.interval.total_seconds()
         pause = interval * _FIRST * self._dice.random()
-        while not self._stop.wait(pause):
+        while not self._stop.wait(min(pause, threading.TIMEOUT_MAX)):
             with suppress(Exception):  # of a logging handler
                 self._pass()
             pause = interval * self._dice.uniform(1 - JITTER, 1 + JITTER)
 
     def _pass(self) -> None:
         begun = monotonic()
+        result = RetentionResult()
         try:
-            result = apply_retention(self._management, self._policy, now_ms=self._provider.now_ms(), stop=self._stop)
+            for done in removals(self._management, self._policy, now_ms=self._provider.now_ms(), stop=self._stop):
+                self._metrics.removed(instances=done.deleted.instances, executions=done.pruned.executions)
+                result += done
         except ProviderError as error:
             if not self._stop.is_set():
                 _log.warning("retention failed, and will be tried again: %s", error, extra={"action": "retention"})
-            return
         except Exception:  # noqa: BLE001  # this loop must not die: the database would grow without anybody noticing
             _log.exception("retention failed, and will be tried again", extra={"action": "retention"})
-            return
-        self._metrics.removed(instances=result.deleted.instances, executions=result.pruned.executions)
         if result:
             _log.info(
                 "retention deleted %d instances with %d events, and pruned %d executions with %d events, in %.1f s",

@@ -119,6 +119,8 @@ class Runtime:
 
         Raises:
             ProviderError: If the database cannot be asked.
+
+            ManagementNotAvailable: If the provider cannot say how deep its queues are.
         """
         depths = self._client.get_queue_depths()
         return self._metrics.snapshot(

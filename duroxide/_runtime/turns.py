@@ -346,7 +346,9 @@ class Turns:
             return known
         started = history[0] if history else None
         if not isinstance(started, OrchestrationStarted):
-            self._pass_on(item, UNREADABLE_DELAY_MS, "its history does not begin with a start event")
+            damaged = "its history does not begin with a start event"
+            reason = damaged if history else "it has no history: it was deleted a moment ago, or is damaged"
+            self._pass_on(item, UNREADABLE_DELAY_MS, reason)
             return None
         resolved = self._registry.orchestrations.resolve(started.name, started.version)
         if resolved is None:

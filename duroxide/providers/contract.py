@@ -35,7 +35,7 @@ from typing import Any, Protocol
 from attrs import Attribute, field
 
 from .._core import limits
-from .._core.arguments import text_set
+from .._core.arguments import is_bool, text_set
 from .._core.audit import Violation
 from .._core.commit import ActivityLock, CommitResult, ExecutionStatus, InstanceLock, Outgoing, TurnCommit
 from .._core.events import Event, KvEntry, Parent
@@ -135,7 +135,7 @@ class TagFilter:
     *untagged*: those without a tag. *tags*: those with one of these, 5 at most; None means any tag.
     """
 
-    untagged: bool = True
+    untagged: bool = field(default=True, validator=is_bool)
     tags: frozenset[str] | None = field(default=frozenset(), converter=_tags, validator=_servable)
 
     def accepts(self, tag: str | None) -> bool:

@@ -13,14 +13,15 @@ Rule 3: nothing here holds a database for long: what may be long is done in seve
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from attrs import Attribute, field
 
 from .._core import limits
-from .._core.arguments import MAX_INTEGER, text_set
+from .._core.arguments import MAX_INTEGER, is_bool, text_set
 from .._core.arguments import check_count as check_count  # noqa: PLC0414  # providers take it from here
 from .._core.commit import ExecutionStatus
 from .._nouns import frozen
@@ -166,7 +167,15 @@ class InstanceTree:
 
     def children_of(self, instance_id: str) -> tuple[InstanceInfo, ...]:
         """Return the direct children of *instance_id*."""
-        return tuple(info for info in self.instances if info.parent_instance_id == instance_id)
+        return self._by_parent.get(instance_id, ())
+
+    @cached_property
+    def _by_parent(self) -> Mapping[str | None, tuple[InstanceInfo, ...]]:
+        """Who walks a tree asks once for each of its instances."""
+        children: dict[str | None, list[InstanceInfo]] = {}
+        for info in self.instances:
+            children.setdefault(info.parent_instance_id, []).append(info)
+        return {parent: tuple(infos) for parent, infos in children.items()}
 
 
 def _is_time(_: object, attribute: Attribute[Any], value: Time | None) -> None:
@@ -222,7 +231,7 @@ class InstanceFilter:
     completed_before: Time | None = field(default=None, validator=_is_time)
     completed_after: Time | None = field(default=None, validator=_is_time)
     #: Only instances that are nobody's child.
-    roots_only: bool = False
+    roots_only: bool = field(default=False, validator=is_bool)
     #: Only the direct children of this instance.
     parent: str | None = field(default=None, validator=_storable)
 
@@ -246,7 +255,7 @@ class PruneOptions:
 
     def __attrs_post_init__(self) -> None:
         if self.keep_last is not None:
-            check_count("keep_last", self.keep_last, least=0)
+            check_count("keep_last", self.keep_last, least=0, most=MAX_INTEGER)
 
 
 @frozen
@@ -258,6 +267,9 @@ class DeleteResult:
     events: int = 0
     #: Of both queues.
     queue_messages: int = 0
+    #: When the last root was created that a bulk operation looked at before it had come to its limit: who goes on with
+    #: ``created_after`` this need not look again at what stays. None: it was at the end, or cannot say.
+    up_to_ms: int | None = field(default=None, eq=False)
 
     def __add__(self, other: DeleteResult) -> DeleteResult:
         return DeleteResult(
@@ -265,6 +277,7 @@ class DeleteResult:
             self.executions + other.executions,
             self.events + other.events,
             self.queue_messages + other.queue_messages,
+            other.up_to_ms,
         )
 
 
@@ -329,15 +342,19 @@ class Management(Protocol):
         Delete an instance with everything below it, in one transaction.
 
         Whether that may be, and what is below, is determined in the same transaction. All rows go: history,
-        executions, key-values, locks, messages and activities of every member, and the start messages of children that
-        do not exist yet. Sessions stay: they belong to no instance, and lapse by themselves.
+        executions, key-values, locks, messages and activities of every member, and what a member has sent to start or
+        cancel a child, wherever it waits. Sessions stay: they belong to no instance, and lapse by themselves.
+        So does a start of a member's id that no member has sent, as who has sent it may wait for its answer; it is
+        carried out, now that the id is free. What has come for the id after it stays too, unless it is for one execution.
+        Who waits for messages is told.
         Afterwards the id is as if it had never been used. A turn, activity, message or lock of the former life is
-        refused wherever it turns up, also when the id is used again. Nobody is told and nothing is cancelled.
+        refused wherever it turns up, also when the id is used again. Nobody else is told and nothing is cancelled.
 
         Raises:
             InstanceNotFound: If there is no such instance.
 
-            CannotDeleteSubOrchestration: If it has a parent; also with *force*.
+            CannotDeleteSubOrchestration: If it has a parent; also with *force*. One that was started by an execution that
+                has been pruned has none any more: nobody can wait for it.
 
             InstanceStillRunning: Without *force*, if any member has not ended, or is about to start. One that has ended goes
                 although it is locked: a turn of it could only take its late messages away.
@@ -348,7 +365,8 @@ class Management(Protocol):
         """
         Delete up to *limit* roots that match, the oldest first, each with everything below it.
 
-        Roots that are children or run, or of which a member runs or is about to start, are skipped and do not count.
+        Roots are instances without a parent, also those whose parent's execution has been pruned. Those that run, or of
+        which a member runs or is about to start, are skipped and do not count.
         Works in transactions that are bounded and let others in between; each tree goes in one transaction. If one
         fails, those before it have happened.
         """
@@ -358,6 +376,7 @@ class Management(Protocol):
         """
         Remove old executions of an instance, running or not, with their history; everything else stays.
 
+        An execution of which a child is about to start stays until it has: nothing else says whose that child is.
         Works as `delete_instance_bulk` does; an execution goes in one transaction.
 
         Raises:

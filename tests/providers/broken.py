@@ -12,7 +12,7 @@ from duroxide._core.commit import ActivityLock, CommitResult, InstanceLock, Outg
 from duroxide._core.events import Event
 from duroxide._core.messages import Deliver, StartOrchestration
 from duroxide._core.versions import VersionRange
-from duroxide.errors import InstanceStillRunning, UnreadableHistory
+from duroxide.errors import CannotDeleteSubOrchestration, InstanceStillRunning, UnreadableHistory
 from duroxide.providers.contract import (
     ActivityAck,
     ActivityItem,
@@ -585,6 +585,14 @@ class DeletionLeavesMessages(Broken):
         return result
 
 
+class DeletionTakesStarts(Broken):
+    """A start that another parent has sent for an id goes with what has it, and that parent waits for ever."""
+
+    def delete_instance(self, instance_id: str, *, force: bool) -> DeleteResult:
+        self.sql("DELETE FROM duroxide_orchestrator_queue WHERE instance_id = ?", instance_id)
+        return super().delete_instance(instance_id, force=force)
+
+
 class LocksForbidDeletion(Broken):
     """An instance that has ended is not deleted while somebody holds it, for a message that came late."""
 
@@ -592,6 +600,28 @@ class LocksForbidDeletion(Broken):
         if not force and self.sql("SELECT 1 FROM duroxide_instance_locks WHERE instance_id = ?", instance_id):
             raise InstanceStillRunning(f"{instance_id!r} is locked", instance_id=instance_id)
         return super().delete_instance(instance_id, force=force)
+
+
+class ChildrenForEver(Broken):
+    """A child goes with its parent only, even if that has pruned the execution that started it."""
+
+    def delete_instance(self, instance_id: str, *, force: bool) -> DeleteResult:
+        of_a_parent = "SELECT 1 FROM duroxide_instances WHERE instance_id = ? AND parent_instance_id IS NOT NULL"
+        if self.sql(of_a_parent, instance_id):
+            raise CannotDeleteSubOrchestration(f"{instance_id!r} is a child", instance_id=instance_id)
+        return super().delete_instance(instance_id, force=force)
+
+
+class PrunesParents(Broken):
+    """Pruning takes along what says that a child is about to start, and whose it is."""
+
+    def prune_executions(self, instance_id: str, options: PruneOptions) -> PruneResult:
+        self.sql("CREATE TEMP TABLE saved AS SELECT * FROM duroxide_orchestrator_queue")
+        self.sql("DELETE FROM duroxide_orchestrator_queue")
+        result = super().prune_executions(instance_id, options)
+        self.sql("INSERT INTO duroxide_orchestrator_queue SELECT * FROM saved")
+        self.sql("DROP TABLE saved")
+        return result
 
 
 class PrunesTheCurrent(Broken):

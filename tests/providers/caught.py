@@ -80,7 +80,10 @@ CAUGHT_BY: dict[type[Broken], str] = {
     broken.SentRefusedTogether: "test_sent_turns_are_refused_alone",
     broken.SentWakesAtOnce: "test_sent_turns_wake_when_collected",
     broken.DeletionLeavesMessages: "test_delete_ended test_reuse_completion_on_its_way",
+    broken.DeletionTakesStarts: "test_about_to_be_reused test_about_to_be_reused_by_anybody",
     broken.LocksForbidDeletion: "test_delete_locked test_delete_tree_late_report",
+    broken.ChildrenForEver: "test_delete_tree_child_of_pruned",
+    broken.PrunesParents: "test_prune_child_about_to_start",
     broken.PrunesTheCurrent: "test_prune_current",
 }
 

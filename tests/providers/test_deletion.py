@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from attrs import evolve
@@ -13,6 +15,9 @@ from duroxide.errors import InvalidInput
 from duroxide.providers.management import ANY_INSTANCE, DeleteResult
 from duroxide.providers.sql import SqlProvider, deletion
 from duroxide.providers.sql.schema import instances
+from duroxide.providers.sql.statements import Query
+from duroxide.providers.sql.transaction import Transaction
+from duroxide.testing.conformance import HeldClock
 from duroxide.testing.conformance.populations import begin, continued, end, ended
 from duroxide.testing.conformance.vocabulary import (
     NOW,
@@ -62,6 +67,35 @@ class TestTables:
         assert 2 == provider.delete_instance("b", force=False).instances
 
 
+class TestMeanwhile:
+    def test_used_again(
+        self, postgres_url: str, postgres_schema: str, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An id that others delete and use again while its rows are being locked is deleted as it is then."""
+        store = Store(postgres_url, postgres_schema, clock)
+        provider, other = store.open(), store.open()
+        ended(provider, "a")
+        meanwhile = {
+            deletion._HOLD_LOCKS: lambda: other.delete_instance("a", force=False),
+            deletion._HOLD_INSTANCES: lambda: ended(other, "a"),
+        }
+        query = Transaction.query
+
+        def query_and_wait(self: Transaction, asked: Query, *keys: Any, **parameters: Any) -> Any:
+            found = query(self, asked, *keys, **parameters)
+            if asked in meanwhile:
+                with monkeypatch.context() as undisturbed:
+                    undisturbed.setattr(Transaction, "query", query)
+                    meanwhile.pop(asked)()
+            return found
+
+        monkeypatch.setattr(Transaction, "query", query_and_wait)
+
+        assert DeleteResult(1, 1, 2) == provider.delete_instance("a", force=False)
+        assert {} == rows(store, provider)
+        store.close()
+
+
 class TestArguments:
     @pytest.mark.parametrize("instance_id", ["", "a\0", "\ud800", 7])
     def test_no_id(self, memory: SqlProvider, instance_id: str) -> None:
@@ -97,6 +131,15 @@ class TestBulk:
 
         assert 6 == provider.delete_instance_bulk(ANY_INSTANCE, limit=100).instances
         assert [(2, 4), (1, 2), (2, 4), (1, 8)] == [(size.instances, size.events) for size in sizes]
+
+    def test_goes_on(self, provider: SqlProvider, clock: HeldClock) -> None:
+        """A call that has come to its limit says how far it was, so that the next one need not begin anew."""
+        for number in range(3):
+            clock.ms = NOW + number
+            ended(provider, f"i{number}")
+
+        results = [provider.delete_instance_bulk(ANY_INSTANCE, limit=2) for _ in range(2)]
+        assert [(2, NOW + 1), (1, None)] == [(result.instances, result.up_to_ms) for result in results]
 
     def test_used_again_meanwhile(self, provider: SqlProvider, monkeypatch: pytest.MonkeyPatch) -> None:
         """An id that is used again between looking and deleting is another instance: it stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from duroxide import Client, InvalidInput, RetentionPolicy, RetentionRule, SqlProvider
 from duroxide._core.commit import ExecutionStatus
+from duroxide.providers.sql import deletion
 from duroxide.retention import apply_retention
 from duroxide.testing.conformance import HeldClock
 from duroxide.testing.conformance.populations import begin, continued, end, ended
@@ -49,6 +51,12 @@ class TestPolicy:
     def test_seconds(self) -> None:
         """A number means seconds, as everywhere."""
         assert timedelta(minutes=1) == RetentionPolicy(completed_after=60).completed_after
+
+    def test_longest(self) -> None:
+        """What is longer than 100 years is 100 years, which can be waited for, and be subtracted from now."""
+        policy = RetentionPolicy(completed_after=timedelta.max, interval=timedelta.max)
+
+        assert timedelta(days=36500) == policy.completed_after == policy.interval
 
     def test_no_policy(self, memory: SqlProvider) -> None:
         """What is no policy is refused."""
@@ -127,6 +135,27 @@ class TestApply:
         assert 3 == len(ids(provider))
         apply_retention(provider, policy, now_ms=clock.ms)
         assert set() == ids(provider)
+
+    def test_looks_once(self, provider: SqlProvider, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What stays is looked at once in a pass, however many batches it has."""
+        for number in range(12):
+            clock.advance(1)
+            ended(provider, f"i{number}")
+            if number < 6:
+                begin(provider, f"i{number}-child", parent=f"i{number}")
+        seen: Counter[str] = Counter()
+        look = deletion._candidates
+
+        def record(*args: Any) -> Any:
+            found = look(*args)
+            seen.update(candidate.instance_id for candidate in found[0])
+            return found
+
+        monkeypatch.setattr(deletion, "_candidates", record)
+        clock.advance(DAY_MS)
+
+        assert 6 == Client(provider).apply_retention(RetentionPolicy(completed_after=1, batch_size=2)).deleted.instances
+        assert {f"i{number}": 1 for number in range(12)} == seen
 
     def test_at_the_same_time(self, shared_store: Store, clock: HeldClock) -> None:
         """Three that apply it at once remove each instance once, and fail at nothing."""

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from duroxide import ActivityContext, Client, LimitExceeded, Orchestration, OrchestrationContext, OrchestrationFailed
+from duroxide import (
+    ActivityContext,
+    CannotDeleteSubOrchestration,
+    Client,
+    LimitExceeded,
+    Orchestration,
+    OrchestrationContext,
+    OrchestrationFailed,
+)
 from duroxide._core.limits import (
     MAX_AUTOMATIC_ID_BYTES,
     MAX_INSTANCE_ID_BYTES,
@@ -86,6 +94,49 @@ class TestLongest:
 
         assert {child, "grandchild", "other"} == {each.instance_id for each in stage.client.list_all_instances()}
 
+    def test_calls_for_long_ids(self, stage: Stage) -> None:
+        """Whatever a client or an orchestration can do with an id, it can do with that of a child of children."""
+
+        def family(ctx: OrchestrationContext, depth: int) -> Orchestration[Any]:
+            if depth:
+                return (yield from ctx.schedule_sub_orchestration(family, depth - 1))
+            ctx.set_kv_value("deep", "down")
+            yield from ctx.schedule_wait("go")
+            return (yield from ctx.dequeue_event("answers"))
+
+        def reads(ctx: OrchestrationContext, instance_id: str) -> Orchestration[Any]:
+            return (yield from ctx.get_kv_value_from_instance(instance_id, "deep"))
+
+        stage.registry.register_orchestration(family)
+        stage.registry.register_orchestration(reads)
+        stage.start()
+        client = stage.client
+        client.start_orchestrations(family, {ID: 2, "other": 2})
+        deepest = f"{ID}::sub::2::sub::2"
+        assert "down" == client.wait_for_kv_value(deepest, "deep")
+        assert ["down", {"deep": "down"}] == [stage.run("r", reads, deepest), client.get_kv_all_values(deepest)]
+        client.raise_event(deepest, "go")
+        client.enqueue_event(deepest, "answers", 42)
+        client.cancel_instance("other::sub::2::sub::2")
+
+        assert 42 == stage.result(deepest) == stage.result(ID)
+        assert 1 == len(client.list_executions(deepest)) == client.get_execution_info(deepest).execution_id
+        assert (deepest,) == client.get_instance_tree(deepest).ids
+        assert not client.prune_executions(deepest).executions
+        assert deepest in {each["instance_id"] for each in client.export_instances()}
+        with pytest.raises(CannotDeleteSubOrchestration):
+            client.delete_instance(deepest)
+
+    def test_pages_end_anywhere(self, stage: Stage) -> None:
+        """A list goes on behind an id of any length."""
+        for number in range(3):
+            begin(stage.provider, f"{number}{noise(MAX_AUTOMATIC_ID_BYTES - 8)}::sub::")
+        pages = [stage.client.list_all_instances(limit=1)]
+        while pages[-1].cursor is not None:
+            pages.append(stage.client.list_all_instances(limit=1, cursor=pages[-1].cursor))
+
+        assert list("012") == sorted(info.instance_id[0] for page in pages for info in page)
+
     def test_deep_family(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         """A family whose ids grow too long fails at the level that would have one, and says what to do."""
 
@@ -127,5 +178,7 @@ class TestTooLong:
         ):
             with pytest.raises(LimitExceeded, match="exceeds limit of 512 bytes"):
                 call()
+        with pytest.raises(LimitExceeded, match="exceeds limit of 2048 bytes"):
+            client.get_instance_info(noise(2048) + "::sub::2")
 
         assert 0 == client.get_queue_depths().orchestrator_queue

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sqlalchemy import update
+
 from duroxide import (
     ActivityContext,
     ErrorCategory,
@@ -22,6 +24,7 @@ from duroxide._core import events as e
 from duroxide._core.execution import Execution
 from duroxide._runtime import turns
 from duroxide.providers.contract import Release
+from duroxide.providers.sql.schema import orchestrator_queue
 
 from .stage import PATIENCE, Stage
 
@@ -90,6 +93,21 @@ class TestPoison:
         assert details.message
         assert ran == []
         assert stage.kinds("poison") == ["OrchestrationStarted", "OrchestrationFailed"]
+
+    def test_unreadable_start(self, stage: Stage, ran: list[str]) -> None:
+        """A start that cannot be read ends as an instance that failed: the id can be seen, deleted and used again."""
+        stage.client.start_orchestration("poison", "work")
+        with stage.provider._engine.begin() as connection:
+            connection = connection.execution_options(schema_translate_map={None: stage.schema})
+            connection.execute(update(orchestrator_queue).values(data="?"))
+        deliver_instance(stage, 10)
+        stage.start()
+
+        details = failure(stage, "poison")
+        assert (details.category, details.kind) == (ErrorCategory.POISON, ErrorKind.POISONED_ORCHESTRATION)
+        assert "StartOrchestration: the stored data is not JSON" in details.message
+        assert 1 == stage.client.delete_instance("poison").instances
+        assert "toiled" == stage.run("poison", "work")
 
     def test_just_within_the_limit(self, stage: Stage, ran: list[str]) -> None:
         """The last delivery that is allowed is processed as if it were the first."""

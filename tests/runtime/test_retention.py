@@ -67,6 +67,15 @@ def add(registry: Registry) -> None:
         yield from ctx.schedule_wait("go")
         return left
 
+    @registry.orchestration
+    def mother(ctx: OrchestrationContext, left: int) -> Orchestration[int]:
+        yield from ctx.schedule_sub_orchestration("leaf", left)
+        if left:
+            return (yield from ctx.continue_as_new(left - 1))
+        ctx.set_custom_status("last")
+        yield from ctx.schedule_wait("go")
+        return left
+
 
 def ids(stage: Stage) -> set[str]:
     """The ids of all instances."""
@@ -111,6 +120,22 @@ def test_while_work_goes_on(stage: Stage, registry: Registry) -> None:
     assert {str(0)} == {str(stage.client.get_kv_value(f"counts-{number}", "left")) for number in range(3)}
 
 
+def test_children_of_what_goes_on(stage: Stage, registry: Registry) -> None:
+    """Who has children for ever does not have ever more of them: they go when the execution that started them has gone."""
+    add(registry)
+    stage.start()
+    stage.client.start_orchestration("m", "mother", 9)
+    stage.until_status("m")
+    policy = RetentionPolicy(completed_after=0, keep_executions=3)
+    first, second = (stage.client.apply_retention(policy) for _ in range(2))
+
+    assert (0, 7) == (first.deleted.instances, first.pruned.executions)
+    assert (7, 0) == (second.deleted.instances, second.pruned.executions)
+    assert 1 + 3 == len(ids(stage))
+    stage.client.raise_event("m", "go")
+    assert 0 == stage.result("m")
+
+
 def test_counted_and_logged(stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """A pass that removed something says so, once; one that found nothing says nothing."""
     add(registry)
@@ -141,6 +166,25 @@ def test_failures_pass(stage: Stage, registry: Registry, caplog: pytest.LogCaptu
     eventually(lambda: not ids(stage))
     assert {"Fail": 1} == faulty.faults
     assert any("retention failed, and will be tried again" in record.getMessage() for record in caplog.records)
+
+
+def test_counted_until_a_failure(stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """What was removed before the database failed in the middle of a pass is counted and logged as well."""
+    add(registry)
+    stage.start()
+    for number in range(4):
+        stage.run(f"i{number}", "leaf", number)
+    faulty = FaultyProvider(stage.provider, FaultPlan((Rule(Fail(), on="delete_instance_bulk", nth=2),)))
+    policy = RetentionPolicy(completed_after=0, interval=EAGER.interval, batch_size=3)
+    with caplog.at_level(logging.INFO, "duroxide.runtime"):
+        keeper = stage.start(on=faulty, **{**KEEPER, "retention": policy})
+        eventually(lambda: keeper.metrics_snapshot().retention_deleted_instances == 4)
+        keeper.shutdown()
+
+    said = [record.getMessage() for record in caplog.records if getattr(record, "action", "") == "retention"]
+    assert [True, True, True] == [
+        told in each for told, each in zip(["failed", "deleted 3 instances", "deleted 1 instances"], said, strict=True)
+    ]
 
 
 def test_mistakes(sqlite_url: str) -> None:

@@ -20,6 +20,7 @@ class TestSizes:
         ("check", "limit", "words"),
         [
             (limits.check_instance_id, 512, "instance id"),
+            (limits.check_existing_id, 512, "instance id"),
             (lambda text: limits.check_name("session id", text), 512, "session id"),
             (limits.check_tag, 256, "tag size"),
             (limits.check_custom_status, 262_144, "Custom status size"),
@@ -63,6 +64,15 @@ class TestSizes:
         with pytest.raises(LimitExceeded, match=r"of up to 2049 bytes exceeds limit of 2048 bytes.* an instance_id"):
             limits.check_parent_of_automatic("x" * 2001)
 
+    def test_existing_automatic_id(self):
+        """An automatic id may be as long as one can get, where it is not to be started."""
+        limits.check_existing_id(child := "x" * 2040 + "::sub::2")
+
+        with pytest.raises(LimitExceeded, match=r"^instance id of 2048 bytes exceeds limit of 512 bytes\."):
+            limits.check_instance_id(child)
+        with pytest.raises(LimitExceeded, match=r"^instance id of 2049 bytes exceeds limit of 2048 bytes\."):
+            limits.check_existing_id(f"x{child}")
+
     def test_sought(self):
         """What is too long to be there may be looked for."""
         limits.check_sought("orchestration_name", "x" * 5000)
@@ -93,7 +103,10 @@ class TestSizes:
 
 
 class TestTexts:
-    @pytest.mark.parametrize("check", [limits.check_instance_id, limits.check_tag, lambda n: limits.check_name("n", n)])
+    @pytest.mark.parametrize(
+        "check",
+        [limits.check_instance_id, limits.check_existing_id, limits.check_tag, lambda n: limits.check_name("n", n)],
+    )
     @pytest.mark.parametrize("text", ["", "a\0b", "a\ud800", None, 5])
     def test_unusable(self, check, text):
         """What is empty, no text, or cannot be stored everywhere is refused."""

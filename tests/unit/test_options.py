@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 from datetime import timedelta
 
 import pytest
 
-from duroxide import RuntimeOptions
+from duroxide import RetentionPolicy, RetentionRule, RuntimeOptions
 from duroxide._runtime.options import milliseconds
 from duroxide.errors import InvalidInput
 
@@ -15,6 +17,20 @@ from duroxide.errors import InvalidInput
 def test_shortest(value: float | timedelta) -> None:
     """What is longer than nothing lasts a millisecond at least: no lock has expired when it is taken."""
     assert 1 == milliseconds(RuntimeOptions(orchestrator_lock_timeout=value).orchestrator_lock_timeout)  # type: ignore[arg-type]
+
+
+def test_longest() -> None:
+    """However it is given, what is longer than 100 years lasts 100 years, and can be waited for."""
+    options = RuntimeOptions(poll_interval=timedelta.max, shutdown_timeout=float("inf"))  # type: ignore[arg-type]
+
+    assert timedelta(days=36500) == options.poll_interval == options.shutdown_timeout
+
+
+def test_elsewhere() -> None:
+    """Options can be sent to a process that is started by spawn."""
+    options = RuntimeOptions(retention=RetentionPolicy(completed_after=1, overrides={"a": RetentionRule()}))
+
+    assert options == pickle.loads(pickle.dumps(options))  # noqa: S301  # our own
 
 
 def test_units() -> None:

@@ -20,6 +20,7 @@ from duroxide import (
     Limits,
     OrchestrationMisuse,
     Registry,
+    RetentionRule,
     RetryPolicy,
     Runtime,
     RuntimeOptions,
@@ -45,6 +46,11 @@ class Order:
 def flow(ctx: Any) -> Steps:
     """Wait for nothing."""
     yield from ()
+
+
+def client() -> Client:
+    """Return a client of an empty database."""
+    return Client("sqlite://")
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -87,6 +93,21 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "jitter": (lambda: RetryPolicy(jitter="x"), "jitter of a RetryPolicy is 'x'"),  # type: ignore[arg-type]
     "multiplier": (lambda: Exponential(multiplier=None), "multiplier of an Exponential is None"),  # type: ignore[arg-type]
     "guard": (lambda: executor_class("loud"), "guard is 'loud': use one of off, warn, raise"),  # type: ignore[arg-type]
+    "read only": (lambda: SqlProvider("sqlite://", read_only="no"), "read_only is 'no': give True or False."),  # type: ignore[arg-type]
+    "force": (lambda: client().delete_instance("a", force="no"), "force is 'no': give True or False."),  # type: ignore[arg-type]
+    "count of events": (lambda: client().get_system_metrics(count_events=1), "count_events is 1: give True"),  # type: ignore[arg-type]
+    "roots": (lambda: InstanceFilter(roots_only="no"), "roots_only is 'no': give True or False."),  # type: ignore[arg-type]
+    "untagged": (lambda: TagFilter(untagged=None), "untagged is None: give True or False."),  # type: ignore[arg-type]
+    "executions to keep": (
+        lambda: client().prune_executions("a", keep_last=2**63),
+        "use an int from 0 to 9223372036854775807",
+    ),
+    "kept executions": (lambda: RetentionRule(keep_executions=2**63), "use an int from 1 to 9223372036854775807"),
+    "no name of an orchestration": (lambda: Registry().orchestrations.has([1]), "orchestration name is [1]"),  # type: ignore[arg-type]
+    "nothing to resolve": (lambda: Registry().orchestrations.resolve({}), "orchestration name is {}"),  # type: ignore[arg-type]
+    "versions of nothing": (lambda: Registry().orchestrations.list_versions([]), "orchestration name is []"),  # type: ignore[arg-type]
+    "no name of an activity": (lambda: Registry().activities.has([1]), "activity name is [1]: give a str"),  # type: ignore[arg-type]
+    "no activity to resolve": (lambda: Registry().activities.resolve({}), "activity name is {}"),  # type: ignore[arg-type]
     "no history": (lambda: run_turn(None, flow), "history is None: give the events"),  # type: ignore[arg-type]
     "history of numbers": (lambda: run_turn([5], flow), "history[0] is 5, which is no event"),  # type: ignore[list-item]
     "number in history": (lambda: run_turn([started(), 5], flow), "history[1] is 5"),  # type: ignore[list-item]
@@ -209,6 +230,21 @@ def test_cutoff(cutoff: Any) -> None:
     assert isinstance(verdict, Failed)
     assert verdict.details.type == "duroxide.errors.InvalidInput"
     assert "cutoff" in verdict.details.message
+
+
+@pytest.mark.parametrize("combine", ["select", "join"])
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_switches(combine: str, value: Any) -> None:
+    """What is neither True nor False is not taken for one of them."""
+    name = {"select": "cancel_losers", "join": "return_exceptions"}[combine]
+
+    def combines(ctx: Any) -> Steps:
+        yield getattr(ctx, combine)(ctx.schedule_timer(1), **{name: value})
+
+    verdict = turn(combines).verdict
+
+    assert isinstance(verdict, Failed)
+    assert verdict.details.message == f"{name} is {value!r}: give True or False."
 
 
 class TestForeignActions:

@@ -7,7 +7,8 @@ Rule 1: rows are locked in the order in which commits touch them: locks, instanc
 comes later finds nothing and is refused.
 
 Rule 2: members are looked up once more after they are locked; from then on, no new one can appear. A child that does not
-exist yet is its start message, and goes with it.
+exist yet is its start message, and goes with it. What others have sent to start an id of the tree is not of the tree: it
+stays, with what has come after it.
 
 Rule 3: activities go before messages, so that the completion that an acknowledged activity has left is seen.
 
@@ -22,18 +23,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
-from ..._core.codec import START_KIND, UnreadableEvent, decode_event, decode_message
+from attrs import evolve
+
+from ..._core.arguments import MAX_INTEGER
 from ..._core.commit import ExecutionStatus
-from ..._core.events import SubOrchestrationScheduled
-from ..._core.messages import StartOrchestration
 from ..._nouns import frozen
 from ...errors import CannotDeleteSubOrchestration, InstanceError, InstanceNotFound, InstanceStillRunning
 from ..management import DeleteResult, InstanceFilter
+from .children import IS_FIRST_START, Sent, children_of_instances, sent_to
 from .database import Database
 from .dialect import Use
 from .listing import ENDED, IS_ENDED, Where
+from .orchestrations import tell_of_waiting_messages
 from .pauses import Turns
-from .statements import AnyRow, Bulk, Query, Values
+from .statements import AnyRow, Bulk, Query
 from .transaction import Transaction
 
 
@@ -70,31 +73,34 @@ _HOLD_INSTANCES = Query(
     " WHERE i.instance_id IN (SELECT k.p_instance_id FROM {keys}) ORDER BY i.instance_id {for_update}",
     "instance_id text",
 )
-_SCHEDULED_CHILDREN = Query(
-    "SELECT h.instance_id, h.event_type, h.event_id, h.timestamp_ms, h.data"
-    " FROM {keys} JOIN {history} AS h ON h.instance_id = k.p_instance_id"
-    " WHERE h.event_type = 'SubOrchestrationScheduled'",
-    "instance_id text",
-)
-_HOLD_STARTS = Query(
-    "SELECT q.id, q.instance_id, q.execution_id, q.data FROM {orchestrator_queue} AS q"  # noqa: S608  # constants
-    f" WHERE q.instance_id IN (SELECT k.p_instance_id FROM {{keys}}) AND q.kind = '{START_KIND}'"
-    " ORDER BY q.id {for_update}",
-    "instance_id text",
-)
+# Whether instance *i* is a root, or the execution that it was started by is gone, so that nobody can wait for it.
+# Not EXISTS: for many instances, Postgres would read all executions.
+_IS_FREE = """
+    (i.parent_instance_id IS NULL OR (
+        SELECT e.execution_id FROM {executions} AS e
+        WHERE e.instance_id = i.parent_instance_id AND e.execution_id = i.parent_execution_id LIMIT 1
+    ) IS NULL)
+"""
 _ROOT = Query(
-    """
-    WITH RECURSIVE above (instance_id, parent_instance_id) AS (
-        SELECT i.instance_id, i.parent_instance_id FROM {instances} AS i WHERE i.instance_id = :instance_id
+    f"""
+    WITH RECURSIVE above (instance_id, parent_instance_id, parent_execution_id) AS (
+        SELECT i.instance_id, i.parent_instance_id, i.parent_execution_id
+        FROM {{instances}} AS i WHERE i.instance_id = :instance_id
         UNION
-        SELECT p.instance_id, p.parent_instance_id
-        FROM above AS a JOIN {instances} AS p ON p.instance_id = a.parent_instance_id
+        SELECT p.instance_id, p.parent_instance_id, p.parent_execution_id
+        FROM above AS i JOIN {{instances}} AS p ON p.instance_id = i.parent_instance_id AND NOT {_IS_FREE}
     )
-    SELECT instance_id FROM above WHERE parent_instance_id IS NULL
-    """
+    SELECT i.instance_id FROM above AS i WHERE {_IS_FREE}
+    """  # noqa: S608  # constants
 )
 
-_DELETE_STARTS = Bulk("id bigint", "DELETE FROM {orchestrator_queue} AS q {rows} WHERE q.id = :id")
+_DELETE_SENT = Bulk("id bigint", "DELETE FROM {orchestrator_queue} AS t {rows} WHERE t.id = :id")
+# A start is never for what exists, so that it is not deleted by whom it is for: one may be written this very moment.
+_DELETE_MESSAGES = Bulk(
+    "instance_id text, kept_from bigint",
+    "DELETE FROM {orchestrator_queue} AS t {rows} WHERE t.instance_id = :instance_id"  # noqa: S608  # constants
+    f" AND NOT COALESCE({IS_FIRST_START}, FALSE) AND (t.id < :kept_from OR t.execution_id IS NOT NULL)",
+)
 
 
 def _delete_from(table: str) -> Bulk:
@@ -102,21 +108,11 @@ def _delete_from(table: str) -> Bulk:
 
 
 _DELETE_ACTIVITIES = _delete_from("worker_queue")
-_DELETE_MESSAGES = _delete_from("orchestrator_queue")
 _DELETE_HISTORY = _delete_from("history")
 _DELETE_VALUES = _delete_from("kv")
 _DELETE_EXECUTIONS = _delete_from("executions")
 _DELETE_INSTANCES = _delete_from("instances")
 _DELETE_LOCKS = _delete_from("instance_locks")
-
-
-@frozen
-class _Start:
-    """The start message of a child that does not exist yet."""
-
-    message_id: int
-    instance_id: str
-    parent_id: str
 
 
 @frozen
@@ -126,8 +122,8 @@ class _Trees:
     #: The members of each tree, by root.
     members: Mapping[str, Sequence[str]]
     instances: Mapping[str, AnyRow]
-    #: By parent.
-    starts: Mapping[str, Sequence[_Start]]
+    #: What waits to start or cancel one of them, or one of their children.
+    sent: Sequence[Sent]
 
     @classmethod
     def hold(cls, transaction: Transaction, root_ids: Sequence[str]) -> _Trees:
@@ -139,16 +135,19 @@ class _Trees:
             keys = sorted({(row.instance_id,) for row in found})
             transaction.query(_HOLD_LOCKS, keys)
             rows = transaction.query(_HOLD_INSTANCES, keys)
-            starts = _starts(transaction, keys)
+            children = children_of_instances(transaction, keys)
+            sent = sent_to(transaction, children | {row.instance_id for row in found})
             again = transaction.query(_MEMBERS, roots)
-            if {tuple(row) for row in again} == {tuple(row) for row in found}:
+            # An id that was deleted before it could be locked may be used again by now.
+            is_all_held = len(rows) == len(keys)
+            if is_all_held and {tuple(row) for row in again} == {tuple(row) for row in found}:
                 break
             # Somebody was quicker; from here on, nobody is.
             found = again
         members: dict[str, list[str]] = defaultdict(list)
         for row in found:
             members[row.root_id].append(row.instance_id)
-        return cls(members, {row.instance_id: row for row in rows}, starts)
+        return cls(members, {row.instance_id: row for row in rows}, sent)
 
     def obstacle(self, root_id: str) -> str | None:
         """Return what keeps the tree of *root_id* from being deleted without force."""
@@ -156,50 +155,45 @@ class _Trees:
             status = self.instances[instance_id].status
             if ExecutionStatus(status) not in ENDED:
                 return f"{instance_id!r} is {status}"
-            for start in self.starts.get(instance_id, ()):
-                return f"its child {start.instance_id!r} is about to start"
+        members = set(self.members[root_id])
+        for sent in self.sent:
+            if sent.is_start and sent.instance_id not in self.instances and _is_from(sent, members):
+                return f"its child {sent.instance_id!r} is about to start"
         return None
 
     def delete(self, transaction: Transaction, root_ids: Sequence[str]) -> DeleteResult:
         """Remove the trees of *root_ids*."""
-        ids = sorted({(member,) for root_id in root_ids for member in self.members[root_id]})
-        starts = [(start.message_id,) for (member,) in ids for start in self.starts.get(member, ())]
+        members = {member for root_id in root_ids for member in self.members[root_id]}
+        going = [each for each in self.sent if _is_from(each, members) or _is_unreadable(each, members)]
+        kept_from = self._kept_from(members, {each.message_id for each in going})
+        ids = sorted((member,) for member in members)
         activities = transaction.many(_DELETE_ACTIVITIES, ids)
-        messages = transaction.many(_DELETE_MESSAGES, ids) + transaction.many(_DELETE_STARTS, starts)
+        messages = transaction.many(_DELETE_MESSAGES, [(each, kept_from.get(each, MAX_INTEGER)) for (each,) in ids])
+        messages += transaction.many(_DELETE_SENT, [(each.message_id,) for each in going])
         events = transaction.many(_DELETE_HISTORY, ids)
         transaction.many(_DELETE_VALUES, ids)
         executions = transaction.many(_DELETE_EXECUTIONS, ids)
         instances = transaction.many(_DELETE_INSTANCES, ids)
         transaction.many(_DELETE_LOCKS, ids)
+        tell_of_waiting_messages(transaction, [(each,) for each in kept_from])
         return DeleteResult(instances, executions, events, activities + messages)
 
-
-def _starts(transaction: Transaction, members: Sequence[Values]) -> Mapping[str, Sequence[_Start]]:
-    """Lock the start messages of children that do not exist yet; return them by parent."""
-    known = {instance_id for (instance_id,) in members}
-    children = {(child,) for child in _scheduled_children(transaction, members) if child not in known}
-    starts: dict[str, list[_Start]] = defaultdict(list)
-    for row in transaction.query(_HOLD_STARTS, sorted(children)):
-        try:
-            message = decode_message(START_KIND, row.instance_id, row.execution_id, row.data)
-        except UnreadableEvent:
-            # Whoever meets it next will say so; it is not known to be ours.
-            continue
-        parent = message.parent if isinstance(message, StartOrchestration) else None
-        if parent is not None and parent.instance_id in known:
-            starts[parent.instance_id].append(_Start(row.id, row.instance_id, parent.instance_id))
-    return starts
+    def _kept_from(self, members: set[str], going: set[int]) -> dict[str, int]:
+        """Return the first message to stay of each of *members* that somebody else is about to start."""
+        kept: dict[str, int] = {}
+        for sent in self.sent:
+            if sent.is_start and sent.instance_id in members and sent.message_id not in going:
+                kept.setdefault(sent.instance_id, sent.message_id)
+        return kept
 
 
-def _scheduled_children(transaction: Transaction, members: Sequence[Values]) -> Iterator[str]:
-    for row in transaction.query(_SCHEDULED_CHILDREN, members):
-        try:
-            event = decode_event(row.event_type, row.event_id, row.timestamp_ms, row.data)
-        except UnreadableEvent:
-            # Then its parent has not been able to go on, and its child is found once it exists.
-            continue
-        if isinstance(event, SubOrchestrationScheduled):
-            yield event.instance_id
+def _is_from(sent: Sent, members: set[str]) -> bool:
+    return sent.parent is not None and sent.parent.instance_id in members
+
+
+def _is_unreadable(sent: Sent, members: set[str]) -> bool:
+    """Whether *sent* says nothing but that it is for one of *members*."""
+    return sent.instance_id in members and not sent.is_readable
 
 
 def delete_tree(transaction: Transaction, root_id: str, *, force: bool) -> DeleteResult:
@@ -220,11 +214,11 @@ def delete_tree(transaction: Transaction, root_id: str, *, force: bool) -> Delet
 
 
 def _child_error(transaction: Transaction, row: AnyRow) -> InstanceError | None:
-    """Return why the instance of *row* cannot be deleted by itself; one whose parent is gone can."""
+    """Return why the instance of *row* cannot be deleted by itself; one whose parent's execution is gone can."""
     if row.parent_instance_id is None:
         return None
     roots = transaction.query(_ROOT, instance_id=row.instance_id)
-    if not roots:
+    if not roots or roots[0].instance_id == row.instance_id:
         return None
     msg = (
         f"instance {row.instance_id!r} is a child of {row.parent_instance_id!r}, which would wait for it in vain."
@@ -251,7 +245,7 @@ class _Candidate:
 def _candidate_query(conditions: tuple[str, ...], columns: str) -> Query:
     return Query(
         f"SELECT i.instance_id, i.incarnation, i.created_at_ms FROM {{instances}} AS i"  # noqa: S608  # constants
-        f" WHERE {' AND '.join(conditions)} AND i.parent_instance_id IS NULL AND {IS_ENDED}"
+        f" WHERE {' AND '.join(conditions)} AND {_IS_FREE} AND {IS_ENDED}"
         " AND (i.created_at_ms, i.instance_id) > (:after_ms, :after_id)"
         " ORDER BY i.created_at_ms, i.instance_id LIMIT :wanted",
         columns,
@@ -269,7 +263,7 @@ def delete_bulk(database: Database, which: InstanceFilter, limit: int) -> Delete
                 deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
             left -= deleted
             result += of_batch
-    return result
+    return evolve(result, up_to_ms=None if after is None else after[0])
 
 
 def _candidates(

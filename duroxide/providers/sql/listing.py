@@ -287,7 +287,7 @@ def instance_cursor(cursor: str | None) -> tuple[int, str] | None:
             return None
         case ["instances", int(created_at_ms), str(instance_id)] if not isinstance(created_at_ms, bool):
             try:
-                limits.check_instance_id(instance_id)
+                limits.check_existing_id(instance_id)
             except InvalidInput:
                 raise _bad_cursor(cursor) from None
             if abs(created_at_ms) < 2**63:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from ..._clock import Clock
+from ..._core.arguments import check_bool
 from ..._core.audit import Violation
 from ..._core.commit import ActivityLock, CommitResult, InstanceLock, Outgoing, TurnCommit
 from ..._core.events import Event, KvEntry
@@ -96,6 +97,7 @@ class SqlProvider(SqlManagement):
         if synchronous not in SYNCHRONOUS:
             msg = f"synchronous={synchronous!r} is not one of {SYNCHRONOUS}."
             raise InvalidInput(msg)
+        check_bool("read_only", read_only)
         self._owns_engine = not isinstance(url_or_engine, Engine)
         self._read_only = read_only
         self._engine = _engine(url_or_engine, read_only=read_only)

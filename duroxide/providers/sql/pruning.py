@@ -2,7 +2,8 @@
 Pruning: old executions of instances that go on, removed with their history.
 
 What is to go is looked up first, holding nobody up; each transaction then makes sure that it is still the same life of
-the instance, and still old.
+the instance, and still old. An execution of which a child is about to start stays until it has: nothing else says whose
+it is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from ..._nouns import frozen
 from ...errors import InstanceNotFound
 from ..management import InstanceFilter, PruneOptions, PruneResult, time_ms
+from .children import about_to_have_children
 from .database import Database
 from .deletion import MAX_EVENTS, MAX_INSTANCES
 from .dialect import Use
@@ -161,13 +163,14 @@ def _prune(database: Database, operation: str, ids: Sequence[str], options: Prun
     executions = events = 0
     while True:
         old = database.read(operation, look)
+        before = executions
         for batch in _batches(old):
             with turns.take():
                 removed = database.write(operation, partial(_remove, batch=batch))
             pruned |= removed.ids
             executions += removed.executions
             events += removed.events
-        if len(old) < MAX_EXECUTIONS:
+        if len(old) < MAX_EXECUTIONS or executions == before:
             return PruneResult(len(pruned), executions, events)
 
 
@@ -196,6 +199,8 @@ def _remove(transaction: Transaction, batch: Sequence[_Old]) -> _Removed:
         and found[0] == each.incarnation
         and each.execution_id < found[1]
     ]
+    awaited = about_to_have_children(transaction, rows)
+    rows = [row for row in rows if row not in awaited]
     events = transaction.many(_DELETE_HISTORY, rows)
     executions = transaction.many(_DELETE_EXECUTIONS, rows)
     return _Removed(frozenset(instance_id for instance_id, _ in rows), executions, events)

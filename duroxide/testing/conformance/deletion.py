@@ -181,6 +181,19 @@ class DeletingTrees(Checks):
                 self.client.delete_instance(instance_id, force=force)
         assert 7 == self.client.get_system_metrics().total_instances
 
+    def test_delete_tree_child_of_pruned(self) -> None:
+        """A child of an execution that has been pruned is a root: nobody can wait for it, and the parent goes on for ever."""
+        continued(self.provider, "root", 3)
+        for instance_id, parent in [("a", "root"), ("a1", "a")]:
+            ended(self.provider, instance_id, parent=parent)
+        with raises(CannotDeleteSubOrchestration, match="'root'"):
+            self.client.delete_instance("a")
+        self.client.prune_executions("root", keep_last=2)
+
+        with raises(CannotDeleteSubOrchestration, match="'a1'.*Delete the root, 'a'"):
+            self.client.delete_instance("a1")
+        assert DeleteResult(instances=2, executions=2, events=4) == self.client.delete_instance("a")
+
     def test_delete_tree_running_member(self) -> None:
         """[554] A tree with a running member is refused as a whole, without force; nothing is deleted."""
         self.family()

@@ -11,7 +11,7 @@ from ...providers.management import (
     InstanceFilter,
 )
 from .checks import Checks
-from .populations import begin, end, ended, with_child
+from .populations import begin, continued, end, ended, with_child
 from .vocabulary import (
     NOW,
     fetch,
@@ -83,6 +83,18 @@ class BulkDeletion(Checks):
 
             assert 0 == self.client.delete_instance_bulk(InstanceFilter(id_prefix="r1-")).instances
             assert 2 + 2 * children == self.client.delete_instance_bulk(ANY_INSTANCE).instances
+
+    def test_bulk_delete_children_of_pruned(self) -> None:
+        """Children of executions that have been pruned are chosen as well, if nothing below them runs."""
+        continued(self.provider, "root", 2)
+        for instance_id, parent in [("a", "root"), ("a1", "a"), ("b", "root")]:
+            ended(self.provider, instance_id, parent=parent)
+        begin(self.provider, "b1", parent="b")
+        assert 0 == self.client.delete_instance_bulk(ANY_INSTANCE).instances
+        self.client.prune_executions("root")
+
+        assert 2 == self.client.delete_instance_bulk(ANY_INSTANCE).instances
+        assert ["b", "b1", "root"] == self.left_over()
 
     def test_bulk_delete_running_child(self) -> None:
         """A root of which anything runs or is about to start is skipped; one that is just locked is not."""

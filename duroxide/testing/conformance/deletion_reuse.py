@@ -12,19 +12,22 @@ from ..._core.commit import (
     ExecutionStatus,
 )
 from ..._core.events import KvEntry
+from ..._core.messages import Message
 from ...errors import (
     InstanceNotFound,
 )
 from ...providers.contract import (
     ActivityAck,
+    OrchestrationItem,
     Release,
 )
 from ...providers.management import (
+    ANY_INSTANCE,
     DeleteResult,
     Management,
 )
 from .checks import Checks, at_once
-from .populations import begin, ended, stock, with_child
+from .populations import begin, cancellation_of, end, ended, start_of_child, stock, with_child
 from .vocabulary import (
     LOCK_MS,
     NEW,
@@ -44,6 +47,7 @@ from .vocabulary import (
     scheduled,
     start,
     started,
+    timer,
     under,
 )
 
@@ -133,6 +137,88 @@ class Reuse(Checks):
         must_commit(self.provider, evolve(first_turn("a", activity()), incarnation=8))
 
         assert [] == fetch(self.provider)
+
+
+class AboutToBeReused(Checks):
+    """What somebody else has sent to use an id that is being deleted stays: he waits for an answer."""
+
+    def test_about_to_be_reused(self) -> None:
+        """A start that another parent has sent is carried out, when what had the id before is gone."""
+        ended(self.provider, "a")
+        with_child(self.provider, "other", "a")
+        assert DeleteResult(1, 1, 2) == self.client.delete_instance("a")
+
+        assert [] == self.audit()
+        item = fetch_one(self.provider)
+        assert (0, [start_of_child("a", "other").message]) == (item.execution_id, messages_of(item))
+        must_commit(self.provider, under(item, evolve(first_turn(), incarnation=8)))
+
+    def test_about_to_be_reused_held(self) -> None:
+        """So it is if somebody was about to refuse it; and who waits for messages is told of it."""
+        turn = ended(self.provider, "a")
+        with_child(self.provider, "other", "a")
+        held = fetch_one(self.provider)
+        told: list[int | None] = []
+        self.until_the_end(self.provider.wakeups.on_messages(told.append))
+        self.client.delete_instance("a")
+
+        assert None in told
+        refusing = evolve(under(held, turn), events=(), status=ExecutionStatus.RUNNING, output=None)
+        assert [CommitResult.LOCK_LOST] == commit(self.provider, refusing)
+        assert messages_of(held) == messages_of(fetch_one(self.provider))
+
+    def test_about_to_be_reused_by_anybody(self) -> None:
+        """So is a start that has no parent: the id is free now."""
+        ended(self.provider, "a")
+        self.provider.enqueue([start()])
+        self.client.delete_instance("a")
+
+        assert [start().message] == messages_of(fetch_one(self.provider))
+
+    def test_about_to_be_reused_what_follows(self) -> None:
+        """What has come after the start stays with it; what came before, or is for one execution, goes with the old life."""
+        ended(self.provider, "a")
+        with_child(self.provider, "other", "a")
+        late = [timer("a", 2, NOW), raised(data="2"), cancellation_of("a", "other")]
+        self.provider.enqueue([raised(data="1"), start_of_child("a", "other"), *late])
+        self.client.delete_instance("a")
+
+        first, *rest = messages_of(fetch_one(self.provider))
+        assert start_of_child("a", "other").message == first
+        assert [start_of_child("a", "other").message, *(each.message for each in late[1:])] == rest[1:]
+
+    def test_about_to_be_reused_in_the_family(self) -> None:
+        """What members have sent each other goes: nobody is left who waits for it."""
+        end(self.provider, with_child(self.provider, "root", "a"))
+        ended(self.provider, "b", parent="root")
+        self.provider.enqueue([start_of_child("b", "root"), cancellation_of("b", "root")])
+        self.client.delete_instance("root", force=True)
+
+        assert {} == stock(self.client)
+
+    def test_about_to_be_reused_by_a_child(self) -> None:
+        """A cancellation of a child that has not begun goes with its start."""
+        with_child(self.provider, "root", "a")
+        self.provider.enqueue([cancellation_of("a", "root"), cancellation_of("a", "other")])
+        self.client.delete_instance("root", force=True)
+
+        assert {"messages": 1} == stock(self.client)
+
+    def test_about_to_be_reused_in_bulk(self) -> None:
+        """Nor does it go because its sender was looked at, who stays."""
+        ended(self.provider, "a")
+        turn = with_child(self.provider, "other", "a")
+        asked = e.SubOrchestrationScheduled(3, NOW, "pack", "b", "null")
+        must_commit(self.provider, more := evolve(next_turn(turn, asked), messages=(start_of_child("b", "other", 3),)))
+        end(self.provider, more)
+
+        assert 1 == self.client.delete_instance_bulk(ANY_INSTANCE).instances
+        assert ["a", "b"] == sorted(item.lock.instance_id for item in fetch(self.provider))
+
+
+def messages_of(item: OrchestrationItem) -> list[Message]:
+    """Return the messages of a fetched batch."""
+    return [queued.message for queued in item.messages]
 
 
 class DeletingAtOnce(Checks):

@@ -11,7 +11,7 @@ from ..._core.commit import (
     Outgoing,
     TurnCommit,
 )
-from ..._core.messages import StartOrchestration
+from ..._core.messages import Deliver, StartOrchestration
 from ...client import Client
 from ...providers.contract import (
     Provider,
@@ -80,6 +80,11 @@ def continued(provider: Provider, instance_id: str, count: int) -> TurnCommit:
 def start_of_child(child: str, parent: str, event_id: int = 2) -> Outgoing:
     """The message that starts *child*."""
     return Outgoing(StartOrchestration(child, "pack", "null", parent=e.Parent(parent, 1, event_id)))
+
+
+def cancellation_of(child: str, parent: str, event_id: int = 2) -> Outgoing:
+    """The message by which *parent* cancels *child*."""
+    return Outgoing(Deliver(child, None, e.OrchestrationCancelRequested(0, 0, "ended", e.Parent(parent, 1, event_id))))
 
 
 def with_child(provider: Provider, parent: str, child: str) -> TurnCommit:

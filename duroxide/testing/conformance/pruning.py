@@ -7,10 +7,11 @@ from attrs import evolve
 from ..._core.commit import (
     ExecutionStatus,
 )
-from ..._core.events import KvEntry
+from ..._core.events import KvEntry, Parent
 from ...client import Client
 from ...errors import (
     InstanceNotFound,
+    InstanceStillRunning,
 )
 from ...providers.contract import (
     Provider,
@@ -21,16 +22,19 @@ from ...providers.management import (
     PruneResult,
 )
 from .checks import Checks, HeldClock, raises
-from .populations import begin, continued, end, ended, stock
+from .populations import begin, continued, end, ended, stock, with_child
 from .vocabulary import (
     NEW,
     NOW,
     events_of,
+    fetch_one,
+    first_turn,
     must_commit,
     next_turn,
     raised,
     scheduled,
     started,
+    under,
 )
 
 
@@ -112,6 +116,24 @@ class Pruning(Checks):
         assert {"instances": 1, "executions": 1, "events": 2, "messages": 1} == stock(self.client)
         assert {"k": KvEntry("1", NOW)} == self.provider.get_kv_all_values("a")
         assert [started("a", 3), scheduled(2)] == events_of(self.provider)
+
+    def test_prune_child_about_to_start(self) -> None:
+        """An execution of which a child is about to start stays until it has: nothing else says whose it is."""
+        end(self.provider, turn := with_child(self.provider, "a", "child"), ExecutionStatus.CONTINUED_AS_NEW)
+        for execution_id in range(2, 4):
+            turn = evolve(first_turn(), execution_id=execution_id, events=(started("a", execution_id),))
+            must_commit(self.provider, turn)
+            if execution_id == 2:
+                end(self.provider, turn, ExecutionStatus.CONTINUED_AS_NEW)
+        assert 1 == self.client.prune_executions("a").executions
+        assert [1, 3] == left(self.client)
+
+        end(self.provider, turn)
+        with raises(InstanceStillRunning, match="'child' is about to start"):
+            self.client.delete_instance("a")
+        above = evolve(NEW, parent=Parent("a", 1, 2))
+        must_commit(self.provider, under(fetch_one(self.provider), evolve(first_turn("child"), started=above)))
+        assert 1 == self.client.prune_executions("a").executions
 
     def test_prune_unknown(self) -> None:
         """[561] An unknown id is an error."""

@@ -8,7 +8,7 @@ from .checks import Checks
 from .commits import CustomStatus, Executions, InstanceCreation, KeyValues, Progress
 from .deletion import DeletingTrees, Deletion
 from .deletion_bulk import BulkDeletion
-from .deletion_reuse import DeletingAtOnce, Reuse
+from .deletion_reuse import AboutToBeReused, DeletingAtOnce, Reuse
 from .effects import Effects, Histories
 from .general_path import GeneralPath
 from .handing_over import HandingOver
@@ -68,6 +68,7 @@ class ProviderConformance(
     Deletion,
     DeletingTrees,
     Reuse,
+    AboutToBeReused,
     DeletingAtOnce,
     BulkDeletion,
     Pruning,
