@@ -18,6 +18,7 @@ from attrs import Attribute, field
 
 from .._nouns import frozen
 from ..errors import InvalidInput, RegistrationError
+from .failures import NEVER_RAISED
 from .functions import FunctionInfo, describe, inspect_activity, inspect_orchestration, remember_name
 from .limits import check_function_name, check_name
 from .versions import Version
@@ -335,7 +336,8 @@ class Registry:
         An activity that raised it then raises, at the yield, something that ``except ThatClass:`` catches.
 
         Raises:
-            RegistrationError: If *cls* is not an exception class, or another one of its name is registered.
+            RegistrationError: If *cls* is not an exception class, is one of groups or of StopIteration, or another one of
+                its name is registered.
         """
         _check_exception(cls)
         name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
@@ -415,6 +417,12 @@ def _check_callable(fn: object, kind: str) -> None:
 def _check_exception(cls: object) -> None:
     if not (isinstance(cls, type) and issubclass(cls, Exception)):
         msg = f"{cls!r} is not an exception class: register a subclass of Exception."
+        raise RegistrationError(msg)
+    if issubclass(cls, NEVER_RAISED):
+        msg = (
+            f"{cls!r} cannot come back as itself: a StopIteration would end the code that waits, and a group holds other"
+            " exceptions, which are not stored. Catch ActivityFailed, and look at its details.type."
+        )
         raise RegistrationError(msg)
 
 

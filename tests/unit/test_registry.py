@@ -201,3 +201,9 @@ class TestExceptions:
         """What is no exception class is refused."""
         with pytest.raises(RegistrationError, match="is not an exception class"):
             Registry().exception(cls)
+
+    @pytest.mark.parametrize("base", [ExceptionGroup, StopIteration, StopAsyncIteration])
+    def test_never_raised(self, base):
+        """What could not be raised at a yield is refused as well."""
+        with pytest.raises(RegistrationError, match="cannot come back as itself"):
+            Registry().exception(type("Own", (base,), {}))
