@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
 
 from attrs import field
 
@@ -37,6 +39,9 @@ class RunningActivity:
     is_abandoned: bool = False
     #: Given back before it began: it must not begin any more.
     is_withdrawn: bool = False
+    #: Where an executor of the user's runs it, and whether that was asked to let go of it.
+    future: Future[Any] | None = None
+    is_recalled: bool = False
 
 
 class Slots:
@@ -163,8 +168,9 @@ class Slots:
                 self._idle.notify_all()
         return [each.lock for each in taken]
 
-    def cancel(self, keys: Iterable[ActivityKey]) -> None:
-        """Tell activities that are held that nobody wants their result any more."""
+    def cancel(self, keys: Iterable[ActivityKey]) -> list[RunningActivity]:
+        """Tell activities that are held that nobody wants their result any more; return them."""
+        told = []
         for key in keys:
             with self._mutex:
                 activity = self._running.get(key)
@@ -172,6 +178,8 @@ class Slots:
                     continue
                 activity.cancelled_at = monotonic()
             activity.cancellation.set()
+            told.append(activity)
+        return told
 
     def abandon(self, activity: RunningActivity) -> bool:
         """Give the slot of an activity that does not end to another one; return whether there was one to give."""
