@@ -37,7 +37,8 @@ def has_fields(kind: object) -> bool:
 
 
 def is_named_tuple(kind: object) -> bool:
-    """Whether *kind* is a class of named tuples."""
+    """Whether *kind* is a class of named tuples, or one with arguments."""
+    kind = typing.get_origin(kind) or kind
     return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
 
 
@@ -65,6 +66,13 @@ def fields_of(kind: Any) -> list[Field]:
     hints = hints_of(cls)
     known = _type_arguments(kind)
     return [attrs.evolve(field, hint=_with(hints.get(field.name, field.hint), known)) for field in _declared(cls)]
+
+
+def members_of(kind: Any) -> list[object]:
+    """Return the types of the members of *kind*: a class of named tuples, or one with arguments."""
+    cls = typing.get_origin(kind) or kind
+    hints, known = hints_of(cls), _type_arguments(kind)
+    return [_with(hints.get(name, Any), known) for name in cls._fields]
 
 
 def _declared(cls: Any) -> list[Field]:

@@ -188,6 +188,35 @@ class Level(enum.IntEnum):
     LOW = 1
 
 
+class Rate(Decimal, enum.Enum):
+    HALF = "0.5"
+
+
+class Alike(enum.Enum):
+    TUPLE = (1,)
+    LIST = [1]  # noqa: RUF012  # another value than a tuple, and written like one
+
+
+class Amount(Decimal):
+    pass
+
+
+class Moment(datetime):
+    pass
+
+
+class Span(timedelta):
+    pass
+
+
+class Blob(bytes):
+    pass
+
+
+class NamedBox(typing.NamedTuple, Generic[K]):
+    x: K
+
+
 class Name(str):
     __slots__ = ()
 
@@ -363,6 +392,22 @@ class TestTypes:
             (NamedHolder(Base(1), {1: "a"}), NamedHolder),
             (Base(1), Base | str),
             (Leaf(1), Leaf | Base | None),
+            (Rate.HALF, Rate),
+            (Amount(1), Amount),
+            (Moment(2020, 1, 1), Moment),
+            (Span(1), Span),
+            (Blob(b"a"), Blob),
+            (NamedBox(Decimal(1)), NamedBox[Decimal]),
+            (Base(1), Base | list[Base]),
+            ([Base(1)], Base | list[Base]),
+            ({1: "a"}, dict[int, str] | list[int]),
+            ({"a": 1}, Base | dict[str, int]),
+            (date(2020, 1, 1), date | int | None),
+            (UUID(int=1), UUID | Decimal),
+            (Color.PAIR, Color | Leaf),
+            ([1], typing.Iterable[int]),
+            ([1], typing.Collection[int]),
+            (1, K),
         ],
         ids=repr,
     )
@@ -468,6 +513,12 @@ class TestTypes:
             ("[]", Defaults, "expected dict, found list"),
             ('"y"', Defaults, "expected dict, found str"),
             ("[1]", tuple[int, int], "expected 2 members, found 1"),
+            ('"2020-01-01"', date | datetime, "it may be each of datetime.date | datetime.datetime"),
+            ('{"n":1}', Base | dict[str, int], "it may be each of"),
+            ("1.5", Base | list[int], "expected"),
+            ('"x"', UUID | Decimal, "not decimal.Decimal, since"),
+            ("1", typing.Self, "nothing is known of how to read typing.Self"),
+            ("[1]", Alike, "two members of Alike are written alike"),
             ('[1,"x"]', tuple[int, int], "expected int, found str @ $[1]"),
             ("9007199254740993", float, "which no float is equal to"),
             ('{"z":1}', Leaf | Base, "it cannot be decoded as"),
