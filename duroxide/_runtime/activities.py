@@ -14,6 +14,7 @@ import logging
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, Executor
+from contextvars import Context
 from itertools import count
 from types import CoroutineType
 from typing import Any, Protocol
@@ -312,7 +313,9 @@ class ActivityWorker:
 
     def _run(self, running: RunningActivity) -> None:
         if self._slots.begin(running):
-            outcome = invoke(running.info, running.work, self._context(running), self._options.limits)
+            context = self._context(running)
+            # What an activity sets for its thread (the precision of decimals, for example) is not for the next one.
+            outcome = Context().run(invoke, running.info, running.work, context, self._options.limits)
             if isinstance(outcome, CoroutineType):
                 self._go_on(running, outcome)
                 return

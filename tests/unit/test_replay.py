@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 
+from decimal import Decimal, getcontext, localcontext
 from typing import Any
 
 import pytest
@@ -935,3 +936,28 @@ class TestExecutor:
         run_turn([started(), activity(2), completed(3, 2)], talks, persisted=2, log=sink)
 
         assert lines == ["done"]
+
+    def test_context_variables(self) -> None:
+        """What code sets for its context, for a while or for good, is seen by no other execution, and again in replay."""
+
+        def share(ctx: Any) -> str:
+            return str(Decimal(1) / 3)
+
+        def rounds(ctx: Any) -> Steps:
+            with localcontext() as local:
+                local.prec = 3
+                yield ctx.schedule_activity("A")
+                getcontext().prec = 5
+                yield ctx.schedule_activity("B")
+                return share(ctx)
+
+        history = [started(), activity(2), completed(3, 2), activity(4, "B")]
+        live = Executor(rounds, started())
+        live.feed(history[1:])
+        beside, ending = turn(share).verdict, [*history, completed(5, 4)]
+
+        assert isinstance(beside, Completed)
+        assert beside.output == as_json("0." + "3" * 28)
+        assert live.feed(ending[-1:]) == run_turn(ending, rounds)
+        assert share(None) == "0." + "3" * 28
+        live.close()
