@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from pickle import PicklingError
+from typing import Any
 
 from .._core.functions import FunctionInfo
 from .._core.limits import Limits
@@ -61,7 +63,7 @@ class Borrowed:
         """Run *running*, which has begun; if this raises, the executor has not taken it."""
         info, work, limits = running.info, running.work, self._limits
         try:
-            if isinstance(self._executor, ThreadPoolExecutor):  # only threads share this process's memory
+            if _shares_memory(self._executor):
                 future = self._executor.submit(self._invoke, info, work, self._context(running), limits)
             else:
                 future = self._executor.submit(invoke_elsewhere, info, work, self._worker_id, limits)
@@ -99,3 +101,11 @@ class Borrowed:
             self._not_run(running, error)
         else:
             self._ended(running, failed(running.work, error))
+
+
+def _shares_memory(executor: Executor) -> bool:
+    """Whether *executor* runs things in threads of this process, and of this interpreter."""
+    interpreters: Any = getattr(
+        futures, "InterpreterPoolExecutor", ()
+    )  # since Python 3.14, and a ThreadPoolExecutor, too
+    return isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, interpreters)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from pickle import PicklingError
@@ -196,6 +198,27 @@ def test_async_on_threads(stage: Stage) -> None:
         assert stage.result("async") == 1
         assert noticed.wait(PATIENCE)
         runtime.shutdown()
+
+
+class Recording(ThreadPoolExecutor):
+    """Remembers what it was given."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run it."""
+        self.fn = fn
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_interpreters(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of interpreters is a pool of threads, and shares no memory with them: it is given what can be pickled."""
+    monkeypatch.setattr(futures, "InterpreterPoolExecutor", Recording, raising=False)
+    register(stage)
+    with Recording(1) as executor:
+        runtime = stage.start(executor=executor)
+
+        assert stage.run("interpreters", mixed) == "9 refuse"
+        runtime.shutdown()
+    assert pickle.loads(pickle.dumps(executor.fn)) is executor.fn  # noqa: S301  # what we have pickled
 
 
 def test_processes(processes: ProcessPoolExecutor, stage: Stage) -> None:
