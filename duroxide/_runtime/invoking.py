@@ -11,12 +11,14 @@ from contextlib import suppress
 from types import CoroutineType
 from typing import Any, NoReturn
 
+from attrs import evolve
+
 from .._core import payloads
 from .._core.events import ActivityCompleted, ActivityFailed
 from .._core.functions import FunctionInfo
 from .._core.limits import Limits
 from .._core.messages import ActivityExecute
-from ..errors import ErrorDetails, ErrorKind
+from ..errors import ErrorDetails, ErrorKind, InvalidInput
 from ..providers.forking import PROCESS
 from .activity_context import ActivityContext, Cancellation
 
@@ -90,10 +92,15 @@ def _end_copy(code: object) -> NoReturn:
 
 
 def completed(work: ActivityExecute, result: object, limits: Limits) -> ActivityOutcome:
-    """Return the event that says what the activity returned."""
+    """Return the event that says what the activity returned, or that it cannot be stored."""
     where = f"result of activity {work.name!r}"
-    text = payloads.encode(result, where=where)
-    warning = limits.check_payload(text, where)
+    try:
+        text = payloads.encode(result, where=where)
+        warning = limits.check_payload(text, where)
+    except InvalidInput as error:
+        failure = failed(work, error)
+        # What it was to do is done: to do it again would change nothing, and may do harm.
+        return evolve(failure, details=evolve(failure.details, retryable=False))
     if warning is not None:
         _log.warning("instance %r: %s", work.key.instance_id, warning)
     return ActivityCompleted(0, 0, work.key.activity_id, text)
