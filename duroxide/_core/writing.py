@@ -182,7 +182,25 @@ def _fields_writer(kind: Any) -> Writer:
             check(value)
         return tree
 
-    return write_fields
+    short = [
+        (key, field.name, field.default) for field, key in fields if field.default and _is_omitted_if_default(field)
+    ]
+    return _without_defaults(write_fields, short) if short else write_fields
+
+
+def _without_defaults(write_fields: Writer, short: Sequence[tuple[str, str, Callable[[Any], object]]]) -> Writer:
+    def write_short(value: Any) -> dict[str, Any]:
+        tree: dict[str, Any] = write_fields(value)
+        for key, name, default in short:
+            if getattr(value, name) == default(value):
+                del tree[key]
+        return tree
+
+    return write_short
+
+
+def _is_omitted_if_default(field: Field) -> bool:
+    return bool(getattr(_override_of(field.hint), "omit_if_default", False))
 
 
 def _takes_scalars(hint: object) -> bool:

@@ -15,6 +15,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import attrs
+import cattrs.gen
 import pydantic
 import pytest
 
@@ -163,6 +164,25 @@ class IntBox(Box[int]):
 @attrs.frozen
 class Defaults:
     x: int = 1
+
+
+NEW = cattrs.gen.override(omit_if_default=True)
+
+
+@attrs.frozen
+class Grown:
+    x: int
+    y: Annotated[int, NEW] = 0
+    z: Annotated[list[int], NEW] = attrs.Factory(list)
+    w: Annotated[int, NEW] = attrs.Factory(lambda self: self.x + 1, takes_self=True)
+
+
+@dataclasses.dataclass
+class GrownData:
+    x: int
+    y: Annotated[int, NEW] = 0
+    z: Annotated[list[int], NEW] = dataclasses.field(default_factory=list)
+    next: Annotated[GrownData | None, NEW] = None
 
 
 # Not as a class: with annotations as texts, it would not see that a key is not required.
@@ -339,6 +359,20 @@ class TestRecursion:
     def test_object(self, value):
         """A field annotated object takes what Any takes."""
         assert encode(holder(object)(value), where="it") == encode(holder(Any)(value), where="it")
+
+
+class TestGrownClasses:
+    @pytest.mark.parametrize("kind", [Grown, GrownData])
+    def test_default(self, kind):
+        """A new field that is left out while it has its default changes nothing of what was written before."""
+        assert encode(kind(1), where="it") == '{"x":1}'
+        assert kind(1) == decode('{"x":1}', kind, where="it")
+
+    @pytest.mark.parametrize("value", [Grown(1, 2, [3], 5), GrownData(1, 2, [3], GrownData(4))])
+    def test_others(self, value):
+        """Any other value is written."""
+        assert value == round_trip(value, type(value))
+        assert '"y":2,"z":[3]' in encode(value, where="it")
 
 
 class TestTypes:
