@@ -53,7 +53,7 @@ def build_converter() -> Converter:
     converter = make_converter()
     # object says as little as Any, also inside list[object] or object | None.
     converter.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
-    for plain in (str, int, bool):
+    for plain in (str, int, bool, type(None)):
         converter.register_structure_hook(plain, _exactly(plain))
     converter.register_structure_hook(float, _read_float)
     for kind, representation in REPRESENTATIONS.items():

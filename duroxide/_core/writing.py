@@ -16,7 +16,7 @@ import math
 import typing
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, TypeVar
@@ -264,7 +264,7 @@ def _class_hint(hint: Any, cls: Any) -> Writer:
         return _instance_writer(hint, cls)
     if issubclass(cls, Mapping):
         return _mapping_hint(hint, cls)
-    if issubclass(cls, AbstractSet | Sequence | deque):
+    if issubclass(cls, AbstractSet | Sequence | deque) or cls in (Collection, Iterable):
         return _sequence_hint(hint, cls)
     return write
 

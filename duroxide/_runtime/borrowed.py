@@ -92,6 +92,7 @@ class Borrowed:
             self._threads.discard(threading.get_ident())
 
     def _collect(self, running: RunningActivity, future: Future[ActivityOutcome]) -> None:
+        running.future = None  # each holds the other
         if future.cancelled() and running.is_recalled:
             return
         error = CancelledError() if future.cancelled() else future.exception()

@@ -442,6 +442,9 @@ class TestTypes:
             ([1], typing.Iterable[int]),
             ([1], typing.Collection[int]),
             (1, K),
+            (None, type(None)),
+            ([None], list[None]),
+            (Box(None), Box[None]),
         ],
         ids=repr,
     )
@@ -505,6 +508,8 @@ class TestTypes:
             (timedelta(1), timedelta | int, "would be read as int"),
             (Color.RED, Color | int, "would be read as int"),
             (Decimal(1), str, "its annotation is str"),
+            ([date(2020, 1, 1)], typing.Iterable[date | str], "would be read as str"),
+            ("ab", typing.Collection[str], "its annotation is typing.Collection[str]"),
             (timedelta(1), int, "its annotation is int"),
             (5, timedelta, "$.x is of type int"),
             (5, timedelta | None, "$.x is of type int"),
