@@ -6,7 +6,6 @@ import asyncio
 import functools
 import os
 import sys
-import threading
 
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ import pytest
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext
 
-from .stage import PATIENCE, Stage
+from .stage import Stage
 
 
 async def asynchronous(ctx: ActivityContext, number: int) -> int:
@@ -60,11 +59,6 @@ def collects(fn: Callable[..., Any]) -> Callable[..., Any]:
     return functools.wraps(fn)(lambda *arguments: list(fn(*arguments))[-1])
 
 
-def call(ctx: OrchestrationContext) -> Orchestration[int]:
-    """Run the activity."""
-    return (yield from ctx.schedule_activity("wrapped", 7))
-
-
 def call_all(ctx: OrchestrationContext) -> Orchestration[list[int]]:
     """Run all that are wrapped."""
     return (yield from ctx.join(*(ctx.schedule_activity(name, 7) for name in WRAPPERS)))
@@ -92,32 +86,29 @@ def test_wrappers(stage: Stage, has_executor: bool) -> None:
         runtime.shutdown()
 
 
-@pytest.mark.parametrize("end", ["returns", "exits", "raises"])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_forks(stage: Stage, end: str) -> None:
+def test_forks(stage: Stage) -> None:
     """The copy of an activity that forks ends where the activity does: it is no second worker, and does not stay."""
-    waited: list[int] = []
+    children: dict[str, int] = {}
 
-    @stage.registry.activity(name="wrapped")
-    def forks(ctx: ActivityContext, number: int) -> int:
+    @stage.registry.activity
+    def forks(ctx: ActivityContext, end: str) -> str:
         child = os.fork()
         if child == 0 and end == "exits":
             sys.exit(3)
         if child == 0 and end == "raises":
             raise ValueError
-        if child:
-            # In another thread: the activity is to end first, and its outcome to be stored, by the parent alone.
-            waiting = threading.Thread(target=lambda: waited.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
-            waiting.start()
-            threads.append(waiting)
-        return number
+        children[end] = child
+        return end
 
-    threads: list[threading.Thread] = []
-    stage.registry.register_orchestration(call)
+    @stage.registry.orchestration
+    def call_each(ctx: OrchestrationContext) -> Orchestration[list[str]]:
+        return (yield from ctx.join(*(ctx.schedule_activity(forks, end) for end in ("returns", "exits", "raises"))))
+
     stage.start()
 
-    assert stage.run("forks", call) == 7
-    (waiting,) = threads
-    waiting.join(PATIENCE)
-    assert waited == [{"returns": 0, "exits": 3, "raises": 1}[end]]
+    # The activities end first, and their outcomes are stored by the parent alone.
+    assert stage.run("forks", call_each) == ["returns", "exits", "raises"]
+    codes = {end: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for end, child in children.items()}
+    assert codes == {"returns": 0, "exits": 3, "raises": 1}
