@@ -313,20 +313,20 @@ class ActivityWorker:
 
     def _run(self, running: RunningActivity) -> None:
         if self._slots.begin(running):
+            running.is_on_thread = True
             context = self._context(running)
             # What an activity sets for its thread (the precision of decimals, for example) is not for the next one.
             outcome = Context().run(invoke, running.info, running.work, context, self._options.limits)
+            leads = False
             if isinstance(outcome, CoroutineType):
+                self._slots.leave_thread(running)
                 self._go_on(running, outcome)
-                return
-            leads = self._end(running, outcome, may_lead=True)
-            if running.is_abandoned:
+            else:
+                leads = self._end(running, outcome, may_lead=True)
+            if running.is_replaced:
                 self._threads.take_one_back()
             if leads:
                 self._threads.come_back_after(self._outcomes.lead)
-
-    def _is_on_own_thread(self, running: RunningActivity) -> bool:
-        return self._borrowed is None and not running.info.is_async
 
     def _go_on(self, running: RunningActivity, coroutine: CoroutineType[Any, Any, Any]) -> None:
         """Let the event loop finish an activity whose function is a plain one, and has returned a coroutine."""
@@ -408,7 +408,7 @@ class ActivityWorker:
         """Give the slot of an activity that does not end to another one."""
         if not self._slots.abandon(running):
             return
-        if self._is_on_own_thread(running):
+        if running.is_replaced:
             self._threads.replace_one()
         self.notice()
         _log.warning(

@@ -37,6 +37,9 @@ class RunningActivity:
     started_at: float | None = None
     cancelled_at: float | None = None
     is_abandoned: bool = False
+    #: Whether it is at work in a thread of the runtime's own, and whether there was to be another one when it was abandoned.
+    is_on_thread: bool = False
+    is_replaced: bool = False
     #: Given back before it began: it must not begin any more.
     is_withdrawn: bool = False
     #: Where an executor of the user's runs it, and whether that was asked to let go of it.
@@ -187,8 +190,14 @@ class Slots:
             if activity.is_abandoned or activity.lock.key not in self._running:
                 return False
             activity.is_abandoned = True
+            activity.is_replaced = activity.is_on_thread
             self._abandoned += 1
             return True
+
+    def leave_thread(self, activity: RunningActivity) -> None:
+        """Take note that *activity* goes on elsewhere: to abandon it loses no thread from now on."""
+        with self._mutex:
+            activity.is_on_thread = False
 
     def close(self) -> None:
         """Hold no more."""
