@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os.path import commonprefix
-
 from attrs import asdict
 
 from .._nouns import frozen
@@ -42,8 +40,8 @@ class Disagreement:
 def mismatch(event: e.ScheduleEvent, request: Request, place: str) -> Disagreement:
     """Code asked for something else than history recorded."""
     # Long inputs are often the same for a while.
-    same = len(commonprefix([getattr(event, "input", ""), getattr(request, "input", "")]))  # noqa: RUF071  # of texts
-    start = max(same - _LONGEST_VALUE // 2, 0)
+    pairs = enumerate(zip(getattr(event, "input", ""), getattr(request, "input", ""), strict=False))
+    start = max(next((index for index, (one, other) in pairs if one != other), 0) - _LONGEST_VALUE // 2, 0)
     expected, got = describe(event, start=start), _request(request, start=start)
     text = f"history recorded {expected}, but the code asked for {got} in its place (it is at {place}).{_WHY}"
     return Disagreement(event.event_id, place, expected, got, text)
