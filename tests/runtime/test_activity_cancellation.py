@@ -161,11 +161,7 @@ class TestRunning:
 
     @pytest.mark.parametrize("kind", ["plain", "async", "wrapped"])
     def test_runaway(self, stage: Stage, registry: Registry, kind: str) -> None:
-        """
-        An activity that does not care loses its slot after the grace period; others get on.
-
-        Where it has a thread, that is replaced until it comes back: no more run at a time than were asked for.
-        """
+        """An activity that does not care loses its slot after the grace period; others get on."""
         began, release = threading.Event(), threading.Event()
 
         def runaway(ctx: ActivityContext) -> None:
@@ -198,6 +194,7 @@ class TestRunning:
             assert runtime._worker._threads._size == (2 if kind == "plain" else 1)
         finally:
             release.set()
+        # A thread is replaced until it comes back: no more run at a time than were asked for.
         eventually(lambda: not runtime._worker.running())
         eventually(lambda: runtime._worker._threads._size == 1)
 
