@@ -297,12 +297,12 @@ class Client(ManagementClient):
         return status
 
     @overload
-    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT) -> Any: ...
+    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, *, type: type[T]) -> T: ...
     @overload
-    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[T] = ...) -> T: ...
-    def wait_for_result(
-        self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[Any] | None = None
-    ) -> Any:
+    def wait_for_result(self, instance_id: str, timeout: Duration, type: type[T]) -> T: ...
+    @overload
+    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: object = None) -> Any: ...
+    def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, type: object = None) -> Any:
         """
         Wait until the instance has ended, and return its output, as *type* if given.
 
@@ -374,10 +374,10 @@ class Client(ManagementClient):
     # Key-values
 
     @overload
-    def get_kv_value(self, instance_id: str, key: str) -> Any: ...
-    @overload
     def get_kv_value(self, instance_id: str, key: str, type: type[T]) -> T | None: ...
-    def get_kv_value(self, instance_id: str, key: str, type: type[Any] | None = None) -> Any:
+    @overload
+    def get_kv_value(self, instance_id: str, key: str, type: object = None) -> Any: ...
+    def get_kv_value(self, instance_id: str, key: str, type: object = None) -> Any:
         """Return the live value of *key*, as *type* if given; None if there is none."""
         limits.check_existing_id(instance_id)
         limits.check_kv_key(key)
@@ -397,8 +397,12 @@ class Client(ManagementClient):
     def wait_for_kv_value(
         self, instance_id: str, key: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[T] = ...
     ) -> T: ...
+    @overload
     def wait_for_kv_value(
-        self, instance_id: str, key: str, timeout: Duration = DEFAULT_TIMEOUT, type: type[Any] | None = None
+        self, instance_id: str, key: str, timeout: Duration = DEFAULT_TIMEOUT, type: object = ...
+    ) -> Any: ...
+    def wait_for_kv_value(
+        self, instance_id: str, key: str, timeout: Duration = DEFAULT_TIMEOUT, type: object = None
     ) -> Any:
         """
         Wait until *key* exists, and return its value, as *type* if given.

@@ -36,10 +36,14 @@ import traceback as tracebacks
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import Any, Self, TypeVar
 
 from attrs import evolve, field
 
 from ._nouns import frozen
+
+
+ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 
 class ErrorCategory(StrEnum):
@@ -176,10 +180,10 @@ def type_name(error: BaseException) -> str:
 
 
 def _text_of(error: BaseException) -> str:
-    """Return the message of *error*; a user's own `__str__` may itself raise."""
+    """Return the message of *error*; a user's own `__str__` may itself raise, whatever it likes."""
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001  # the failure being recorded must not be lost
+    except BaseException as broken:  # noqa: BLE001  # the failure being recorded must not be lost
         return f"<{type(error).__qualname__} whose __str__ raised {type(broken).__qualname__}>"
 
 
@@ -210,6 +214,24 @@ def _cause_of(error: BaseException, kind: ErrorKind, depth: int = 0) -> ErrorDet
 class DuroxideError(Exception):
     """The base of every exception that this library raises."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled and copied by calling their class with `args`; many of ours take others.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _new(cls: type[ErrorT], *args: object) -> ErrorT:
+    """Return an exception of *cls* without calling what its Python classes say about making one."""
+    builtin: Any = next(each for each in cls.__mro__ if each.__module__ == "builtins")
+    made: ErrorT = builtin.__new__(cls, *args)
+    return made
+
+
+def _again(cls: type[ErrorT], args: tuple[object, ...], attributes: dict[str, Any]) -> ErrorT:
+    """Return the exception that was pickled or copied."""
+    error = _new(cls, *args)
+    error.__dict__.update(attributes)
+    return error
+
 
 class RemoteFailure(DuroxideError):
     """
@@ -220,14 +242,36 @@ class RemoteFailure(DuroxideError):
     ValueError.
     """
 
-    details: ErrorDetails
+    # The class of the original comes after this one, and may have an opinion on all of these: it may be frozen, want other
+    # arguments, or compare and show attributes that nobody has set, since its `__init__` is not called.
+
+    def __new__(cls, details: ErrorDetails) -> Self:
+        """Make one, past the original's own `__new__`."""
+        return _new(cls, details)
 
     def __init__(self, details: ErrorDetails) -> None:
         Exception.__init__(self, details.display)
-        self.details = details
+        object.__setattr__(self, "_recorded", details)
+
+    @property
+    def details(self) -> ErrorDetails:
+        """What was recorded of the failure."""
+        details: ErrorDetails = self.__dict__["_recorded"]
+        return details
 
     def __str__(self) -> str:
         return self.details.display
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.details.display!r})"
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The class may have been made at run time. What is one of ours is known in every process.
+        ours = next(each for each in type(self).__mro__ if globals().get(each.__name__) is each)
+        return ours, (self.details,)
 
 
 class ActivityFailed(RemoteFailure):

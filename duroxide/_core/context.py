@@ -218,10 +218,10 @@ class OrchestrationContext(OrchestrationState):
         return self._replay.emit(CreateTimer(fire_at_ms))
 
     @overload
-    def schedule_wait(self, name: str) -> Action[Any]: ...
-    @overload
     def schedule_wait(self, name: str, *, type: type[T]) -> Action[T]: ...
-    def schedule_wait(self, name: str, *, type: type[Any] | None = None) -> Action[Any]:
+    @overload
+    def schedule_wait(self, name: str, *, type: object = None) -> Action[Any]: ...
+    def schedule_wait(self, name: str, *, type: object = None) -> Action[Any]:
         """
         Return an action that is done when the event *name* is raised, with the event's data.
 
@@ -232,10 +232,10 @@ class OrchestrationContext(OrchestrationState):
         return self._replay.emit(WaitExternal(name), decoder_as(type, f"data of event {name!r}"))
 
     @overload
-    def dequeue_event(self, queue: str) -> Action[Any]: ...
-    @overload
     def dequeue_event(self, queue: str, *, type: type[T]) -> Action[T]: ...
-    def dequeue_event(self, queue: str, *, type: type[Any] | None = None) -> Action[Any]:
+    @overload
+    def dequeue_event(self, queue: str, *, type: object = None) -> Action[Any]: ...
+    def dequeue_event(self, queue: str, *, type: object = None) -> Action[Any]:
         """
         Return an action that is done with the next message of *queue*, first in, first out.
 
@@ -390,10 +390,10 @@ class OrchestrationContext(OrchestrationState):
     # Other instances
 
     @overload
-    def get_kv_value_from_instance(self, instance_id: str, key: str) -> Action[Any]: ...
-    @overload
     def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: type[T]) -> Action[T | None]: ...
-    def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: type[Any] | None = None) -> Action[Any]:
+    @overload
+    def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: object = None) -> Action[Any]: ...
+    def get_kv_value_from_instance(self, instance_id: str, key: str, *, type: Any = None) -> Action[Any]:
         """Return an action for the live value of *key* of another instance, as *type* if given; None if there is none."""
         limits.check_existing_id(instance_id)
         limits.check_kv_key(key)

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import functools
 import json
 import types
 import typing
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from cattrs import Converter
 from cattrs.cols import list_structure_factory
-from cattrs.disambiguators import create_default_dis_func
 from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn_from_attrs, override
 from cattrs.preconf.json import make_converter
@@ -35,12 +35,13 @@ from .hints import (
     has_forward_references,
     is_named_tuple,
     is_typed_dict,
-    is_union,
-    names_of,
+    members_of,
     pydantic_fields,
     unwrapped,
 )
+from .models import read_model
 from .texts import REPRESENTATIONS, exactly
+from .unions import is_read_here, union_reader
 from .writing import key_text, write
 
 
@@ -52,11 +53,11 @@ def build_converter() -> Converter:
     converter = make_converter()
     # object says as little as Any, also inside list[object] or object | None.
     converter.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
-    for plain in (str, int, bool):
+    for plain in (str, int, bool, type(None)):
         converter.register_structure_hook(plain, _exactly(plain))
     converter.register_structure_hook(float, _read_float)
     for kind, representation in REPRESENTATIONS.items():
-        converter.register_structure_hook(kind, representation.read)
+        converter.register_structure_hook(kind, _unless_enum(representation.read))
     converter.register_structure_hook_factory(_is_collection, _collection_reader)
     converter.register_structure_hook_factory(_is_enum, _enum_reader)
     converter.register_structure_hook_factory(is_named_tuple, _named_tuple_reader)
@@ -65,12 +66,23 @@ def build_converter() -> Converter:
         is_typed_dict, lambda kind: _of_dict(converter.gen_structure_typeddict(kind))
     )
     converter.register_structure_hook_factory(_is_class, _class_reader)
-    converter.register_structure_hook_factory(_is_union_of_classes, _union_reader)
+    converter.register_structure_hook_factory(is_read_here, union_reader)
+    converter.register_structure_hook_func(lambda kind: pydantic_fields(kind) is not None, read_model)
     converter.register_structure_hook_func(
-        lambda kind: pydantic_fields(kind) is not None,
-        lambda value, model: model.model_validate_json(json.dumps(value)),
+        lambda kind: isinstance(kind, TypeVar), lambda value, kind: converter.structure(value, _bound_of(kind))
     )
     return converter
+
+
+def _bound_of(variable: TypeVar) -> Any:
+    """Return what is known of a type that a generic function leaves open."""
+    bound = variable.__bound__
+    return Any if bound is None or has_forward_references(bound) else bound
+
+
+def _unless_enum(read: Reader) -> Reader:
+    # cattrs comes here for subclasses too, and an enum's members may be dates, for example.
+    return lambda value, kind: _enum_reader(kind)(value, kind) if _is_enum(kind) else read(value, kind)
 
 
 def _exactly(kind: type) -> Reader:
@@ -99,9 +111,13 @@ def _is_enum(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Enum)
 
 
+@functools.cache
 def _enum_reader(kind: Any) -> Reader:
     # By what they are written as: a value may be a tuple, or a date.
     members = {json.dumps(write(member)): member for member in kind}
+    if len(members) < len(list(kind)):
+        msg = f"two members of {kind.__name__} are written alike. Give them values that JSON tells apart"
+        raise TypeError(msg)
     # What is not among them may be flags, or known to _missing_().
     return lambda value, _: members[text] if (text := json.dumps(value)) in members else kind(value)
 
@@ -118,6 +134,8 @@ _BUILDERS: Mapping[Any, Callable[[list[Any]], Any]] = {
     frozenset: frozenset,
     collections.abc.Set: frozenset,
     collections.deque: collections.deque,
+    collections.abc.Collection: list,
+    collections.abc.Iterable: list,
 }
 
 
@@ -176,9 +194,8 @@ def _hook_for(hint: Any, converter: Converter) -> Reader:
 
 def _named_tuple_reader(kind: Any, converter: Converter) -> Reader:
     # cattrs' own hooks cannot resolve annotations that are strings.
-    hints = typing.get_type_hints(kind)
-    read = _members_reader([hints.get(name, Any) for name in kind._fields], converter)
-    return lambda value, _: kind(*read(value, kind))
+    read, build = _members_reader(members_of(kind), converter), typing.get_origin(kind) or kind
+    return lambda value, _: build(*read(value, kind))
 
 
 # Classes.
@@ -222,33 +239,6 @@ def _resolving_reader(kind: Any, converter: Converter) -> Reader:
 def _of_dict(read: Reader) -> Reader:
     """Return *read* for dicts only: to look for fields in a text is to find none, and to take the defaults."""
     return lambda value, kind: read(value if type(value) is dict else exactly(value, dict), kind)
-
-
-def _is_union_of_classes(kind: Any) -> bool:
-    members = [member for member in typing.get_args(kind) if member is not type(None)]
-    return is_union(kind) and len(members) > 1 and all(_is_class(member) for member in members)
-
-
-def _union_reader(kind: Any, converter: Converter) -> Reader:
-    """Return what reads one of several classes: that with these very fields, or else what cattrs makes of it."""
-    classes = [member for member in typing.get_args(kind) if member is not type(None)]
-    names = [names_of(typing.get_origin(cls) or cls) for cls in classes]
-    by_names = {each: cls for each, cls in zip(names, classes, strict=True) if names.count(each) == 1}
-    try:
-        guess = create_default_dis_func(converter, *classes)
-    except TypeError:  # there is nothing that only one of them has
-        guess = None
-
-    def read(value: Any, _: Any) -> Any:
-        if value is None and type(None) in typing.get_args(kind):
-            return None
-        cls = by_names.get(frozenset(exactly(value, dict))) or (guess and guess(value))
-        if cls is None:
-            msg = f"the fields {', '.join(value)} are those of none of {kind}"
-            raise ValueError(msg)
-        return converter.structure(value, cls)
-
-    return read
 
 
 # Mappings. Some have keys that are not texts, and JSON knows only texts as keys.

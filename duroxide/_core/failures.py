@@ -22,8 +22,8 @@ from ..errors import ActivityFailed, ErrorDetails, RemoteFailure, SubOrchestrati
 ExceptionTypes: TypeAlias = Mapping[str, type[Exception]]
 NO_EXCEPTIONS: ExceptionTypes = MappingProxyType({})
 
-# A StopIteration means something else inside a generator, and groups want other arguments.
-_NEVER_RAISED = (StopIteration, StopAsyncIteration, ExceptionGroup)
+#: What cannot come back as itself: a StopIteration means something else inside a generator, and groups hold others.
+NEVER_RAISED = (StopIteration, StopAsyncIteration, ExceptionGroup)
 
 
 def exception_for(details: ErrorDetails, exceptions: ExceptionTypes, *, is_activity: bool) -> RemoteFailure:
@@ -42,7 +42,7 @@ def _original(name: str | None, exceptions: ExceptionTypes) -> type[Exception] |
     if found is not None:
         return found
     builtin = getattr(builtins, name, None)
-    if isinstance(builtin, type) and issubclass(builtin, Exception) and not issubclass(builtin, _NEVER_RAISED):
+    if isinstance(builtin, type) and issubclass(builtin, Exception) and not issubclass(builtin, NEVER_RAISED):
         return builtin
     return None
 
@@ -53,6 +53,6 @@ def _combined(base: type[RemoteFailure], original: type[Exception]) -> type[Remo
         return base
     try:
         combined: type[RemoteFailure] = type(original.__name__, (base, original), {"__module__": base.__module__})
-    except TypeError:
-        return base  # their memory layouts do not fit together
+    except Exception:  # noqa: BLE001  # their memory layouts do not fit, or the original will not be derived from
+        return base
     return combined

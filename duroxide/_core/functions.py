@@ -7,6 +7,7 @@ work is refused here, when it is registered, not when it runs.
 
 from __future__ import annotations
 
+import builtins
 import collections.abc
 import functools
 import inspect
@@ -35,6 +36,8 @@ class _Shape:
     result_type: object
     is_generator: bool
     is_async: bool
+    #: Whether it is a wrapper around an ``async def`` function, or is one itself.
+    is_async_inside: bool
 
 
 @frozen
@@ -52,6 +55,7 @@ class FunctionInfo:
     #: The type to decode the result into; for an orchestration the T of ``Orchestration[T]``.
     result_type: object
     is_generator: bool
+    #: Whether it is called in an event loop. Others may return a coroutine as well, which then goes on in one.
     is_async: bool
 
 
@@ -66,7 +70,7 @@ def inspect_activity(
 
         name: What to call it, instead of its own name.
 
-        caller_locals: Where to look for names in annotations that are neither global nor in the closure.
+        caller_locals: Where to look for names in annotations that are not in the closure; see `names_in`.
 
     Raises:
         RegistrationError: If it cannot work as an activity.
@@ -102,13 +106,13 @@ def inspect_orchestration(
 
         name: What to call it, instead of its own name.
 
-        caller_locals: Where to look for names in annotations that are neither global nor in the closure.
+        caller_locals: Where to look for names in annotations that are not in the closure; see `names_in`.
 
     Raises:
         RegistrationError: If it cannot work as an orchestration.
     """
     shape = _cached(_shapes, fn, caller_locals)
-    if shape.is_async:
+    if shape.is_async_inside:
         msg = (
             f"orchestration {describe(fn)} is async, but orchestrations are plain generators: write 'def', and 'yield"
             " from' where it says 'await'."
@@ -219,15 +223,17 @@ def _shape_of(fn: Function, caller_locals: Mapping[str, Any] | None) -> _Shape:
     if parameter is not None:
         annotations["input"] = parameter.annotation
     hints = _resolve(fn, annotations, caller_locals)
-    inner = _unwrap(fn)
+    called, inner = _called(fn), _unwrap(fn)
     return _Shape(
         takes_input=parameter is not None,
         input_type=hints.get("input", Any),
         has_default_input=parameter is not None
         and (parameter.default is not Parameter.empty or parameter.kind is Parameter.VAR_POSITIONAL),
         result_type=hints.get("return", Any),
-        is_generator=inspect.isgeneratorfunction(inner),
-        is_async=inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner),
+        # Not of what is wrapped: a wrapper may run a coroutine itself, or make a list of what is generated.
+        is_generator=inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called),
+        is_async=inspect.iscoroutinefunction(called),
+        is_async_inside=inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner),
     )
 
 
@@ -267,13 +273,18 @@ def _short(fn: Function) -> str:
 
 
 def _unwrap(fn: Function) -> Any:
-    """Return the function whose body runs when *fn* is called, past partials, methods and `functools.wraps`."""
+    """Return the function that *fn* is about, past partials, methods and `functools.wraps`."""
+    return _called(fn, past_wrappers=True)
+
+
+def _called(fn: Function, *, past_wrappers: bool = False) -> Any:
+    """Return the function whose body runs first when *fn* is called, past partials and methods."""
     while True:
         if isinstance(fn, functools.partial):
             fn = fn.func
         elif isinstance(fn, types.MethodType):
             fn = fn.__func__
-        elif hasattr(fn, "__wrapped__"):
+        elif past_wrappers and hasattr(fn, "__wrapped__"):
             fn = fn.__wrapped__
         elif isinstance(fn, types.FunctionType | types.BuiltinFunctionType | type):
             return fn
@@ -284,6 +295,22 @@ def _unwrap(fn: Function) -> Any:
 
 
 # Annotations.
+
+
+def names_in(frame: types.FrameType | None, fn: Function) -> Mapping[str, Any]:
+    """
+    Return the local variables of *frame* that annotations of *fn* may mean, for ``caller_locals``.
+
+    All, if *fn* is defined there. A function from elsewhere means by a name what its own module means by it.
+    """
+    if frame is None:
+        return {}
+    inner = _unwrap(fn)
+    code = getattr(inner, "__code__", None)
+    if any(each is code for each in frame.f_code.co_consts):
+        return frame.f_locals
+    known = vars(builtins) | getattr(inner, "__globals__", {})
+    return {name: value for name, value in frame.f_locals.items() if name not in known}
 
 
 def _resolve(fn: Function, annotations: dict[str, Any], caller_locals: Mapping[str, Any] | None) -> dict[str, Any]:

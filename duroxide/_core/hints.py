@@ -11,7 +11,7 @@ import sys
 import types
 import typing
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 import attrs
@@ -29,6 +29,8 @@ class Field:
     argument: str | None
     #: Whether instances that differ in it are different.
     is_compared: bool
+    #: An instance → the value that the field has if nobody gives it one; None if there is none.
+    default: Callable[[Any], object] | None
 
 
 def has_fields(kind: object) -> bool:
@@ -37,7 +39,8 @@ def has_fields(kind: object) -> bool:
 
 
 def is_named_tuple(kind: object) -> bool:
-    """Whether *kind* is a class of named tuples."""
+    """Whether *kind* is a class of named tuples, or one with arguments."""
+    kind = typing.get_origin(kind) or kind
     return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
 
 
@@ -67,16 +70,37 @@ def fields_of(kind: Any) -> list[Field]:
     return [attrs.evolve(field, hint=_with(hints.get(field.name, field.hint), known)) for field in _declared(cls)]
 
 
+def members_of(kind: Any) -> list[object]:
+    """Return the types of the members of *kind*: a class of named tuples, or one with arguments."""
+    cls = typing.get_origin(kind) or kind
+    hints, known = hints_of(cls), _type_arguments(kind)
+    return [_with(hints.get(name, Any), known) for name in cls._fields]
+
+
 def _declared(cls: Any) -> list[Field]:
     if hasattr(cls, "__attrs_attrs__"):
         return [
-            Field(field.name, field.type, field.alias if field.init else None, bool(field.eq))
+            Field(field.name, field.type, field.alias if field.init else None, bool(field.eq), _default_of_attrs(field))
             for field in attrs.fields(cls)
         ]
     return [
-        Field(field.name, field.type, field.name if field.init else None, field.compare)
+        Field(field.name, field.type, field.name if field.init else None, field.compare, _default_of_dataclass(field))
         for field in dataclasses.fields(cls)
     ]
+
+
+def _default_of_attrs(field: Any) -> Callable[[Any], object] | None:
+    default = field.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # attrs' stub calls the class a function
+        return default.factory if default.takes_self else lambda _: default.factory()
+    return None if default is attrs.NOTHING else lambda _: default
+
+
+def _default_of_dataclass(field: dataclasses.Field[Any]) -> Callable[[Any], object] | None:
+    factory, default = field.default_factory, field.default
+    if factory is not dataclasses.MISSING:
+        return lambda _: factory()
+    return None if default is dataclasses.MISSING else lambda _: default
 
 
 def init_only_of(cls: type) -> list[str]:

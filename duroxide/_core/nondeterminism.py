@@ -11,9 +11,10 @@ from .requests import Request
 
 
 _WHY = (
-    " This happens when the code of an orchestration is changed under a running instance, or depends on something that"
-    " is not in its history: a clock, a random number, the environment, a global, the order of a set. Register changed"
-    " code as a new version, and use ctx.utc_now(), ctx.new_guid(), ctx.random or an activity for the rest."
+    " This happens when the code of an orchestration, or a class that it passes on, is changed under a running instance, or"
+    " depends on something that is not in its history: a clock, a random number, the environment, a global, the order of a"
+    " set. Register changed code as a new version, and use ctx.utc_now(), ctx.new_guid(), ctx.random or an activity for the"
+    " rest."
 )
 
 #: Payloads are cut to this many characters in messages.
@@ -38,7 +39,10 @@ class Disagreement:
 
 def mismatch(event: e.ScheduleEvent, request: Request, place: str) -> Disagreement:
     """Code asked for something else than history recorded."""
-    expected, got = describe(event), _request(request)
+    # Long inputs are often the same for a while.
+    pairs = enumerate(zip(getattr(event, "input", ""), getattr(request, "input", ""), strict=False))
+    start = max(next((index for index, (one, other) in pairs if one != other), 0) - _LONGEST_VALUE // 2, 0)
+    expected, got = describe(event, start=start), _request(request, start=start)
     text = f"history recorded {expected}, but the code asked for {got} in its place (it is at {place}).{_WHY}"
     return Disagreement(event.event_id, place, expected, got, text)
 
@@ -118,20 +122,24 @@ def not_started(event: e.Event) -> str:
     return f"the history begins with {describe(event)}; its first event must be OrchestrationStarted."
 
 
-def describe(event: e.Event) -> str:
-    """Return *event* in one line, with long values cut."""
+def describe(event: e.Event, *, start: int = 0) -> str:
+    """Return *event* in one line, with long values cut; of a long input only what comes from *start* on."""
     fields = {name: getattr(event, name) for name in e.payload_fields(type(event))}
-    return f"event {event.event_id} {e.TYPE_NAMES[type(event)]}({_listed(fields)})"
+    return f"event {event.event_id} {e.TYPE_NAMES[type(event)]}({_listed(fields, start)})"
 
 
-def _request(request: Request) -> str:
-    return f"{type(request).__name__}({_listed(asdict(request, recurse=False))})"
+def _request(request: Request, *, start: int = 0) -> str:
+    return f"{type(request).__name__}({_listed(asdict(request, recurse=False), start)})"
 
 
-def _listed(fields: dict[str, object]) -> str:
-    return ", ".join(f"{name}={_cut(value)}" for name, value in fields.items() if value is not None)
+def _listed(fields: dict[str, object], start: int) -> str:
+    shown = {name: _cut(value, start if name == "input" else 0) for name, value in fields.items() if value is not None}
+    return ", ".join(f"{name}={text}" for name, text in shown.items())
 
 
-def _cut(value: object) -> str:
+def _cut(value: object, start: int) -> str:
     text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text)} characters)"
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    end = start + _LONGEST_VALUE
+    return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''} ({len(text)} characters)"

@@ -210,4 +210,6 @@ def _structure(value: object, type_: object, where: str) -> Any:
 def _reason(error: BaseException, _: object) -> str:
     if isinstance(error, KeyError):
         return f"required field {error} is missing"
+    if type(error).__name__ == "StructureHandlerNotFoundError":  # its own remedy is about cattrs
+        return f"nothing is known of how to read {name_of(getattr(error, 'type_', None))}: annotate another type, or object"
     return f"{error}" or type(error).__name__

@@ -19,7 +19,8 @@ from attrs import Attribute, field
 from .._nouns import frozen
 from ..errors import InvalidInput, RegistrationError
 from .arguments import check_str
-from .functions import FunctionInfo, describe, inspect_activity, inspect_orchestration, remember_name
+from .failures import NEVER_RAISED
+from .functions import FunctionInfo, describe, inspect_activity, inspect_orchestration, names_in, remember_name
 from .limits import check_function_name, check_name
 from .versions import Version
 
@@ -102,7 +103,9 @@ class OrchestrationRegistry:
             caller_locals: Where to look for names in its annotations, besides its module; by default the caller's.
         """
         _check_callable(fn, _ORCHESTRATION)
-        info = inspect_orchestration(fn, name=name, caller_locals=caller_locals or _locals_of_caller())
+        info = inspect_orchestration(
+            fn, name=name, caller_locals=_locals_of_caller(fn) if caller_locals is None else caller_locals
+        )
         self.add(info, version)
         remember_name(fn, info.name)
         return fn
@@ -205,7 +208,9 @@ class ActivityRegistry:
             caller_locals: Where to look for names in its annotations, besides its module; by default the caller's.
         """
         _check_callable(fn, _ACTIVITY)
-        info = inspect_activity(fn, name=name, caller_locals=caller_locals or _locals_of_caller())
+        info = inspect_activity(
+            fn, name=name, caller_locals=_locals_of_caller(fn) if caller_locals is None else caller_locals
+        )
         self.add(info)
         remember_name(fn, info.name)
         return fn
@@ -294,8 +299,8 @@ class Registry:
             RegistrationError: If the name is empty, reserved or taken, or the function cannot work as an activity.
         """
         if fn is not None:
-            return self._add_activity(fn, name, _locals_of_caller())
-        return lambda decorated: self._add_activity(decorated, name, _locals_of_caller())
+            return self._add_activity(fn, name, _locals_of_caller(fn))
+        return lambda decorated: self._add_activity(decorated, name, _locals_of_caller(decorated))
 
     @overload
     def orchestration(self, fn: F, /) -> F: ...
@@ -319,16 +324,16 @@ class Registry:
                 the function cannot work as an orchestration.
         """
         if fn is not None:
-            return self._add_orchestration(fn, name, version, _locals_of_caller())
-        return lambda decorated: self._add_orchestration(decorated, name, version, _locals_of_caller())
+            return self._add_orchestration(fn, name, version, _locals_of_caller(fn))
+        return lambda decorated: self._add_orchestration(decorated, name, version, _locals_of_caller(decorated))
 
     def register_activity(self, fn: F, *, name: str | None = None) -> F:
         """Register an activity by call; see `activity`."""
-        return self._add_activity(fn, name, _locals_of_caller())
+        return self._add_activity(fn, name, _locals_of_caller(fn))
 
     def register_orchestration(self, fn: F, *, name: str | None = None, version: str = DEFAULT_VERSION) -> F:
         """Register an orchestration by call; see `orchestration`."""
-        return self._add_orchestration(fn, name, version, _locals_of_caller())
+        return self._add_orchestration(fn, name, version, _locals_of_caller(fn))
 
     def _add_activity(self, fn: F, name: str | None, caller_locals: Mapping[str, Any]) -> F:
         return self.activities.register(fn, name=name, caller_locals=caller_locals)
@@ -343,7 +348,8 @@ class Registry:
         An activity that raised it then raises, at the yield, something that ``except ThatClass:`` catches.
 
         Raises:
-            RegistrationError: If *cls* is not an exception class, or another one of its name is registered.
+            RegistrationError: If *cls* is not an exception class, is one of groups or of StopIteration, or another one of
+                its name is registered.
         """
         _check_exception(cls)
         name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
@@ -395,11 +401,11 @@ class Registry:
         )
 
 
-def _locals_of_caller() -> Mapping[str, Any]:
-    """Return the local variables of whoever called the function (or lambda) that calls this."""
+def _locals_of_caller(fn: Any) -> Mapping[str, Any]:
+    """Return the local variables of whoever called the function (or lambda) that calls this, as *fn* may mean them."""
     frame = inspect.currentframe()
     caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
-    return {} if caller is None else caller.f_locals
+    return names_in(caller, fn)
 
 
 def _check_policy(policy: object) -> None:
@@ -423,6 +429,12 @@ def _check_callable(fn: object, kind: str) -> None:
 def _check_exception(cls: object) -> None:
     if not (isinstance(cls, type) and issubclass(cls, Exception)):
         msg = f"{cls!r} is not an exception class: register a subclass of Exception."
+        raise RegistrationError(msg)
+    if issubclass(cls, NEVER_RAISED):
+        msg = (
+            f"{cls!r} cannot come back as itself: a StopIteration would end the code that waits, and a group holds other"
+            " exceptions, which are not stored. Catch ActivityFailed, and look at its details.type."
+        )
         raise RegistrationError(msg)
 
 

@@ -7,6 +7,7 @@ the first run did.
 
 from __future__ import annotations
 
+import inspect
 import math
 
 from collections.abc import Callable
@@ -154,8 +155,13 @@ class RetryPolicy:
 
     @retry_if.validator
     def _check_retry_if(self, attribute: Attribute[Any], value: object) -> None:
-        if value is not None and not callable(value):
-            msg = f"retry_if of a RetryPolicy is {value!r}: give a function of the exception, or None."
+        # To make one of a class, or a coroutine, is to say yes to everything.
+        is_function = callable(value) and not isinstance(value, type) and not inspect.iscoroutinefunction(value)
+        if value is not None and not is_function:
+            msg = (
+                f"retry_if of a RetryPolicy is {value!r}: give a plain function of the exception, such as"
+                " lambda error: isinstance(error, ConnectionError), or None."
+            )
             raise InvalidInput(msg)
 
     def delay_ms(self, attempt: int, random: float = 0.0) -> int:

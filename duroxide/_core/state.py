@@ -64,10 +64,10 @@ class OrchestrationState:
             kv[key] = KvEntry(text, now_ms)
 
     @overload
-    def get_kv_value(self, key: str) -> Any: ...
-    @overload
     def get_kv_value(self, key: str, *, type: type[T]) -> T | None: ...
-    def get_kv_value(self, key: str, *, type: type[Any] | None = None) -> Any:
+    @overload
+    def get_kv_value(self, key: str, *, type: object = None) -> Any: ...
+    def get_kv_value(self, key: str, *, type: object = None) -> Any:
         """Return the value of *key* as of this point in the code, or None."""
         limits.check_kv_key(key)
         check_type(type)

@@ -47,6 +47,8 @@ class Representation:
     read: Callable[[Any, Any], object]
     #: Other classes whose values may stand in a field of this one: written in the same way, and read as this one.
     also: tuple[type, ...] = ()
+    #: What JSON has for it.
+    shape: type = str
 
 
 def exactly(value: Any, kind: type) -> Any:
@@ -57,11 +59,13 @@ def exactly(value: Any, kind: type) -> Any:
     return value
 
 
-def _text(write: Callable[[Any], str], read: Callable[[str], object], *, also: tuple[type, ...] = ()) -> Representation:
+def _text(
+    write: Callable[[Any], str], read: Callable[[str, Any], object], *, also: tuple[type, ...] = ()
+) -> Representation:
     def read_text(value: Any, kind: Any) -> object:
         text = exactly(value, str)
         try:
-            return read(text)
+            return read(text, kind)
         except ArithmeticError as error:  # what Decimal raises for a text that is no number
             msg = f"{text!r} is not a {kind.__name__}"
             raise ValueError(msg) from error
@@ -80,8 +84,22 @@ def _write_bytes(value: bytes | bytearray) -> str:
     return base64.b64encode(value).decode()
 
 
-def _read_bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
+def _made_of(text: str, kind: Any) -> object:
+    return kind(text)
+
+
+def _from_iso(text: str, kind: Any) -> object:
+    return kind.fromisoformat(text)
+
+
+def _read_bytes(text: str, kind: Any) -> object:
+    content = base64.b64decode(text, validate=True)
+    return content if kind is bytes else kind(content)
+
+
+def _read_timedelta(value: Any, kind: Any) -> object:
+    microseconds = exactly(value, int)
+    return _MICROSECOND * microseconds if kind is timedelta else kind(microseconds=microseconds)
 
 
 def _read_path(value: Any, kind: Any) -> PurePath:
@@ -90,16 +108,17 @@ def _read_path(value: Any, kind: Any) -> PurePath:
     return Path(text) if issubclass(kind, Path) else kind(text)
 
 
-#: By class; a derived class is written as the first of its bases that is here.
+#: By class; a derived class is written as the first of its bases that is here, and read as itself.
 REPRESENTATIONS: Mapping[type, Representation] = {
-    Decimal: _text(str, Decimal, also=(int, float, str)),
-    UUID: _text(str, UUID, also=(str,)),
-    datetime: _text(datetime.isoformat, datetime.fromisoformat),
-    date: _text(date.isoformat, date.fromisoformat),
-    time: _text(_write_time, time.fromisoformat),
+    Decimal: _text(str, _made_of, also=(int, float, str)),
+    UUID: _text(str, _made_of, also=(str,)),
+    datetime: _text(datetime.isoformat, _from_iso),
+    date: _text(date.isoformat, _from_iso),
+    time: _text(_write_time, _from_iso),
     bytes: _text(_write_bytes, _read_bytes, also=(bytearray, memoryview)),
-    bytearray: _text(_write_bytes, lambda text: bytearray(_read_bytes(text)), also=(bytes, memoryview)),
-    timedelta: Representation(lambda value: value // _MICROSECOND, lambda value, _: _MICROSECOND * exactly(value, int)),
+    bytearray: _text(_write_bytes, _read_bytes, also=(bytes, memoryview)),
+    memoryview: _text(_write_bytes, _read_bytes, also=(bytes, bytearray)),
+    timedelta: Representation(lambda value: value // _MICROSECOND, _read_timedelta, shape=int),
     PurePath: Representation(str, _read_path, also=(str,)),
 }
 

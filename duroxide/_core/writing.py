@@ -16,7 +16,7 @@ import math
 import typing
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from .hints import (
     is_type_alias,
     is_typed_dict,
     is_union,
+    members_of,
     names_of,
     pydantic_fields,
     unwrapped,
@@ -92,8 +93,7 @@ def _writer_for(kind: type) -> Writer:
     if has_fields(kind):
         return _fields_writer(kind)
     if is_named_tuple(kind):
-        hints = hints_of(kind)
-        return _members_writer([hinted(hints.get(name, Any)) for name in kind._fields])  # type: ignore[attr-defined]
+        return _named_tuple_writer(kind)
     return next((writer for base, writer in _COLLECTIONS if issubclass(kind, base)), _refuse)
 
 
@@ -182,7 +182,25 @@ def _fields_writer(kind: Any) -> Writer:
             check(value)
         return tree
 
-    return write_fields
+    short = [
+        (key, field.name, field.default) for field, key in fields if field.default and _is_omitted_if_default(field)
+    ]
+    return _without_defaults(write_fields, short) if short else write_fields
+
+
+def _without_defaults(write_fields: Writer, short: Sequence[tuple[str, str, Callable[[Any], object]]]) -> Writer:
+    def write_short(value: Any) -> dict[str, Any]:
+        tree: dict[str, Any] = write_fields(value)
+        for key, name, default in short:
+            if getattr(value, name) == default(value):
+                del tree[key]
+        return tree
+
+    return write_short
+
+
+def _is_omitted_if_default(field: Field) -> bool:
+    return bool(getattr(_override_of(field.hint), "omit_if_default", False))
 
 
 def _takes_scalars(hint: object) -> bool:
@@ -246,7 +264,7 @@ def _class_hint(hint: Any, cls: Any) -> Writer:
         return _instance_writer(hint, cls)
     if issubclass(cls, Mapping):
         return _mapping_hint(hint, cls)
-    if issubclass(cls, AbstractSet | Sequence | deque):
+    if issubclass(cls, AbstractSet | Sequence | deque) or cls in (Collection, Iterable):
         return _sequence_hint(hint, cls)
     return write
 
@@ -286,7 +304,8 @@ def _single_writer(cls: type, representation: Representation | None) -> Writer:
 def _instance_writer(hint: Any, cls: type) -> Writer:
     """Return what writes instances of *cls*, and of other classes if they have no more fields than it."""
     fitting = {cls} if hint is cls else set()
-    of_arguments = functools.cache(lambda: _fields_writer(hint))  # not before the first: a class may contain itself
+    make_writer = _named_tuple_writer if is_named_tuple(cls) else _fields_writer
+    of_arguments = functools.cache(lambda: make_writer(hint))  # not before the first: a class may contain itself
 
     def write_instance(value: Any) -> Any:
         kind = type(value)
@@ -412,6 +431,10 @@ def _members_writer(contents: Sequence[Writer], hint: Any = tuple) -> Writer:
         return _write_sequence(value, lambda member: next(writers)(member))  # noqa: PLW0108  # another for each
 
     return write_members
+
+
+def _named_tuple_writer(kind: Any) -> Writer:
+    return _members_writer([hinted(hint) for hint in members_of(kind)])
 
 
 # Mappings whose keys are not texts: JSON knows only texts as keys.

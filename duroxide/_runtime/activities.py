@@ -11,30 +11,29 @@ bounded by its free slots, and by how much its threads get through while more is
 from __future__ import annotations
 
 import logging
-import threading
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import BrokenExecutor, Executor
+from contextvars import Context
 from itertools import count
-from pickle import PicklingError
-from typing import Protocol
+from types import CoroutineType
+from typing import Any, Protocol
 
 from .._clock import monotonic, new_token
 from .._core.commit import ActivityLock
 from .._core.events import ActivityFailed
 from .._core.functions import FunctionInfo
-from .._core.limits import Limits
 from .._core.messages import ActivityExecute, ActivityKey
 from .._nouns import noun
 from ..client import Client
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind, ProviderError
 from ..providers.contract import ActivityItem, Provider, Release, SessionClaim
 from .activity_context import ActivityContext
+from .borrowed import Borrowed
 from .event_loop import LoopThread
 from .expiries import Expiries
 from .fetching import Fetcher, Next
-from .invoking import ActivityOutcome, failed, invoke, invoke_async, invoke_elsewhere
+from .invoking import ActivityOutcome, failed, finish, invoke, invoke_async
 from .metrics import Metrics
 from .options import RuntimeOptions, milliseconds
 from .pace import MOST_AHEAD
@@ -106,11 +105,22 @@ class ActivityWorker:
         self.has_sessions = False
         self._threads = WorkerThreads(f"duroxide-activity-{worker_id[-6:]}", options.worker_concurrency, self._run)
         self._loop = LoopThread()
-        #: The threads of the user's executor that are at an activity.
-        self._borrowed: set[int] = set()
+        self._borrowed = self._borrow(options.executor)
         poll = options.poll_interval.total_seconds()
         self._fetcher = Fetcher(f"duroxide-fetch-{worker_id[-6:]}", provider, poll, self._fetch)
         self._rest = self._fetcher.rest
+
+    def _borrow(self, executor: Executor | None) -> Borrowed | None:
+        if executor is None:
+            return None
+        return Borrowed(
+            executor,
+            worker_id=self._worker_id,
+            limits=self._options.limits,
+            context=self._context,
+            ended=self._end,
+            not_run=self._give_back,
+        )
 
     # Life
 
@@ -126,7 +136,8 @@ class ActivityWorker:
     @property
     def is_current(self) -> bool:
         """Whether it is an activity that asks."""
-        return self._threads.has_current or self._loop.is_current or threading.get_ident() in self._borrowed
+        is_borrowed = self._borrowed is not None and self._borrowed.is_current
+        return is_borrowed or self._threads.has_current or self._loop.is_current
 
     def stop_taking(self, timeout: float) -> list[ActivityLock]:
         """
@@ -137,6 +148,7 @@ class ActivityWorker:
         self._slots.close()
         self._fetcher.stop(timeout)
         self._threads.take_back()
+        self._recall(self._slots.held)
         waiting = self.withdraw()
         self._threads.stop()
         return waiting
@@ -270,9 +282,10 @@ class ActivityWorker:
 
     def _hand_to_runners(self, begun: Sequence[RunningActivity]) -> None:
         """Hand *begun* to whoever runs them. What has not begun if this raises is to be taken back."""
-        if self._options.executor is not None:
+        if self._borrowed is not None:
             for running in begun:
-                self._submit(self._options.executor, running)
+                if self._slots.begin(running):
+                    self._submit(self._borrowed, running)
             return
         for running in begun:
             if running.info.is_async:
@@ -285,25 +298,8 @@ class ActivityWorker:
         locks = self._slots.take_back(activities)
         self._release([Release(lock, 0, ignore_attempt=True) for lock in locks])
         self.notice()  # who fetches is to wait for the end of the rest
-        if seconds is None:
-            return
-        if self._options.executor is not None:
-            _log.warning(
-                "the executor takes no activities: %r. What it did not take is given back, and this runtime takes no"
-                " activities for %.0f s. An executor that is broken or shut down stays so: start a runtime with a new one,"
-                " or the process again.",
-                error,
-                seconds,
-                extra={"action": "executor_failed"},
-            )
-        else:
-            _log.warning(
-                "activities could not begin in this process: %r. They are given back, and this runtime takes no activities"
-                " for %.0f s. See what the process lacks, threads or memory, or start it again.",
-                error,
-                seconds,
-                extra={"action": "begin_failed"},
-            )
+        if seconds is not None:
+            _say_that_nothing_begins(error, seconds, is_borrowed=self._borrowed is not None)
 
     def _registered(self, work: ActivityExecute) -> FunctionInfo:
         info = self._find(work.name)
@@ -317,51 +313,44 @@ class ActivityWorker:
 
     def _run(self, running: RunningActivity) -> None:
         if self._slots.begin(running):
-            outcome = invoke(running.info, running.work, self._context(running), self._options.limits)
-            if self._end(running, outcome, may_lead=True):
+            running.is_on_thread = True
+            context = self._context(running)
+            # What an activity sets for its thread (the precision of decimals, for example) is not for the next one.
+            outcome = Context().run(invoke, running.info, running.work, context, self._options.limits)
+            leads = False
+            if isinstance(outcome, CoroutineType):
+                self._slots.leave_thread(running)
+                self._go_on(running, outcome)
+            else:
+                leads = self._end(running, outcome, may_lead=True)
+            if running.is_replaced:
+                self._threads.take_one_back()
+            if leads:
                 self._threads.come_back_after(self._outcomes.lead)
+
+    def _go_on(self, running: RunningActivity, coroutine: CoroutineType[Any, Any, Any]) -> None:
+        """Let the event loop finish an activity whose function is a plain one, and has returned a coroutine."""
+
+        async def finish_it() -> None:
+            self._end(running, await finish(running.work, coroutine, self._options.limits))
+
+        try:
+            self._loop.run(finish_it())
+        except BaseException as error:  # noqa: BLE001  # the system gives no more threads; it has begun, so it has failed
+            coroutine.close()
+            self._end(running, failed(running.work, error))
 
     async def _run_async(self, running: RunningActivity) -> None:
         if self._slots.begin(running):
             context = self._context(running)
             self._end(running, await invoke_async(running.info, running.work, context, self._options.limits))
 
-    def _submit(self, executor: Executor, running: RunningActivity) -> None:
-        """Run on the user's executor; only one of threads shares this process's memory."""
-        if not self._slots.begin(running):
-            return
-        info, work, limits = running.info, running.work, self._options.limits
+    def _submit(self, borrowed: Borrowed, running: RunningActivity) -> None:
         try:
-            if isinstance(executor, ThreadPoolExecutor) and not info.is_async:
-                future = executor.submit(self._invoke, info, work, self._context(running), limits)
-            else:
-                future = executor.submit(invoke_elsewhere, info, work, self._worker_id, limits)
-        except (PicklingError, TypeError, AttributeError) as error:  # about what is to be run, and what pickle raises
-            self._end(running, failed(work, error))
+            borrowed.submit(running)
         except BaseException:
             running.started_at = None
             raise
-        else:
-            future.add_done_callback(partial(self._collect, running))
-
-    def _invoke(
-        self, info: FunctionInfo, work: ActivityExecute, context: ActivityContext, limits: Limits
-    ) -> ActivityOutcome:
-        """Run an activity in a thread of the executor's."""
-        self._borrowed.add(threading.get_ident())
-        try:
-            return invoke(info, work, context, limits)
-        finally:
-            self._borrowed.discard(threading.get_ident())
-
-    def _collect(self, running: RunningActivity, future: Future[ActivityOutcome]) -> None:
-        error = CancelledError() if future.cancelled() else future.exception()
-        if error is None:
-            self._end(running, future.result())
-        elif isinstance(error, CancelledError | BrokenExecutor):
-            self._give_back(running, error)
-        else:
-            self._end(running, failed(running.work, error))
 
     def _give_back(self, running: RunningActivity, error: BaseException) -> None:
         """The executor did not run it to its end: others may. It counts if it may have been what broke the executor."""
@@ -403,22 +392,52 @@ class ActivityWorker:
         return self._slots.held
 
     def cancel(self, keys: Iterable[ActivityKey]) -> None:
-        """Tell running activities that nobody wants their result any more."""
-        self._slots.cancel(keys)
+        """Tell running activities that nobody wants their result any more; what has not begun never will."""
+        told = self._slots.cancel(keys)
+        self._recall(told)
+        if self._slots.take_back(told):
+            self.notice()
+
+    def _recall(self, activities: Iterable[RunningActivity]) -> None:
+        """Take back what waits in an executor of the user's."""
+        if self._borrowed is not None:
+            for each in activities:
+                self._borrowed.recall(each)
 
     def abandon(self, running: RunningActivity) -> None:
         """Give the slot of an activity that does not end to another one."""
         if not self._slots.abandon(running):
             return
-        self._threads.replace_one()
+        if running.is_replaced:
+            self._threads.replace_one()
         self.notice()
         _log.warning(
-            "activity %r of %r goes on although it was cancelled %.0f s ago; its thread is lost to it until it ends."
-            " Let it look at ctx.is_cancelled, or wait with ctx.wait_cancelled().",
+            "activity %r of %r goes on although it was cancelled %.0f s ago; its slot is another's now, and what it runs on"
+            " is lost until it ends. Let it look at ctx.is_cancelled, or wait with ctx.wait_cancelled().",
             running.work.name,
             running.work.key.instance_id,
             monotonic() - (running.cancelled_at or 0),
             extra={"action": "activity_abandoned", "instance_id": running.work.key.instance_id},
+        )
+
+
+def _say_that_nothing_begins(error: BaseException, seconds: float, *, is_borrowed: bool) -> None:
+    if is_borrowed:
+        _log.warning(
+            "the executor takes no activities: %r. What it did not take is given back, and this runtime takes no"
+            " activities for %.0f s. An executor that is broken or shut down stays so: start a runtime with a new one,"
+            " or the process again.",
+            error,
+            seconds,
+            extra={"action": "executor_failed"},
+        )
+    else:
+        _log.warning(
+            "activities could not begin in this process: %r. They are given back, and this runtime takes no activities"
+            " for %.0f s. See what the process lacks, threads or memory, or start it again.",
+            error,
+            seconds,
+            extra={"action": "begin_failed"},
         )
 
 

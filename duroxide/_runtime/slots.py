@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
 
 from attrs import field
 
@@ -35,8 +37,14 @@ class RunningActivity:
     started_at: float | None = None
     cancelled_at: float | None = None
     is_abandoned: bool = False
+    #: Whether it is at work in a thread of the runtime's own, and whether there was to be another one when it was abandoned.
+    is_on_thread: bool = False
+    is_replaced: bool = False
     #: Given back before it began: it must not begin any more.
     is_withdrawn: bool = False
+    #: Where an executor of the user's runs it, and whether that was asked to let go of it.
+    future: Future[Any] | None = None
+    is_recalled: bool = False
 
 
 class Slots:
@@ -163,8 +171,9 @@ class Slots:
                 self._idle.notify_all()
         return [each.lock for each in taken]
 
-    def cancel(self, keys: Iterable[ActivityKey]) -> None:
-        """Tell activities that are held that nobody wants their result any more."""
+    def cancel(self, keys: Iterable[ActivityKey]) -> list[RunningActivity]:
+        """Tell activities that are held that nobody wants their result any more; return them."""
+        told = []
         for key in keys:
             with self._mutex:
                 activity = self._running.get(key)
@@ -172,6 +181,8 @@ class Slots:
                     continue
                 activity.cancelled_at = monotonic()
             activity.cancellation.set()
+            told.append(activity)
+        return told
 
     def abandon(self, activity: RunningActivity) -> bool:
         """Give the slot of an activity that does not end to another one; return whether there was one to give."""
@@ -179,8 +190,14 @@ class Slots:
             if activity.is_abandoned or activity.lock.key not in self._running:
                 return False
             activity.is_abandoned = True
+            activity.is_replaced = activity.is_on_thread
             self._abandoned += 1
             return True
+
+    def leave_thread(self, activity: RunningActivity) -> None:
+        """Take note that *activity* goes on elsewhere: to abandon it loses no thread from now on."""
+        with self._mutex:
+            activity.is_on_thread = False
 
     def close(self) -> None:
         """Hold no more."""

@@ -30,7 +30,7 @@ class WorkerThreads(Generic[WorkT]):
         name: Prefix of the threads' names.
 
         size: Threads at most. `replace_one` allows one more, for one that is lost to a piece of work
-            that does not end.
+            that does not end, until `take_one_back`.
 
         run: Does one piece of work. It must not raise.
     """
@@ -89,6 +89,11 @@ class WorkerThreads(Generic[WorkT]):
         with self._lock:
             self._size += 1
         self._wake(1)
+
+    def take_one_back(self) -> None:
+        """Allow one thread less: the one that was stuck has ended its work, and either it or another one ends."""
+        with self._lock:
+            self._size -= 1
 
     def stop(self) -> None:
         """Let every thread end after the piece it is at."""
@@ -155,11 +160,24 @@ class WorkerThreads(Generic[WorkT]):
                 if self._waiting and not self._coming:
                     self._wake(1)
                 self._do(work)
+                if self._started > self._size and self._may_leave():
+                    return
             elif self._may_sleep(sleeper):
                 sleeper.acquire()
                 self._arrive()
             elif self._is_stopping:
                 return
+
+    def _may_leave(self) -> bool:
+        """Whether this thread is one too many, so that it ends."""
+        with self._lock:
+            if self._started <= self._size:
+                return False
+            self._started -= 1
+            self._threads.discard(threading.current_thread())
+        if self._waiting:  # it might have been expected to look
+            self._wake(1)
+        return True
 
     def _arrive(self) -> None:
         with self._lock:

@@ -23,7 +23,7 @@ from duroxide import (
 )
 from duroxide._core import events as e
 
-from .stage import PATIENCE, Stage
+from .stage import PATIENCE, Stage, eventually
 
 
 #: Seconds within which a running activity notices, with default options.
@@ -159,19 +159,27 @@ class TestRunning:
         assert noticed.wait(SOON)
         assert stage.result("race") == [1, "went on"]
 
-    def test_runaway(self, stage: Stage, registry: Registry) -> None:
+    @pytest.mark.parametrize("kind", ["plain", "async", "wrapped"])
+    def test_runaway(self, stage: Stage, registry: Registry, kind: str) -> None:
         """An activity that does not care loses its slot after the grace period; others get on."""
         began, release = threading.Event(), threading.Event()
 
-        @registry.activity(name="slow")
         def runaway(ctx: ActivityContext) -> None:
             began.set()
             release.wait(PATIENCE)
 
+        async def runaway_async(ctx: ActivityContext) -> None:
+            runaway(ctx)
+
+        def runaway_wrapped(ctx: ActivityContext) -> object:
+            return runaway_async(ctx)
+
+        kinds = {"plain": runaway, "async": runaway_async, "wrapped": runaway_wrapped}
+        registry.register_activity(kinds[kind], name="slow")
         registry.register_activity(lambda ctx, value: value, name="quick")
         registry.register_orchestration(race)
         # The grace is looked after when locks are renewed.
-        stage.start(
+        runtime = stage.start(
             worker_concurrency=1,
             activity_cancellation_grace_period=0.1,
             cancellation_poll_interval=0.05,
@@ -183,8 +191,12 @@ class TestRunning:
 
         try:
             assert stage.result("race") == [1, "went on"]
+            assert runtime._worker._threads._size == (2 if kind == "plain" else 1)
         finally:
             release.set()
+        # A thread is replaced until it comes back: no more run at a time than were asked for.
+        eventually(lambda: not runtime._worker.running())
+        eventually(lambda: runtime._worker._threads._size == 1)
 
 
 class TestNotBegun:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
+import pickle
 import signal
+import threading
 
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from pickle import PicklingError
@@ -20,7 +24,7 @@ from duroxide._runtime import activities, resting
 from duroxide._runtime.event_loop import LoopThread
 from duroxide._runtime.threads import WorkerThreads
 
-from .stage import Stage, eventually
+from .stage import PATIENCE, Stage, eventually
 
 
 # Processes get functions by name, so they are at the top level.
@@ -78,6 +82,12 @@ def survive(ctx: OrchestrationContext, marker: str) -> Orchestration[str]:
     return (yield from ctx.schedule_activity(die_once, marker))
 
 
+def queue_up(ctx: OrchestrationContext) -> Orchestration[int]:
+    """Schedule more than a thread begins, and lose interest when the event comes."""
+    all_of_them = ctx.join(*(ctx.schedule_activity("hold", number) for number in range(4)))
+    return (yield from ctx.select(all_of_them, ctx.schedule_wait("enough"))).index
+
+
 def both(ctx: OrchestrationContext) -> Orchestration[list[Any]]:
     """Run an activity of each kind."""
     return (yield from ctx.join(ctx.schedule_activity(square, 2), ctx.schedule_activity(square_async, 3)))
@@ -105,6 +115,110 @@ def test_threads(stage: Stage) -> None:
         assert executor.submit(abs, -1).result() == 1
     assert [square for square, _ in results] == [0, 1, 4, 9, 16, 25]
     assert answer == "9 refuse"
+
+
+async def pause() -> None:
+    """Let the event loop turn."""
+    await asyncio.sleep(0.01)
+
+
+class Held:
+    """An activity that runs until it is let go, on an executor with a single thread."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.begun: list[int] = []
+        self.let_go = threading.Event()
+        stage.registry.register_activity(self.hold)
+        stage.registry.register_orchestration(queue_up)
+
+    def hold(self, ctx: ActivityContext, number: int) -> int:
+        """Run until it is let go."""
+        self.begun.append(number)
+        assert self.let_go.wait(PATIENCE)
+        return number
+
+
+def test_given_up_in_its_queue(stage: Stage) -> None:
+    """What still waits in the executor when nobody wants it any more never runs."""
+    held = Held(stage)
+    with ThreadPoolExecutor(1) as executor:
+        runtime = stage.start(executor=executor)
+        stage.client.start_orchestration("given-up", queue_up)
+        eventually(lambda: held.begun and len(runtime._worker.running()) == 4)
+        stage.client.raise_event("given-up", "enough")
+        assert stage.result("given-up") == 1
+        eventually(lambda: len(runtime._worker.running()) == 1)
+        held.let_go.set()
+        runtime.shutdown()
+
+        assert executor.submit(abs, -1).result() == 1
+    assert held.begun == [0]
+
+
+def test_shut_down_with_a_queue(stage: Stage) -> None:
+    """What waits in the executor at shutdown is another runtime's, uncounted, and is not run here as well."""
+    held = Held(stage)
+    with ThreadPoolExecutor(1) as executor:
+        runtime = stage.start(executor=executor, max_attempts=1)
+        stage.client.start_orchestration("handed-over", queue_up)
+        eventually(lambda: held.begun and len(runtime._worker.running()) == 4)
+        stopping = threading.Thread(target=runtime.shutdown, args=(PATIENCE,))
+        stopping.start()
+        eventually(lambda: len(runtime._worker.running()) == 1)
+        held.let_go.set()
+        stopping.join(PATIENCE)
+        assert executor.submit(abs, -1).result() == 1
+        assert held.begun == [0]
+
+        stage.start(max_attempts=1)
+        assert stage.result("handed-over") == 0
+    assert sorted(held.begun) == [0, 1, 2, 3]
+
+
+def test_async_on_threads(stage: Stage) -> None:
+    """On the user's threads an `async def` activity has a client, and learns that it was cancelled."""
+    began, noticed = threading.Event(), threading.Event()
+
+    @stage.registry.activity(name="hold")
+    async def hold(ctx: ActivityContext, number: int) -> None:
+        assert ctx.client.get_orchestration_status(ctx.instance_id)
+        began.set()
+        while not ctx.is_cancelled:
+            await pause()
+        noticed.set()
+
+    stage.registry.register_orchestration(queue_up)
+    with ThreadPoolExecutor(4) as executor:
+        runtime = stage.start(executor=executor)
+        stage.client.start_orchestration("async", queue_up)
+        assert began.wait(PATIENCE)
+        stage.client.raise_event("async", "enough")
+
+        assert stage.result("async") == 1
+        assert noticed.wait(PATIENCE)
+        runtime.shutdown()
+
+
+class Recording(ThreadPoolExecutor):
+    """Remembers what it was given."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run it."""
+        self.fn = fn
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_interpreters(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of interpreters is a pool of threads, and shares no memory with them: it is given what can be pickled."""
+    monkeypatch.setattr(futures, "InterpreterPoolExecutor", Recording, raising=False)
+    register(stage)
+    with Recording(1) as executor:
+        runtime = stage.start(executor=executor)
+
+        assert stage.run("interpreters", mixed) == "9 refuse"
+        runtime.shutdown()
+    assert pickle.loads(pickle.dumps(executor.fn)) is executor.fn  # noqa: S301  # what we have pickled
 
 
 def test_processes(processes: ProcessPoolExecutor, stage: Stage) -> None:

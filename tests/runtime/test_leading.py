@@ -164,6 +164,32 @@ def test_what_an_activity_has_set(
     assert is_of_an_activity(turns[0])
 
 
+def test_what_an_activity_has_set_for_the_next(stage: Stage, registry: Registry) -> None:
+    """Nor does it reach the next activity in that thread, or in the event loop."""
+
+    @registry.activity
+    def careless(ctx: ActivityContext) -> None:
+        getcontext().prec = 2
+
+    @registry.activity
+    def careful(ctx: ActivityContext) -> int:
+        return getcontext().prec
+
+    @registry.activity
+    async def careful_too(ctx: ActivityContext) -> int:
+        return getcontext().prec
+
+    @registry.orchestration
+    def several(ctx: OrchestrationContext) -> Orchestration[list[int]]:
+        yield from ctx.schedule_activity(careless)
+        first = yield from ctx.schedule_activity(careful)
+        return [first, (yield from ctx.schedule_activity(careful_too))]
+
+    stage.start(worker_concurrency=1)
+
+    assert stage.run("a", several) == [28, 28]
+
+
 def test_round_fails(
     stage: Stage, chain: Any, turns: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

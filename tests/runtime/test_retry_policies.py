@@ -12,6 +12,7 @@ from duroxide import (
     ErrorKind,
     Exponential,
     Fixed,
+    Limits,
     NonRetryableError,
     Orchestration,
     OrchestrationContext,
@@ -67,6 +68,26 @@ class TestWhen:
             stage.run(name, persist, name)
 
         assert [attempts(stage, name) for name in names] == [3, 1, 1]
+
+    @pytest.mark.parametrize(("result", "type_"), [(object(), "PayloadError"), ("x" * 100, "LimitExceeded")])
+    def test_result(self, stage: Stage, registry: Registry, result: object, type_: str) -> None:
+        """An activity that has done its work, and returns what cannot be stored, does not do it again."""
+
+        @registry.activity
+        def work(ctx: ActivityContext) -> object:
+            return result
+
+        @registry.orchestration
+        def persist(ctx: OrchestrationContext) -> Orchestration[str]:
+            try:
+                return (yield from ctx.schedule_activity("work", retry=RetryPolicy(backoff=None)))
+            except ActivityFailed as error:
+                return f"{error.details.type} {error.details.retryable}"
+
+        stage.start(limits=Limits(max_payload_bytes=90))
+
+        assert stage.run("result", persist) == f"duroxide.errors.{type_} False"
+        assert attempts(stage, "result") == 1
 
     def test_single_attempt(self, stage: Stage, registry: Registry, fail: Any) -> None:
         """[333] A policy of one attempt fails at the first failure, without a timer."""

@@ -119,6 +119,12 @@ def others(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
     assert_type((yield from ctx.schedule_wait("approved", type=Order)), Order)
     assert_type((yield from ctx.dequeue_event("orders")), Any)
     assert_type((yield from ctx.dequeue_event("orders", type=datetime)), datetime)
+    assert_type((yield from ctx.dequeue_event("orders", type=list[Order])), list[Order])
+    # A union is no type[...]: what comes out has to be looked at.
+    found: Order | Receipt | None = yield from ctx.dequeue_event("orders", type=Order | Receipt)
+    found = yield from ctx.schedule_wait("approved", type=Order | None)
+    found = ctx.get_kv_value("key", type=Order | Receipt)
+    del found
     assert_type((yield from ctx.schedule_sub_orchestration(pack, order)), list[str])
     assert_type((yield from ctx.schedule_sub_orchestration(pack, order, instance_id="x", version="1.0.0")), list[str])
     assert_type((yield from ctx.schedule_sub_orchestration(audit)), int)
@@ -160,3 +166,9 @@ def clients(client: Client, order: Order) -> None:
     """What clients are given."""
     client.start_orchestration("id", pack, order)
     assert_type(client.wait_for_result("id", timeout=1, type=Receipt), Receipt)
+    assert_type(client.wait_for_result("id", 1, Receipt), Receipt)
+    assert_type(client.wait_for_result("id", 1), Any)
+    found: Order | Receipt | None = client.wait_for_result("id", timeout=1, type=Receipt | None)
+    found = client.get_kv_value("id", "key", type=Order | Receipt)
+    found = client.wait_for_kv_value("id", "key", type=Order | Receipt)
+    del found

@@ -36,6 +36,10 @@ def default(ctx, order: list[Order] | None = None): ...
 async def asynchronous(ctx, order): ...
 
 
+async def generate(ctx, order):
+    yield order
+
+
 def variable(*args, **kwargs): ...
 
 
@@ -74,12 +78,22 @@ class TestActivities:
         assert expected == (info.name, info.takes_input, info.input_type, info.has_default_input, info.result_type)
 
     def test_async(self):
-        """An async activity is known as such, a wrapped one as well."""
-        wrapped = functools.wraps(asynchronous)(lambda *arguments: asynchronous(*arguments))  # noqa: PLW0108  # a wrapper
+        """An async activity is known as such; of a wrapper it is what the wrapper itself is that counts."""
+        plain_outside = functools.wraps(asynchronous)(lambda ctx, order: None)
+
+        async def async_outside(ctx, order): ...
 
         assert inspect_activity(asynchronous).is_async
-        assert inspect_activity(wrapped).is_async
+        assert inspect_activity(functools.partial(asynchronous)).is_async
+        assert inspect_activity(functools.wraps(plain)(async_outside)).is_async
+        assert not inspect_activity(plain_outside).is_async
         assert not inspect_activity(plain).is_async
+
+    def test_generator_inside(self):
+        """A wrapper that makes something of a generator is an activity."""
+        collected = functools.wraps(flow)(lambda ctx, order: list(flow(ctx, order)))
+
+        assert inspect_activity(collected).input_type is Order
 
     @pytest.mark.parametrize(
         ("fn", "reason"),
@@ -89,6 +103,7 @@ class TestActivities:
             (lambda ctx, *, key: 1, "requires more than (ctx, input): key"),
             (lambda ctx: 1, "has no name of its own"),
             (flow, "is a generator, but activities run once"),
+            (generate, "is a generator, but activities run once"),
         ],
     )
     def test_refused(self, fn, reason):

@@ -15,6 +15,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import attrs
+import cattrs.gen
 import pydantic
 import pytest
 
@@ -165,6 +166,25 @@ class Defaults:
     x: int = 1
 
 
+NEW = cattrs.gen.override(omit_if_default=True)
+
+
+@attrs.frozen
+class Grown:
+    x: int
+    y: Annotated[int, NEW] = 0
+    z: Annotated[list[int], NEW] = attrs.Factory(list)
+    w: Annotated[int, NEW] = attrs.Factory(lambda self: self.x + 1, takes_self=True)
+
+
+@dataclasses.dataclass
+class GrownData:
+    x: int
+    y: Annotated[int, NEW] = 0
+    z: Annotated[list[int], NEW] = dataclasses.field(default_factory=list)
+    next: Annotated[GrownData | None, NEW] = None
+
+
 # Not as a class: with annotations as texts, it would not see that a key is not required.
 Entry = typing.TypedDict("Entry", {"price": Decimal, "children": typing.NotRequired[list["Entry"]]})  # noqa: UP013  # see above
 
@@ -186,6 +206,35 @@ class Kind(enum.StrEnum):
 
 class Level(enum.IntEnum):
     LOW = 1
+
+
+class Rate(Decimal, enum.Enum):
+    HALF = "0.5"
+
+
+class Alike(enum.Enum):
+    TUPLE = (1,)
+    LIST = [1]  # noqa: RUF012  # another value than a tuple, and written like one
+
+
+class Amount(Decimal):
+    pass
+
+
+class Moment(datetime):
+    pass
+
+
+class Span(timedelta):
+    pass
+
+
+class Blob(bytes):
+    pass
+
+
+class NamedBox(typing.NamedTuple, Generic[K]):
+    x: K
 
 
 class Name(str):
@@ -312,6 +361,20 @@ class TestRecursion:
         assert encode(holder(object)(value), where="it") == encode(holder(Any)(value), where="it")
 
 
+class TestGrownClasses:
+    @pytest.mark.parametrize("kind", [Grown, GrownData])
+    def test_default(self, kind):
+        """A new field that is left out while it has its default changes nothing of what was written before."""
+        assert encode(kind(1), where="it") == '{"x":1}'
+        assert kind(1) == decode('{"x":1}', kind, where="it")
+
+    @pytest.mark.parametrize("value", [Grown(1, 2, [3], 5), GrownData(1, 2, [3], GrownData(4))])
+    def test_others(self, value):
+        """Any other value is written."""
+        assert value == round_trip(value, type(value))
+        assert '"y":2,"z":[3]' in encode(value, where="it")
+
+
 class TestTypes:
     @pytest.mark.parametrize(
         ("value", "hint"),
@@ -363,6 +426,25 @@ class TestTypes:
             (NamedHolder(Base(1), {1: "a"}), NamedHolder),
             (Base(1), Base | str),
             (Leaf(1), Leaf | Base | None),
+            (Rate.HALF, Rate),
+            (Amount(1), Amount),
+            (Moment(2020, 1, 1), Moment),
+            (Span(1), Span),
+            (Blob(b"a"), Blob),
+            (NamedBox(Decimal(1)), NamedBox[Decimal]),
+            (Base(1), Base | list[Base]),
+            ([Base(1)], Base | list[Base]),
+            ({1: "a"}, dict[int, str] | list[int]),
+            ({"a": 1}, Base | dict[str, int]),
+            (date(2020, 1, 1), date | int | None),
+            (UUID(int=1), UUID | Decimal),
+            (Color.PAIR, Color | Leaf),
+            ([1], typing.Iterable[int]),
+            ([1], typing.Collection[int]),
+            (1, K),
+            (None, type(None)),
+            ([None], list[None]),
+            (Box(None), Box[None]),
         ],
         ids=repr,
     )
@@ -426,6 +508,8 @@ class TestTypes:
             (timedelta(1), timedelta | int, "would be read as int"),
             (Color.RED, Color | int, "would be read as int"),
             (Decimal(1), str, "its annotation is str"),
+            ([date(2020, 1, 1)], typing.Iterable[date | str], "would be read as str"),
+            ("ab", typing.Collection[str], "its annotation is typing.Collection[str]"),
             (timedelta(1), int, "its annotation is int"),
             (5, timedelta, "$.x is of type int"),
             (5, timedelta | None, "$.x is of type int"),
@@ -468,6 +552,12 @@ class TestTypes:
             ("[]", Defaults, "expected dict, found list"),
             ('"y"', Defaults, "expected dict, found str"),
             ("[1]", tuple[int, int], "expected 2 members, found 1"),
+            ('"2020-01-01"', date | datetime, "it may be each of datetime.date | datetime.datetime"),
+            ('{"n":1}', Base | dict[str, int], "it may be each of"),
+            ("1.5", Base | list[int], "expected"),
+            ('"x"', UUID | Decimal, "not decimal.Decimal, since"),
+            ("1", typing.Self, "nothing is known of how to read typing.Self"),
+            ("[1]", Alike, "two members of Alike are written alike"),
             ('[1,"x"]', tuple[int, int], "expected int, found str @ $[1]"),
             ("9007199254740993", float, "which no float is equal to"),
             ('{"z":1}', Leaf | Base, "it cannot be decoded as"),

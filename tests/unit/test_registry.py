@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from duroxide._core.functions import registered_name
@@ -49,6 +51,35 @@ class TestRegistering:
         assert registry.activities.resolve("CHARGE").fn is charge
         assert registered_name(charge) == "CHARGE"
         assert registry.orchestrations.resolve("flow") == ("1.2.0", registry.orchestrations.resolve("flow")[1])
+
+    def test_names_of_elsewhere(self):
+        """A name in an annotation means what it means where the function was written, not where it is registered."""
+        elsewhere = {}
+        source = """
+            class Order: ...
+            def charge(ctx, order: "Order", note: "str" = "") -> "Order | Receipt": ...
+            def make():
+                def charge_later(ctx, order: "Order"): ...
+                return charge_later
+        """
+        exec(textwrap.dedent(source), elsewhere)  # noqa: S102  # another module
+        registry = Registry()
+
+        class Order: ...
+
+        class Receipt: ...
+
+        registry.register_activity(elsewhere["charge"])
+        registry.activity(name="later")(elsewhere["make"]())
+        infos = [registry.activities.resolve(name) for name in ("charge", "later")]
+
+        assert [info.input_type for info in infos] == [elsewhere["Order"]] * 2
+        assert infos[0].result_type == elsewhere["Order"] | Receipt
+
+        @registry.activity
+        def here(ctx, order: Order): ...
+
+        assert registry.activities.resolve("here").input_type is Order
 
     def test_local_types(self):
         """Types that are local to where the decorator is used are found, however it is used."""
@@ -201,3 +232,9 @@ class TestExceptions:
         """What is no exception class is refused."""
         with pytest.raises(RegistrationError, match="is not an exception class"):
             Registry().exception(cls)
+
+    @pytest.mark.parametrize("base", [ExceptionGroup, StopIteration, StopAsyncIteration])
+    def test_never_raised(self, base):
+        """What could not be raised at a yield is refused as well."""
+        with pytest.raises(RegistrationError, match="cannot come back as itself"):
+            Registry().exception(type("Own", (base,), {}))

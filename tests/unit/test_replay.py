@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 
+from decimal import Decimal, getcontext, localcontext
 from typing import Any
 
 import pytest
@@ -370,8 +371,8 @@ class TestNondeterminism:
         assert nondeterminism(turn(charge, activity(2, "pay", 7))) == (
             "history recorded event 2 ActivityScheduled(name='pay', input='7', attempt=1), but the code asked for"
             f" CreateTimer(fire_at_ms=1001000) in its place (it is at {__file__}:{first + 1} in charge). This happens"
-            " when the code of an orchestration is changed under a running instance, or depends on something that is"
-            " not in its history: a clock, a random number, the environment, a global, the order of a set. Register"
+            " when the code of an orchestration, or a class that it passes on, is changed under a running instance, or"
+            " depends on something that is not in its history: a clock, a random number, the environment, a global, the order of a set. Register"
             " changed code as a new version, and use ctx.utc_now(), ctx.new_guid(), ctx.random or an activity for the"
             " rest."
         )
@@ -571,8 +572,22 @@ class TestNondeterminism:
         assert f"event {history[-1].event_id} {type(history[-1]).__name__}(" in message
         assert says in message
         assert f"{__file__}:{first + len(lines) - 1} in one_activity" in message
-        assert "the code of an orchestration is changed under a running instance" in message
+        assert "or a class that it passes on, is changed under a running instance" in message
         assert "Register changed code as a new version, and use ctx.utc_now()" in message
+
+    def test_long_inputs(self) -> None:
+        """Of inputs that are the same for a while, the message shows where they are not."""
+        recorded, asked_for = ({"items": "x" * 1000, "priority": priority} for priority in (1, 2))
+
+        def passes_on(ctx: Any) -> Steps:
+            yield ctx.schedule_activity("A", asked_for)
+
+        result = turn(passes_on, activity(2, input=recorded))
+
+        message = nondeterminism(result)
+        assert """xxx","priority":1}' (1027 characters)""" in message
+        assert """xxx","priority":2}' (1027 characters)""" in message
+        assert message.count("input=…xxx") == 2
 
     def test_n18_empty(self) -> None:
         """[85] N18: an empty history."""
@@ -935,3 +950,28 @@ class TestExecutor:
         run_turn([started(), activity(2), completed(3, 2)], talks, persisted=2, log=sink)
 
         assert lines == ["done"]
+
+    def test_context_variables(self) -> None:
+        """What code sets for its context, for a while or for good, is seen by no other execution, and again in replay."""
+
+        def share(ctx: Any) -> str:
+            return str(Decimal(1) / 3)
+
+        def rounds(ctx: Any) -> Steps:
+            with localcontext() as local:
+                local.prec = 3
+                yield ctx.schedule_activity("A")
+                getcontext().prec = 5
+                yield ctx.schedule_activity("B")
+                return share(ctx)
+
+        history = [started(), activity(2), completed(3, 2), activity(4, "B")]
+        live = Executor(rounds, started())
+        live.feed(history[1:])
+        beside, ending = turn(share).verdict, [*history, completed(5, 4)]
+
+        assert isinstance(beside, Completed)
+        assert beside.output == as_json("0." + "3" * 28)
+        assert live.feed(ending[-1:]) == run_turn(ending, rounds)
+        assert share(None) == "0." + "3" * 28
+        live.close()

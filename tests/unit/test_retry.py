@@ -13,6 +13,9 @@ from duroxide._core.retry import Exponential, Fixed, Linear, RetryPolicy
 from duroxide.errors import InvalidInput
 
 
+async def asynchronous(error): ...
+
+
 class TestRetryPolicy:
     def test_defaults(self):
         """Three attempts, exponential from 100 ms by 2 up to 30 s, no time limits."""
@@ -70,6 +73,11 @@ class TestRetryPolicy:
             ({"timeout": -1}, "timeout of a RetryPolicy is -1"),
             ({"total_timeout": "1"}, "total_timeout of a RetryPolicy is '1'"),
             ({"retry_if": ValueError("x")}, "retry_if of a RetryPolicy is ValueError"),
+            (
+                {"retry_if": ConnectionError},
+                "retry_if of a RetryPolicy is <class 'ConnectionError'>: give a plain function",
+            ),
+            ({"retry_if": asynchronous}, "retry_if of a RetryPolicy is <function asynchronous"),
         ],
     )
     def test_mistakes(self, arguments, reason):

@@ -203,3 +203,47 @@ def test_no_thread_at_all(threads: WorkerThreads[str], names: list[str], monkeyp
 
 def no_more(thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
+
+
+def test_lost_thread_comes_back(threads: WorkerThreads[str], gate: threading.Event, names: list[str]) -> None:
+    """When the one that was lost is back, there are as many threads as before, however often that happens."""
+    for number in range(3):
+        threads.post(["hold"])
+        eventually(lambda count=2 * number + 1: len(names) == count)
+        threads.replace_one()
+        threads.take_one_back()
+        gate.set()
+        threads.post(["name"])
+        eventually(lambda count=2 * number + 2: len(names) == count)
+        gate.clear()
+    gate.set()
+    threads.post(["meet"] * SIZE, blocks=True)
+    eventually(lambda: len(names) == 6 + SIZE)
+    eventually(lambda: threads._started <= SIZE)
+
+    assert threads._size == SIZE
+    assert len(threads._threads) == threads._started
+
+
+def test_one_too_many_leaves(gate: threading.Event, names: list[str]) -> None:
+    """The thread that comes back ends if another one does its work now, and what waits meanwhile is done."""
+
+    def work(what: str) -> None:
+        names.append(threading.current_thread().name)
+        if what == "hold":
+            gate.wait(PATIENCE)
+            threads.take_one_back()
+            threads.post(["name"])
+
+    threads = WorkerThreads("worker", 1, work)
+    threads.post(["hold"])
+    eventually(lambda: len(names) == 1)
+    threads.replace_one()
+    threads.post(["name"])
+    eventually(lambda: len(names) == 2)
+    gate.set()
+    eventually(lambda: len(names) == 3 and threads._started == 1)
+
+    assert names[2] == names[1] != names[0]
+    threads.stop()
+    assert threads.join(PATIENCE)

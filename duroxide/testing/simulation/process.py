@@ -7,8 +7,6 @@ activity. A process that dies is simply not used any more; its locks expire, as 
 
 from __future__ import annotations
 
-import asyncio
-
 from collections.abc import Callable, Sequence
 
 from attrs import evolve
@@ -21,7 +19,7 @@ from ..._runtime.activities import ActivityWorker
 from ..._runtime.activity_context import Cancellation
 from ..._runtime.dispatcher import Dispatcher
 from ..._runtime.fetching import Next
-from ..._runtime.invoking import ActivityOutcome, failed, invoke, invoke_async
+from ..._runtime.invoking import ActivityOutcome, failed, invoke_whole
 from ..._runtime.metrics import Metrics
 from ..._runtime.options import RuntimeOptions, milliseconds
 from ..._runtime.slots import RunningActivity
@@ -74,21 +72,21 @@ class Held(ActivityWorker):
 
     def run(self, running: RunningActivity, error: Exception | None = None) -> ActivityOutcome:
         """Run the activity to its end, and hand its outcome to the dispatcher. It may fail with *error* instead."""
-        info = running.info
         self._slots.begin(running)
-        context = self._context(running)
         if error is not None:
             outcome: ActivityOutcome = failed(running.work, error)
-        elif info.is_async:
-            outcome = asyncio.run(invoke_async(info, running.work, context, self._options.limits))
         else:
-            outcome = invoke(info, running.work, context, self._options.limits)
+            outcome = invoke_whole(running.info, running.work, self._context(running), self._options.limits)
         self._end(running, outcome)
         return outcome
 
     def _begin(self, ready: Sequence[tuple[ActivityExecute, ActivityLock]]) -> None:
+        # All of them run, as far as anybody can tell, until `run` says what comes of them.
         self._slots.fill(
-            [RunningActivity(self._registered(work), work, lock, 0.0, _Unwaiting()) for work, lock in ready]
+            [
+                RunningActivity(self._registered(work), work, lock, 0.0, _Unwaiting(), started_at=0.0)
+                for work, lock in ready
+            ]
         )
 
 

@@ -328,7 +328,7 @@ class Simulator:
         """Return how the instance stands."""
         return self._client.get_orchestration_status(instance_id)
 
-    def result(self, instance_id: str, type: type[Any] | None = None) -> Any:
+    def result(self, instance_id: str, type: object = None) -> Any:
         """
         Return the output of an instance that has completed, as *type* if given.
 

@@ -1,0 +1,199 @@
+"""Failures that come back as themselves, whatever their class thinks of being made, changed, compared, shown or pickled."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+
+from typing import Self
+
+import attrs
+import pytest
+
+from duroxide._core import events as e
+from duroxide._core.executor import Executor
+from duroxide._core.failures import exception_for
+from duroxide.errors import (
+    ActivityFailed,
+    Divergence,
+    ErrorDetails,
+    ErrorKind,
+    InstanceAlreadyExists,
+    InstanceNotFound,
+    InstanceStillRunning,
+    NondeterminismError,
+    NonRetryableError,
+    OrchestrationFailed,
+    ProviderError,
+    ReplayDiverged,
+    WaitTimeout,
+)
+from duroxide.providers.management import ExecutionNotFound
+
+from .histories import details, failed, started
+
+
+class Wants(Exception):
+    """Is made of two things."""
+
+    def __init__(self, code: int, *, what: str) -> None:
+        super().__init__(f"{what} {code}")
+        self.code = code
+
+
+class Makes(Exception):
+    """Has a `__new__` of its own."""
+
+    def __new__(cls, code: int, what: str) -> Self:
+        return super().__new__(cls, code, what)
+
+
+class Named(Exception):
+    """Calls something else its details."""
+
+    @property
+    def details(self) -> str:
+        """Return nothing that we want."""
+        return "its own"
+
+
+@attrs.frozen
+class Frozen(Exception):
+    code: int
+
+
+@attrs.define
+class Defined(Exception):
+    code: int
+
+
+@dataclasses.dataclass
+class Data(Exception):
+    code: int
+
+
+class Immutable(Exception):
+    """Cannot be changed."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+class Missing(FileNotFoundError):
+    """One whose class is laid out in memory in its own way."""
+
+
+class Final(Exception):
+    """Does not want to be derived from."""
+
+    def __init_subclass__(cls) -> None:
+        msg = "final"
+        raise ValueError(msg)
+
+
+CLASSES = [Wants, Makes, Named, Frozen, Defined, Data, Immutable, Missing]
+
+
+def type_of(cls: type[Exception]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def come_back(cls: type[Exception]) -> ActivityFailed:
+    failure = exception_for(details("no 1", type=type_of(cls)), {type_of(cls): cls}, is_activity=True)
+    assert isinstance(failure, ActivityFailed)
+    return failure
+
+
+class TestComingBack:
+    @pytest.mark.parametrize("cls", CLASSES)
+    def test_any_class(self, cls: type[Exception]) -> None:
+        """It is caught as what it was, and has text and details; nothing of its class stands in the way."""
+        failure = come_back(cls)
+
+        assert isinstance(failure, cls)
+        assert (str(failure), failure.details.message) == ("no 1", "no 1")
+        assert repr(failure) == f"{cls.__name__}('no 1')"
+        assert failure == failure  # noqa: PLR0124  # its class may compare attributes that it has not
+        assert len({failure, come_back(cls)}) == 2
+
+    def test_not_derived_from(self) -> None:
+        """One that cannot be derived from comes back as a failure whose details say what it was."""
+        failure = come_back(Final)
+
+        assert type(failure) is ActivityFailed
+        assert failure.details.type == type_of(Final)
+
+    @pytest.mark.parametrize("cls", CLASSES)
+    def test_caught(self, cls: type[Exception]) -> None:
+        """Orchestration code catches it at the yield, and finds it in the list of a join."""
+
+        def flow(ctx):
+            (first,) = yield from ctx.join(ctx.schedule_activity("A"), return_exceptions=True)
+            try:
+                yield from ctx.schedule_activity("A")
+            except cls as second:
+                return [str(first), str(second)]
+
+        executor = Executor(flow, started(), exceptions={type_of(cls): cls})
+        executor.feed()
+        for schedule in (2, 4):
+            scheduled = e.ActivityScheduled(schedule, 0, "A", "null")
+            turn = executor.feed([scheduled, failed(schedule + 1, schedule, details("no 1", type=type_of(cls)))])
+
+        assert turn.verdict.output == '["no 1","no 1"]'
+
+
+class Broken(Exception):
+    """Cannot even be shown."""
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+def test_recorded() -> None:
+    """An exception whose text is not to be had is recorded all the same."""
+    recorded = ErrorDetails.from_exception(Broken(), kind=ErrorKind.ACTIVITY_FAILED)
+
+    assert recorded.message == "<Broken whose __str__ raised KeyboardInterrupt>"
+
+
+class Declined(NonRetryableError):
+    """A user's own, of ours."""
+
+    def __init__(self, code: int, *, what: str) -> None:
+        super().__init__(f"{what} {code}")
+        self.code = code
+
+
+@pytest.mark.parametrize("way", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"])  # noqa: S301  # what we have pickled
+@pytest.mark.parametrize(
+    "error",
+    [
+        ActivityFailed(details("no")),
+        OrchestrationFailed(details("no")),
+        NondeterminismError(ErrorDetails.nondeterminism("no")),
+        InstanceNotFound("i"),
+        InstanceAlreadyExists("i"),
+        InstanceStillRunning("it runs", instance_id="i"),
+        ExecutionNotFound("i", 2),
+        ProviderError("commit_turns", "busy", retryable=True),
+        WaitTimeout("too late"),
+        ReplayDiverged(Divergence("i", 1, "fn", "1.0.0", 2, "here", "this", "that")),
+        Declined(3, what="card"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_pickled(error: Exception, way) -> None:
+    """Exceptions of the library travel to other processes: a pool whose work raises one must not break."""
+    arrived = way(error)
+
+    assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))
+
+
+def test_pickled_combination() -> None:
+    """A failure that came back as itself arrives as the failure that it is: its class was made here."""
+    arrived = pickle.loads(pickle.dumps(come_back(Wants)))  # noqa: S301  # what we have pickled
+
+    assert type(arrived) is ActivityFailed
+    assert arrived.details == come_back(Wants).details
