@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from duroxide import Client, ProviderError, Runtime, SqlProvider
-from duroxide.providers.sql import provider as providers
+from duroxide.providers.sql import engines
 
 from ..runtime.stage import eventually
 from ..workload.outcomes import check, start_one_of_each
@@ -110,7 +110,7 @@ class TestLocked:
 
     def test_for_too_long(self, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         """Another process that never ends its transaction is an error that says so, and can be tried again."""
-        monkeypatch.setattr(providers, "BUSY_TIMEOUT_MS", 20)
+        monkeypatch.setattr(engines, "BUSY_TIMEOUT_MS", 20)
         with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
             with locked(path):
                 with pytest.raises(ProviderError, match="kept locked by another process") as caught:
