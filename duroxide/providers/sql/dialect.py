@@ -131,6 +131,19 @@ class Dialect(Protocol):
         """Keep every other process from changing the schema until the transaction ends."""
         ...
 
+    def check_texts(self, connection: Connection) -> None:
+        """
+        See whether the database, in which nothing is created yet, can hold every text.
+
+        Raises:
+            ProviderError: If it cannot.
+        """
+        ...
+
+    def user(self, connection: Connection) -> str | None:
+        """Return as whom *connection* is logged in, where there are users."""
+        ...
+
     def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Return what keeps others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
         ...

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import io
 import logging
+import shlex
 
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import URL, Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
 from ...errors import InvalidInput, ProviderError
@@ -115,24 +116,26 @@ def _migrate(transaction: Transaction, schema: str | None) -> None:
     except DBAPIError as error:
         if not transaction.dialect.is_forbidden(error):
             raise
-        raise ProviderError("initialize", _forbidden(connection, schema, found, error), retryable=False) from error
+        role = transaction.dialect.user(connection) or ""
+        message = _forbidden(connection.engine.url, schema, found, role=role, reason=str(driver_error(error)))
+        raise ProviderError("initialize", message, retryable=False) from error
 
 
-def _forbidden(connection: Connection, schema: str | None, found: str | None, error: DBAPIError) -> str:
+def _forbidden(url: URL, schema: str | None, found: str | None, *, role: str, reason: str) -> str:
     """Return what a role without rights is told, with the command that prints what is to be run from *found* on."""
-    url = connection.engine.url
-    options = "" if schema is None else f" --schema {schema}"
-    options += "" if found is None else f" --from {found}"
+    command = ["python", "-m", "duroxide", "schema", "--url", url.render_as_string()]
+    command += [] if schema is None else ["--schema", schema]
+    command += [] if found is None else ["--from", found]
+    command += ["--grant-to", role]
     return (
-        f"the role {url.username!r} may not create, change or use the tables"
-        f" ({' '.join(str(driver_error(error)).split())})."
-        " Let a role that may run what this command prints, and try again:"
-        f" python -m duroxide schema --url {url.render_as_string()}{options} --grant-to {url.username}"
+        f"the role {role!r} may not create, change or use the tables ({' '.join(reason.split())})."
+        f" Let a role that may run what this command prints, and try again: {shlex.join(command)}"
     )
 
 
 def create(connection: Connection, dialect: Dialect, schema: str | None) -> None:
     """Create everything as `schema.py` says, and note that no migration is due."""
+    dialect.check_texts(connection)
     if schema is not None and not inspect(connection).has_schema(schema):
         # Not IF NOT EXISTS, which wants the right to create schemas even where there is nothing to create.
         connection.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")

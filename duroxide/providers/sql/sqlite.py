@@ -157,6 +157,13 @@ class SqliteDialect:
     def guard_schema(self, connection: Connection) -> None:
         """Do nothing: the write lock keeps everybody else out."""
 
+    def check_texts(self, connection: Connection) -> None:
+        """Do nothing: every encoding that SQLite knows is Unicode."""
+
+    def user(self, connection: Connection) -> str | None:
+        """Return None: SQLite has no users."""
+        return None
+
     def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Do nothing: the write lock keeps everybody else out."""
         return ()
