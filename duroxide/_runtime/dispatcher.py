@@ -78,7 +78,7 @@ class Dispatcher:
         #: Whether the last round fired timers instead of fetching.
         self._is_timers_turn = False
         self._agenda = Agenda(provider, options.poll_interval.total_seconds())
-        self._turns = Turns(provider, registry, options, self._cache, self._returns, self._agenda)
+        self._turns = Turns(provider, registry, options, self._cache, self._returns, self._agenda, worker_id=runtime_id)
         self._commits = Commits(
             provider,
             options,
