@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -57,6 +60,24 @@ class Server:
             except ProcessLookupError:
                 continue
         psutil.wait_procs(everybody, timeout=10)
+
+    @contextmanager
+    def standby(self, folder: Path) -> Iterator[URL]:
+        """Run a copy in *folder*, which follows this server and only reads; yield its URL."""
+        folder.mkdir(mode=0o700)
+        options = {} if self.user is None else {"user": self.user}
+        if self.user is not None:
+            shutil.chown(folder, self.user)
+            folder.parent.chmod(0o755)
+        source = ("-h", str(self.data), "-U", "postgres", "-D", str(folder))
+        pgexec("pg_basebackup", (*source, "-R", "-X", "stream"), bin_path=self._made.bin_path, **options)
+        control = ("-D", str(folder), "-w", "-t", "30")
+        start = (*control, "-o", f'-h "" -k {folder}', "-l", str(folder / "log"), "start")
+        pgexec("pg_ctl", start, bin_path=self._made.bin_path, **options)
+        try:
+            yield self.url.set(query={"host": str(folder)})
+        finally:
+            pgexec("pg_ctl", (*control, "-m", "fast", "stop"), bin_path=self._made.bin_path, **options)
 
     @property
     def is_running(self) -> bool:

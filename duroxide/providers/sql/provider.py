@@ -67,7 +67,7 @@ class SqlProvider(SqlManagement):
         url_or_engine: ``sqlite:///path.db``, ``postgresql://user:password@host/database``, or a SQLAlchemy Engine,
             which stays the caller's: no listener is installed on it, and it is not disposed of.
 
-        schema: Postgres only: the schema that holds the tables; created when it is missing.
+        schema: Postgres only: the schema that holds the tables; created when it is missing. Up to 63 bytes, without ``%``.
 
         clock: Where the time comes from; by default this machine's, corrected by Postgres' own.
 
