@@ -62,20 +62,23 @@ class Server:
         psutil.wait_procs(everybody, timeout=10)
 
     @contextmanager
-    def standby(self, folder: Path) -> Iterator[URL]:
-        """Run a copy in *folder*, which follows this server and only reads; yield its URL."""
-        folder.mkdir(mode=0o700)
+    def standby(self, parent: Path) -> Iterator[URL]:
+        """Run a copy in *parent*, an empty folder, which follows this server and only reads; yield its URL."""
+        # The socket is not with the data, which are copied with the lock of this server's.
+        data, sockets = parent / "data", parent / "sockets"
+        for folder in (data, sockets):
+            folder.mkdir(mode=0o700)
+            if self.user is not None:
+                parent.chmod(0o755)
+                shutil.chown(folder, self.user)
         options = {} if self.user is None else {"user": self.user}
-        if self.user is not None:
-            shutil.chown(folder, self.user)
-            folder.parent.chmod(0o755)
-        source = ("-h", str(self.data), "-U", "postgres", "-D", str(folder))
-        pgexec("pg_basebackup", (*source, "-R", "-X", "stream"), bin_path=self._made.bin_path, **options)
-        control = ("-D", str(folder), "-w", "-t", "30")
-        start = (*control, "-o", f'-h "" -k {folder}', "-l", str(folder / "log"), "start")
+        source = ("-h", str(self.data), "-U", "postgres", "-D", str(data))
+        pgexec("pg_basebackup", (*source, "-R", "-X", "stream", "-c", "fast"), bin_path=self._made.bin_path, **options)
+        control = ("-D", str(data), "-w", "-t", "30")
+        start = (*control, "-o", f'-h "" -k {sockets}', "-l", str(sockets / "log"), "start")
         pgexec("pg_ctl", start, bin_path=self._made.bin_path, **options)
         try:
-            yield self.url.set(query={"host": str(folder)})
+            yield self.url.set(query={"host": str(sockets)})
         finally:
             pgexec("pg_ctl", (*control, "-m", "fast", "stop"), bin_path=self._made.bin_path, **options)
 

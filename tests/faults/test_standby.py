@@ -24,7 +24,7 @@ def test_asked_and_waited_at(server: Any, server_url: str) -> None:
         runtime.client.wait_for_result("before", 30)
         with (
             tempfile.TemporaryDirectory(prefix="duroxide-pg-") as parent,
-            server.standby(Path(parent, "data")) as standby,
+            server.standby(Path(parent)) as standby,
             Client(standby.set(database=make_url(server_url).database)) as client,
         ):
             assert isinstance(client.get_orchestration_status("before"), Completed)
