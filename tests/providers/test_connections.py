@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from duroxide.errors import InvalidInput, ProviderError
 from duroxide.providers.sql import SqlProvider
+from duroxide.providers.sql.dialect import driver_connection
 from duroxide.providers.sql.shared import shared_database
 from duroxide.testing.conformance.vocabulary import LOCK_MS, fetch_one, start
 
@@ -154,6 +155,18 @@ class TestErrors:
         provider.close()
         with pytest.raises(ProviderError, match="closed"):
             provider.enqueue([start()])
+
+    def test_vanished(self, postgres_url: str, postgres_schema: str) -> None:
+        """A server that vanishes without a word is noticed within a minute, unless the URL says otherwise."""
+        names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+        url = make_url(postgres_url)
+        found = []
+        for each in (url, url.update_query_dict({"keepalives_idle": "600"})):
+            with SqlProvider(each, schema=postgres_schema) as provider, provider._engine.connect() as connection:
+                given = driver_connection(connection).info.get_parameters()
+                found.append([int(given[name]) for name in names])
+
+        assert [[30, 10, 3, 60_000], [600, 10, 3, 60_000]] == found
 
     def test_two_phases(self, postgres_url: str, postgres_schema: str) -> None:
         """A two-phase transaction, which Postgres would not prepare, is refused at the call."""

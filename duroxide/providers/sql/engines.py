@@ -38,6 +38,20 @@ _INSTALL = "pip install 'duroxide-python[postgres]'"
 #: Every transaction is begun and ended by `Database`, so the pool need not make sure.
 _AS_WE_NEED_IT: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
 
+#: How psycopg is to connect, unless a URL says otherwise.
+_CONNECTION_SETTINGS: Mapping[str, Any] = {
+    # Nothing is prepared before we know that no transaction-mode pooler hands each transaction another session.
+    "prepare_threshold": None,
+    # What a session takes by default is the administrator's affair.
+    "client_encoding": "utf8",
+    # A server that vanishes without a word, or a router that forgets a connection, is noticed within a minute. By default
+    # that takes hours, in which the connection that listens is deaf.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
 #: Drivers whose URLs are meant for the same files as ours. Not SQLCipher's, for example: its files are encrypted.
 _SQLITE_DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"})
 
@@ -108,10 +122,7 @@ def _make_engine(url: URL) -> Engine:
 
 
 def _make_postgres_engine(url: URL) -> Engine:
-    # Nothing is prepared before we know that no transaction-mode pooler hands each transaction another session; and what
-    # the server takes for the encoding of a session by default is its administrator's affair.
-    settings = {"prepare_threshold": None, "client_encoding": "utf8"}
-    wanted = {name: value for name, value in settings.items() if name not in url.query}
+    wanted = {name: value for name, value in _CONNECTION_SETTINGS.items() if name not in url.query}
     try:
         return create_engine(url, connect_args=wanted, pool_size=10, **_AS_WE_NEED_IT)
     except ImportError as error:
