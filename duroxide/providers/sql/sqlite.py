@@ -211,7 +211,10 @@ class SqliteDialect:
     def reason(self, error: BaseException) -> str:
         """Return what is wrong, and what to do."""
         if self.is_contention(error):
-            return "is kept locked by another process. Let that one commit, or end it"
+            return (
+                "is kept locked by a transaction of another process, or by one of your own. Let that commit, or end it; to"
+                " write in your own, pass connection="
+            )
         remedy = self._REMEDIES.get(self._code(error) or 0)
         return reported(error) if remedy is None else f"{reported(error)}. {remedy}"
 
