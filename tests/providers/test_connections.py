@@ -139,6 +139,20 @@ class TestErrors:
 
         assert caught.value.retryable
 
+    def test_no_database(self, tmp_path: Path) -> None:
+        """A file of something else, and one that is damaged, are errors that say what to do; they do not pass by themselves."""
+        (tmp_path / "text.db").write_text("no database" * 100)
+        with SqlProvider(f"sqlite:///{tmp_path}/damaged.db"):
+            pass
+        whole = (tmp_path / "damaged.db").read_bytes()
+        (tmp_path / "damaged.db").write_bytes(whole[: len(whole) // 2])
+        for name, remedy in [("text.db", "the path of an SQLite database"), ("damaged.db", "from a backup")]:
+            provider = SqlProvider(f"sqlite:///{tmp_path}/{name}")
+            with pytest.raises(ProviderError, match=remedy) as caught:
+                provider.initialize()
+            assert not caught.value.retryable
+            provider.close()
+
     def test_no_server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that does not answer may do so later; that was tried a few times."""
         monkeypatch.setattr("duroxide.providers.sql.database.PAUSES", (0.0, 0.0))

@@ -357,7 +357,8 @@ class SqlProvider(SqlManagement):
             raise InvalidInput(msg)
         if place_of(theirs.engine.url) != place_of(self._engine.url):
             msg = (
-                f"connection= is to {theirs.engine.url!r}, and this provider to {self._engine.url!r}: use one database."
+                f"connection= is to {theirs.engine.url!r}, and this provider to {self._engine.url!r}: use one database. If it"
+                " is one, write its URL alike, or make the provider of that Engine."
             )
             raise InvalidInput(msg)
         return theirs

@@ -39,8 +39,16 @@ class SqliteDialect:
     _REMEDIES: Mapping[int, str] = {
         sqlite3.SQLITE_IOERR: "Check the disk that holds the file",
         sqlite3.SQLITE_FULL: "Make room on the disk",
-        sqlite3.SQLITE_CANTOPEN: "Check that its folder exists, and that this user may create files in it",
+        sqlite3.SQLITE_CANTOPEN: (
+            "Check that its folder exists, and that this user may create files in it; a folder is no database"
+        ),
         sqlite3.SQLITE_READONLY: "Let this user write to the file, to its -wal and -shm, and to their folder",
+    }
+
+    #: What does not pass by itself.
+    _REPAIRS: Mapping[int, str] = {
+        sqlite3.SQLITE_NOTADB: "Give the path of an SQLite database, or of a file that is still to be made",
+        sqlite3.SQLITE_CORRUPT: "Restore it from a backup",
     }
 
     def __init__(self, *, relaxes: bool = False) -> None:
@@ -215,7 +223,7 @@ class SqliteDialect:
                 "is kept locked by a transaction of another process, or by one of your own. Let that commit, or end it; to"
                 " write in your own, pass connection="
             )
-        remedy = self._REMEDIES.get(self._code(error) or 0)
+        remedy = {**self._REMEDIES, **self._REPAIRS}.get(self._code(error) or 0)
         return reported(error) if remedy is None else f"{reported(error)}. {remedy}"
 
     @staticmethod
