@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.pool import NullPool
 
 from duroxide.errors import InvalidInput, ProviderError
@@ -83,6 +83,18 @@ class TestMaking:
             fetch_one(provider)
         with engine.connect() as connection:
             assert 1 == connection.execute(text("SELECT 1")).scalar()
+        engine.dispose()
+
+    def test_engine_that_begins_by_itself(self, sqlite_url: str) -> None:
+        """An Engine whose listeners begin transactions, as SQLAlchemy recommends for SQLite, works, on a new file or an old one."""
+        engine = create_engine(sqlite_url)
+        event.listen(engine, "connect", lambda driver, _: setattr(driver, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        for instance_id in ("new", "old"):
+            with SqlProvider(engine) as provider:
+                with engine.begin() as connection:
+                    provider.enqueue([start(instance_id)], connection=connection)
+                assert fetch_one(provider).lock.instance_id == instance_id
         engine.dispose()
 
     def test_identity(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

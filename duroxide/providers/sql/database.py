@@ -26,7 +26,7 @@ from ...errors import ProviderError
 from ..forking import Birthplace
 from ..wakeups import Changes
 from .clock import DatabaseClock
-from .dialect import Conflict, Dialect, Use, driver_connection
+from .dialect import Conflict, Dialect, Use, driver_connection, execute
 from .group_commit import GroupCommit, Written
 from .sending import SentFirst
 from .shared import SharedDatabase
@@ -322,7 +322,7 @@ class Database:
             connection = self._autocommit.connect()
             try:
                 for name, value in self._pragmas.items():
-                    connection.exec_driver_sql(f"PRAGMA {name}={value}")
+                    execute(connection, f"PRAGMA {name}={value}")
             except BaseException:
                 connection.close()
                 raise

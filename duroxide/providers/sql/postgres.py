@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from ...errors import ProviderError
 from .dialect import Conflict, Use, driver_connection, driver_error, reported
@@ -275,6 +275,10 @@ class PostgresDialect:
         """Wait for the schema's lock, which ends with the transaction."""
         numbers = [literal(0x6475726F), literal(self._guard & 0x7FFFFFFF)]
         self._run(Session.of(connection), [Call("SELECT pg_advisory_xact_lock($1, $2)", numbers)])
+
+    def has_table(self, connection: Connection, table: str, schema: str | None) -> bool:
+        """Ask SQLAlchemy, which knows where to look."""
+        return inspect(connection).has_table(table, schema=schema)
 
     def check_texts(self, connection: Connection) -> None:
         """Refuse a database whose encoding is not UTF8: ids and names may be of any language."""

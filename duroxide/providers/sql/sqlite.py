@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .dialect import Conflict, Use, driver_connection, driver_error, reported, rows_of
+from .dialect import Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_inserting, sqlite_query
 from .tables import TABLE_NAMES
 
@@ -164,6 +164,11 @@ class SqliteDialect:
 
     def guard_schema(self, connection: Connection) -> None:
         """Do nothing: the write lock keeps everybody else out."""
+
+    def has_table(self, connection: Connection, table: str, schema: str | None) -> bool:
+        """Look into SQLite's own list."""
+        found = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{table}'"  # noqa: S608  # ours
+        return execute(connection, found).fetchone() is not None
 
     def check_texts(self, connection: Connection) -> None:
         """Do nothing: every encoding that SQLite knows is Unicode."""
