@@ -153,7 +153,7 @@ class SqlProvider(SqlManagement):
             check_readable(self._database, self._schema)
             return
         migrate(self._database, self._schema)
-        self._database.check_clock()
+        self._database.check_clock("initialize")
 
     def close(self) -> None:
         """
@@ -200,6 +200,7 @@ class SqlProvider(SqlManagement):
     def _send(self, operation: str, work: Callable[[Transaction], ResultT], connection: Any) -> ResultT:
         """Run *work* in a transaction of our own, or in the caller's."""
         if connection is None:
+            self._database.check_clock(operation)
             return self._database.write(operation, work)
         theirs = self._checked(connection)
         result = self._database.write_with(operation, theirs, work)
@@ -214,6 +215,7 @@ class SqlProvider(SqlManagement):
         """Lock up to *limit* instances that have visible messages, and return them with those messages."""
         if limit <= 0:
             return ()
+        self._database.check_clock("fetch_orchestration_items")
         return self._database.write(
             "fetch_orchestration_items",
             lambda transaction: orchestrations.fetch(transaction, limit, lock_ms, replayable),
@@ -244,7 +246,7 @@ class SqlProvider(SqlManagement):
         """Extend locks to now + *lock_ms*; return those that were still held."""
         if not locks:
             return frozenset()
-        self._database.check_clock()
+        self._database.check_clock("renew_instance_locks")
         return self._database.write(
             "renew_instance_locks", lambda transaction: orchestrations.renew(transaction, locks, lock_ms), use=Use.LEASE
         )
@@ -257,6 +259,7 @@ class SqlProvider(SqlManagement):
         """Lock up to *limit* activities, oldest first, and return them."""
         if limit <= 0 or tags.accepts_nothing:
             return ()
+        self._database.check_clock("fetch_activities")
         return self._database.write(
             "fetch_activities",
             lambda transaction: activities.fetch(transaction, limit, lock_ms, tags, session),
@@ -287,7 +290,7 @@ class SqlProvider(SqlManagement):
         """Extend locks; return those still held."""
         if not locks:
             return frozenset()
-        self._database.check_clock()
+        self._database.check_clock("renew_activity_locks")
         return self._database.write(
             "renew_activity_locks", lambda transaction: activities.renew(transaction, locks, lock_ms), use=Use.LEASE
         )
