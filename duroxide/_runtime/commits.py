@@ -8,7 +8,6 @@ happened: its execution is thrown away, its messages are put back, its outcomes 
 from __future__ import annotations
 
 import logging
-import threading
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
@@ -34,6 +33,9 @@ _log = logging.getLogger("duroxide.runtime")
 #: After a failure of the store that its own retries did not get over, in seconds.
 PAUSE_AFTER_FAILURE = 0.05
 
+#: And at most, after many.
+LONGEST_PAUSE = 3.0
+
 
 @noun
 class SentRound:
@@ -54,12 +56,12 @@ class Commits:
     Writes turns down, in the thread of the round.
 
     Args:
-        again: Takes outcomes that could not be stored, to be tried in another round.
+        again: Takes outcomes that could not be stored, to be tried in another round, and waits for some seconds.
 
         look: Called when instances were put back, so that they are fetched again.
     """
 
-    #: After a failure of the store, in seconds.
+    #: After a failure of the store, in seconds; doubled while outcomes cannot be stored.
     pause = PAUSE_AFTER_FAILURE
 
     def __init__(
@@ -71,7 +73,7 @@ class Commits:
         timers: Timers,
         *,
         metrics: Metrics,
-        again: Callable[[Iterable[Finished]], None],
+        again: Callable[[Iterable[Finished], float], None],
         look: Callable[[], None],
     ) -> None:
         self._provider = provider
@@ -83,6 +85,10 @@ class Commits:
         self._timers = timers
         self._again = again
         self._look = look
+        #: How often in a row outcomes could not be stored.
+        self._failures = 0
+        #: Whether the store has refused the last outcomes for good: it is closed, say.
+        self.is_refused = False
 
     @property
     def is_pipelined(self) -> bool:
@@ -154,8 +160,7 @@ class Commits:
             if turned.offered is not None:
                 turned.offered.failed(as_unknown(error))
             self.take_back(turned, worker)
-            self._again(turned.finished)
-        threading.Event().wait(self.pause)
+        self._again([outcome for each in turns for outcome in each.finished], self.pause)
         # If it is in the store after all, these are locked by us, and nobody runs them.
         self._returns.activities(Release(lock, 0, ignore_attempt=True) for each in turns for lock in each.commit.eager)
         if is_passing:
@@ -210,9 +215,11 @@ class Commits:
             _log.warning("storing %d outcomes failed and will be done again: %s", len(outcomes), error)
             for each in outcomes:
                 self._cache.evict(each.lock.key.instance_id)
-            self._again(outcomes)
-            threading.Event().wait(self.pause)
+            self.is_refused = not error.retryable
+            self._failures += 1
+            self._again(outcomes, min(self.pause * 2 ** min(self._failures, 6), LONGEST_PAUSE))
             return
+        self._failures, self.is_refused = 0, False
         for each, was_held in zip(outcomes, held, strict=True):
             if not was_held:
                 _log.info(

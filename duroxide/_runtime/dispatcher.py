@@ -26,7 +26,7 @@ import logging
 import threading
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
 
@@ -41,7 +41,7 @@ from .activities import ActivityWorker, Finished
 from .agenda import Agenda
 from .bell import Bell
 from .cache import ExecutionCache
-from .commits import PAUSE_AFTER_FAILURE, Commits, SentRound
+from .commits import LONGEST_PAUSE, PAUSE_AFTER_FAILURE, Commits, SentRound
 from .garbage import COLLECTOR
 from .metrics import Metrics
 from .offers import Desk, Offers
@@ -78,7 +78,7 @@ class Dispatcher:
         #: Whether the last round fired timers instead of fetching.
         self._is_timers_turn = False
         self._agenda = Agenda(provider, options.poll_interval.total_seconds())
-        self._turns = Turns(provider, registry, options, self._cache, self._returns, self._agenda)
+        self._turns = Turns(provider, registry, options, self._cache, self._returns, self._agenda, worker_id=runtime_id)
         self._commits = Commits(
             provider,
             options,
@@ -86,7 +86,7 @@ class Dispatcher:
             self._returns,
             self._timers,
             metrics=metrics,
-            again=self._inbox.extend,
+            again=self._take_again,
             look=lambda: self.notice_messages(None),
         )
         self._bell = Bell()
@@ -147,6 +147,11 @@ class Dispatcher:
         if not quietly:
             self._bell.ring()
 
+    def _take_again(self, outcomes: Iterable[Finished], seconds: float) -> None:
+        """Take outcomes back that could not be stored, and leave the store alone for a while."""
+        self._inbox.extend(outcomes)
+        self._rest(seconds)
+
     def lead(self) -> None:
         """Run a round in the thread that calls, if nobody is at one. What it leaves is the dispatcher's."""
         if self._wants_baton or not self._baton.acquire(blocking=False):
@@ -188,21 +193,30 @@ class Dispatcher:
     def _loop(self) -> None:
         self._baton.acquire()  # and not put down in the end: nobody is to run a round any more
         failures = 0
-        while self._sent or not (self._is_stopping and (not self._inbox or monotonic() >= self._stop_by)):
+        while self._sent or not self._is_done:
             try:
                 self._wait()
                 self._run_round()
                 failures = 0
             except BaseException as error:  # noqa: BLE001  # this loop must not die: whatever the store, a bug or sys.exit() raises, the next round may work
                 failures += 1
-                pause = min(0.05 * 2 ** min(failures, 6), 3.0)
+                pause = min(PAUSE_AFTER_FAILURE * 2 ** min(failures, 6), LONGEST_PAUSE)
                 self._failed(error, pause)
-                if self._is_stopping:
-                    threading.Event().wait(PAUSE_AFTER_FAILURE)
-                else:
-                    self._stopping.wait(pause)
+                self._rest(pause)
         self._cache.clear()
         self._returns.activities(Release(each.lock) for each in self._inbox)
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether this is to stop, and has nothing left that it can store."""
+        return self._is_stopping and (not self._inbox or self._commits.is_refused or monotonic() >= self._stop_by)
+
+    def _rest(self, seconds: float) -> None:
+        """Leave the store alone for a while."""
+        if self._is_stopping:
+            threading.Event().wait(min(seconds, PAUSE_AFTER_FAILURE))
+        else:
+            self._stopping.wait(seconds)
 
     def _run_round(self) -> None:
         began_at = monotonic()

@@ -96,6 +96,8 @@ class Turns:
         cache: ExecutionCache,
         returns: Returns,
         agenda: Agenda,
+        *,
+        worker_id: str,
     ) -> None:
         self._provider = provider
         self._registry = registry
@@ -103,6 +105,7 @@ class Turns:
         self._cache = cache
         self._returns = returns
         self._agenda = agenda
+        self._worker_id = worker_id
         self._now_ms = 0
         self._reasons = Reasons()
 
@@ -292,6 +295,7 @@ class Turns:
                 "execution_id": started.execution_id,
                 "orchestration_name": started.name,
                 "orchestration_version": started.version,
+                "worker_id": self._worker_id,
                 **(keywords.pop("extra", None) or {}),
             }
             _orchestration_log.log(level, message, *args, extra=extra, **keywords)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -57,6 +60,27 @@ class Server:
             except ProcessLookupError:
                 continue
         psutil.wait_procs(everybody, timeout=10)
+
+    @contextmanager
+    def standby(self, parent: Path) -> Iterator[URL]:
+        """Run a copy in *parent*, an empty folder, which follows this server and only reads; yield its URL."""
+        # The socket is not with the data, which are copied with the lock of this server's.
+        data, sockets = parent / "data", parent / "sockets"
+        for folder in (data, sockets):
+            folder.mkdir(mode=0o700)
+            if self.user is not None:
+                parent.chmod(0o755)
+                shutil.chown(folder, self.user)
+        options = {} if self.user is None else {"user": self.user}
+        source = ("-h", str(self.data), "-U", "postgres", "-D", str(data))
+        pgexec("pg_basebackup", (*source, "-R", "-X", "stream", "-c", "fast"), bin_path=self._made.bin_path, **options)
+        control = ("-D", str(data), "-w", "-t", "30")
+        start = (*control, "-o", f'-h "" -k {sockets}', "-l", str(sockets / "log"), "start")
+        pgexec("pg_ctl", start, bin_path=self._made.bin_path, **options)
+        try:
+            yield self.url.set(query={"host": str(sockets)})
+        finally:
+            pgexec("pg_ctl", (*control, "-m", "fast", "stop"), bin_path=self._made.bin_path, **options)
 
     @property
     def is_running(self) -> bool:

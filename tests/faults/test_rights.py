@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +29,7 @@ def restricted_url(postgres_database_url: str) -> Iterator[URL]:
     execute(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
-@pytest.mark.parametrize("schema", [None, "flows"])
+@pytest.mark.parametrize("schema", [None, "it's $HOME"])
 def test_printed_and_run(
     restricted_url: URL, postgres_database_url: str, capsys: pytest.CaptureFixture[str], schema: str | None
 ) -> None:
@@ -38,7 +40,7 @@ def test_printed_and_run(
     assert not caught.value.retryable
     assert "secret" not in str(caught.value)
 
-    arguments = str(caught.value).partition("python -m duroxide ")[2].split()
+    arguments = shlex.split(str(caught.value).partition("python -m duroxide ")[2])
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     engine = create_engine(postgres_database_url, poolclass=NullPool)
@@ -49,6 +51,20 @@ def test_printed_and_run(
     with Runtime(provider, registry, OPTIONS):
         check(provider, start_one_of_each(Client(provider), 1))
     assert Client(provider).delete_instance("sequence-1") is not None
+    provider.close()
+
+
+def test_role_of_the_system(restricted_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL may leave it to the system who logs in: the command names that role all the same."""
+    given = restricted_url
+    assert given.username is not None
+    monkeypatch.setenv("PGUSER", given.username)
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    provider = SqlProvider(
+        URL.create(given.drivername, host=given.host, port=given.port, database=given.database, query=given.query)
+    )
+    with pytest.raises(ProviderError, match=f"--grant-to {restricted_url.username}$"):
+        provider.initialize()
     provider.close()
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from sqlalchemy import create_engine, text
+
 from duroxide import Client, ProviderError, Runtime, SqlProvider
-from duroxide.providers.sql import provider as providers
+from duroxide.providers.sql import engines
 
 from ..runtime.stage import eventually
 from ..workload.outcomes import check, start_one_of_each
@@ -110,16 +112,29 @@ class TestLocked:
 
     def test_for_too_long(self, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         """Another process that never ends its transaction is an error that says so, and can be tried again."""
-        monkeypatch.setattr(providers, "BUSY_TIMEOUT_MS", 20)
+        monkeypatch.setattr(engines, "BUSY_TIMEOUT_MS", 20)
         with SqlProvider(f"sqlite:///{path}") as provider, running(provider) as ids:
             with locked(path):
-                with pytest.raises(ProviderError, match="kept locked by another process") as caught:
+                with pytest.raises(ProviderError, match="kept locked by a transaction") as caught:
                     Client(provider).start_orchestration("x", "sequence", 1)
-                until_logged(caplog, "kept locked by another process")
+                until_logged(caplog, "kept locked by a transaction")
             assert ("start_instances", True) == (caught.value.operation, caught.value.retryable)
             assert "database is locked" not in str(caught.value)
             check(provider, ids)
-        check_log(caplog, "kept locked by another process")
+        check_log(caplog, "kept locked by a transaction")
+
+    def test_by_oneself(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever sends beside a transaction of his own, in which he has written, is told how to send in it."""
+        monkeypatch.setattr(engines, "BUSY_TIMEOUT_MS", 20)
+        engine = create_engine(f"sqlite:///{path}")
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE orders (id TEXT)"))
+        with Client(f"sqlite:///{path}") as client, engine.begin() as connection:
+            connection.execute(text("INSERT INTO orders VALUES ('x')"))
+            with pytest.raises(ProviderError, match=r"or by one of your own\..* pass connection=$"):
+                client.start_orchestration("x", "sequence", 1)
+            client.start_orchestration("x", "sequence", 1, connection=connection)
+        engine.dispose()
 
 
 class TestFull:

@@ -15,7 +15,7 @@ from duroxide import Client, InstanceFilter, NotFound, RetentionPolicy, Runtime,
 from duroxide._clock import monotonic
 from duroxide._core.messages import StartOrchestration
 
-from ..conftest import fresh_name, with_psycopg
+from ..conftest import execute, fresh_name, with_psycopg
 from ..workload.outcomes import check, start_one_of_each
 from ..workload.programs import OPTIONS, registry
 
@@ -59,6 +59,29 @@ def test_nobody_serves_the_other(tenants: tuple[SqlProvider, SqlProvider]) -> No
     assert isinstance(client.get_orchestration_status("a"), NotFound)
     assert isinstance(Client(left).get_orchestration_status("a"), NotFound)
     assert 1 == client.get_queue_depths().orchestrator_queue
+
+
+def test_search_path(postgres_database_url: str) -> None:
+    """Tenants that only the search path keeps apart are apart, also in one process: nothing is handed to the other's runtime."""
+    url = with_psycopg(postgres_database_url)
+    execute(url, "CREATE SCHEMA one", "CREATE SCHEMA two")
+    urls = [url.update_query_dict({"options": f"-csearch_path={name}"}) for name in ("one", "two")]
+    with SqlProvider(urls[0]) as left, SqlProvider(urls[1]) as right, Runtime(left, registry, OPTIONS):
+        for number in range(10):
+            Client(right).start_orchestration(f"right-{number}", "sequence", 1)
+            Client(left).start_orchestration(f"left-{number}", "sequence", 1)
+            Client(left).wait_for_orchestration(f"left-{number}", 30)
+
+        assert 10 == Client(left).get_system_metrics().total_instances
+        assert 10 == Client(right).get_queue_depths().orchestrator_queue
+
+
+def test_odd_name(postgres_database_url: str) -> None:
+    """Whatever a schema is called: dollars, braces, colons, and quotes in it mean nothing else."""
+    with SqlProvider(postgres_database_url, schema="""$1 {key} :now 'it"s; --""") as provider:
+        with Runtime(provider, registry, OPTIONS):
+            check(provider, start_one_of_each(Client(provider), 1))
+        assert Client(provider).delete_instance_bulk(InstanceFilter()).instances
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_without_rights(postgres_database_url: str, capsys: pytest.CaptureFixtur
             provider.initialize()
         assert not caught.value.retryable
 
-        assert main(str(caught.value).partition("python -m duroxide ")[2].split()) == 0
+        assert main(shlex.split(str(caught.value).partition("python -m duroxide ")[2])) == 0
         engine = create_engine(url, poolclass=NullPool)
         with engine.connect() as connection:
             connection.exec_driver_sql(capsys.readouterr().out)

@@ -13,7 +13,7 @@ import pytest
 
 from sqlalchemy import create_engine
 
-from duroxide import Client, OrchestrationContext, ProviderError, Registry, Runtime, SqlProvider
+from duroxide import ActivityContext, Client, OrchestrationContext, ProviderError, Registry, Runtime, SqlProvider
 from duroxide._clock import monotonic
 from duroxide.providers.contract import HistoryRequest, TagFilter
 from duroxide.providers.management import InstanceFilter, PruneOptions
@@ -139,6 +139,33 @@ class TestRuntimes:
         with pytest.raises(ProviderError, match=r"initialize.*the provider is closed"):
             runtime.start()
         runtime.shutdown()
+
+    def test_has_results_left(self, shared_store: Store, caplog: pytest.LogCaptureFixture) -> None:
+        """Results that a closed provider does not take end with the runtime, which neither waits for it nor goes on about it."""
+        go_on = threading.Event()
+        local = Registry()
+
+        @local.activity
+        def hold(ctx: ActivityContext) -> None:
+            go_on.wait(PATIENCE)
+
+        @local.orchestration
+        def holds(ctx: OrchestrationContext) -> Any:
+            yield ctx.join(*(ctx.schedule_activity(hold) for _ in range(5)))
+
+        provider = shared_store.open()
+        runtime = Runtime(provider, local)
+        runtime.start()
+        runtime.client.start_orchestration("a", holds)
+        eventually(lambda: provider.get_instance_info("a"))
+        with caplog.at_level(logging.WARNING, "duroxide"):
+            provider.close()
+            go_on.set()
+            began = monotonic()
+            runtime.shutdown(PATIENCE)
+
+        assert monotonic() - began < PATIENCE / 2
+        assert len(caplog.records) < 30
 
     def test_goes_on_quietly(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
         """A runtime whose provider is closed does not spin: it says so ever less often, and stops when it is told."""

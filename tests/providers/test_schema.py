@@ -114,6 +114,17 @@ class TestInitialize:
 
         assert not caught.value.retryable
 
+    def test_nothing_noted(self, shared_store: Store) -> None:
+        """A version table that somebody has emptied is an error that says so."""
+        provider = shared_store.open()
+        table = VERSION_TABLE if shared_store.schema is None else f'"{shared_store.schema}".{VERSION_TABLE}'
+        with provider._engine.begin() as connection:
+            connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608  # ours
+        with pytest.raises(ProviderError, match="is empty: somebody has removed its row") as caught:
+            shared_store.open()
+
+        assert not caught.value.retryable
+
     def test_without_alembic(self, sqlite_url: str) -> None:
         """Neither a fresh nor a current database costs the import of Alembic, nor of the ORM."""
         program = (

@@ -9,6 +9,7 @@ import pytest
 
 from duroxide import (
     ActivityContext,
+    ActivityFailed,
     ErrorKind,
     Failed,
     InvalidInput,
@@ -126,8 +127,27 @@ class TestInCode:
         assert failure.value.details.kind is ErrorKind.ORCHESTRATION_FAILED
         assert stage.kinds("clumsy").count("OrchestrationFailed") == 1
 
+    def test_wrong_input_of_an_activity(self, stage: Stage, registry: Registry) -> None:
+        """[211] An input that does not fit an activity's function is a failure that code can catch; the worker goes on."""
+
+        @registry.activity
+        def double(ctx: ActivityContext, number: int) -> int:
+            return 2 * number
+
+        @registry.orchestration
+        def careless(ctx: OrchestrationContext) -> Orchestration[list[Any]]:
+            try:
+                yield from ctx.schedule_activity("double", "many")
+            except ActivityFailed as error:
+                return ["input of activity 'double'" in str(error), (yield from ctx.schedule_activity(double, 2))]
+            return []
+
+        stage.start(worker_concurrency=1)
+
+        assert stage.run("careless", careless) == [True, 4]
+
     def test_wrong_input(self, stage: Stage, registry: Registry) -> None:
-        """[211] An input that does not fit the function fails the instance; the runtime goes on."""
+        """An input that does not fit the function fails the instance; the runtime goes on."""
 
         @registry.orchestration
         def picky(ctx: OrchestrationContext, number: int) -> Orchestration[int]:

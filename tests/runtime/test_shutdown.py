@@ -50,6 +50,7 @@ def shut_down_while(runtime: Any, release: threading.Event, timeout: float = PAT
     """Shut *runtime* down, with what it runs being released only after that has begun."""
     stopping = threading.Thread(target=runtime.shutdown, args=(timeout,))
     stopping.start()
+    eventually(lambda: runtime._worker._slots.is_closed)
     release.set()
     stopping.join(PATIENCE)
     assert not stopping.is_alive()

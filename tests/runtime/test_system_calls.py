@@ -181,8 +181,8 @@ class TestLogs:
             activity_id = stage.run("order", order)
 
         ids = {"instance_id": "order", "execution_id": 1, "orchestration_name": "order"}
-        ids |= {"orchestration_version": "1.2.0"}
-        own = {"activity_name": "work", "activity_id": activity_id, "worker_id": "node", "activity_tag": "gpu"}
+        ids |= {"orchestration_version": "1.2.0", "worker_id": "node"}
+        own = {"activity_name": "work", "activity_id": activity_id, "activity_tag": "gpu"}
         for name, fields in (("duroxide.orchestrations", ids), ("duroxide.activities", ids | own)):
             records = [record for record in caplog.records if record.name == name]
             assert [record.levelno for record in records] == [10, 20, 30, 40]

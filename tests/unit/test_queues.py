@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from duroxide._core.events import OrchestrationStarted
+from duroxide._core.events import ActivityScheduled, OrchestrationStarted
 from duroxide._core.execution import Execution
 from duroxide._core.executor import Executor
 
@@ -109,8 +109,28 @@ class TestPositionalEvents:
 
         assert instance.output == "fresh"
 
+    @pytest.mark.parametrize("rebuild", [False, True])
+    @pytest.mark.parametrize("is_late", [False, True])
+    def test_race_with_a_timer(self, is_late: bool, rebuild: bool) -> None:
+        """[238] [252] What comes first, event or timer, wins; the other one changes nothing any more."""
+
+        def race(ctx: Any) -> Steps:
+            winner = yield ctx.select(ctx.schedule_wait("E"), ctx.schedule_timer(1))
+            return [winner.index, winner.value, (yield ctx.schedule_activity("A"))]
+
+        instance = Instance(race)
+        answers = [raised(0), fired(0, 3)]
+        for answer in reversed(answers) if is_late else answers:
+            instance.deliver(answer)
+            if rebuild:
+                instance.rebuild()
+        (scheduled,) = (event for event in instance.history if isinstance(event, ActivityScheduled))
+        instance.deliver(completed(0, scheduled.event_id, "a"))
+
+        assert instance.output == ([1, None, "a"] if is_late else [0, "data", "a"])
+
     def test_race_of_two(self) -> None:
-        """[238] [250] [252] Of two racing waits the one whose event came first wins."""
+        """[250] Of two racing waits the one whose event came first wins."""
 
         def race(ctx: Any) -> Steps:
             winner = yield ctx.select(ctx.schedule_wait("A"), ctx.schedule_wait("B"))

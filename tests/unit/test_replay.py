@@ -704,11 +704,24 @@ class TestTolerated:
             completed(7, 2), completed(8, 5, "b"),
         ) == Turn(Completed('"b"'))  # fmt: skip
 
-    def test_t12_duplicate_breadcrumbs(self) -> None:
+    @pytest.mark.parametrize(
+        ("lose", "recorded", "kind"),
+        [
+            (lambda ctx: ctx.schedule_activity("A"), activity(2), e.ActivityCancelRequested),
+            (lambda ctx: ctx.schedule_sub_orchestration("C"), child(2), e.SubOrchestrationCancelRequested),
+        ],
+        ids=["activity", "child"],
+    )
+    def test_t12_duplicate_breadcrumbs(self, lose: Any, recorded: e.Event, kind: Any) -> None:
         """[139] [140] T12: duplicate breadcrumbs are harmless."""
-        crumbs = [dropped(e.ActivityCancelRequested, event_id, 2) for event_id in (6, 7, 8)]
 
-        assert turn(race, activity(2), timer(3), fired(4, 3), activity(5, "B"), *crumbs) == NOTHING
+        def loses(ctx: Any) -> Steps:
+            yield ctx.select(lose(ctx), ctx.schedule_timer(1))
+            return (yield ctx.schedule_activity("B"))
+
+        crumbs = [dropped(kind, event_id, 2) for event_id in (6, 7, 8)]
+
+        assert turn(loses, recorded, timer(3), fired(4, 3), activity(5, "B"), *crumbs) == NOTHING
 
     def test_t13_new_drops(self) -> None:
         """[138] T13: drops that come after recorded ones are the only new ones."""

@@ -6,7 +6,7 @@ import sys
 
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, TwoPhaseTransaction
 from sqlalchemy.exc import InvalidRequestError
 
 from ...errors import InvalidInput
@@ -39,5 +39,11 @@ def connection_of(given: Any) -> Connection:
 def _open(connection: Connection) -> Connection:
     if connection.closed:
         msg = f"connection={connection!r} is closed: call within the `with` that opens it."
+        raise InvalidInput(msg)
+    if isinstance(connection.get_transaction(), TwoPhaseTransaction):
+        msg = (
+            f"connection={connection!r} is in a two-phase transaction, which Postgres prepares only if nobody is notified"
+            " of it. Use a transaction of one phase."
+        )
         raise InvalidInput(msg)
     return connection

@@ -1,4 +1,8 @@
-"""Whose time it is: the database's, where it has a clock of its own, so that machines whose clocks are apart agree."""
+"""
+Whose time it is: the database's, where it has a clock of its own, so that machines whose clocks are apart agree.
+
+Rule: from one measurement to the next, time goes by as this machine counts seconds, whatever its clock is set to meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ _TOLERANCE_MS = 1000
 
 class DatabaseClock:
     """
-    The machine's clock, corrected by the database's.
+    The database's clock as far as it is known, or else the machine's.
 
     Args:
         clock: Instead of this machine's, and never corrected.
@@ -34,24 +38,33 @@ class DatabaseClock:
         self._dialect = dialect
         self._is_corrected = clock is None and not dialect.single_writer
         self._checked_at = float("-inf")
-        #: How far the database's is ahead, in milliseconds.
+        #: What this machine's clock showed when its seconds began to be counted, in milliseconds, as it was set then.
+        self._origin_ms = 0.0
+        #: And the database's; None: it was not asked yet.
+        self._base_ms: float | None = None
+        #: How far the database's was ahead then, in milliseconds.
         self.offset_ms = 0
 
     def now_ms(self) -> int:
         """Return the time of the database, as far as it is known, in milliseconds since the epoch."""
-        return self._clock.now_ms() + self.offset_ms
+        base_ms = self._base_ms
+        return self._clock.now_ms() if base_ms is None else int(monotonic() * 1000 + base_ms)
 
     def is_to_be_checked(self) -> bool:
-        """Return whether to `measure` now: at most once a minute."""
-        if not self._is_corrected or monotonic() - self._checked_at < _CHECK_INTERVAL:
+        """Return whether to `measure` now: once a minute, and when this machine's clock was set or its seconds stood still."""
+        if not self._is_corrected:
             return False
-        self._checked_at = monotonic()
-        return True
+        now = monotonic()
+        is_as_it_was = abs(self._clock.now_ms() - now * 1000 - self._origin_ms) <= _TOLERANCE_MS
+        return now - self._checked_at >= _CHECK_INTERVAL or not is_as_it_was
 
     def measure(self, transaction: Transaction) -> None:
         """Take the quickest answer of several, which tells best when between question and answer the database looked."""
         took, offset_ms = min(self._ask(transaction) for _ in range(_QUESTIONS))
         before_ms, self.offset_ms = self.offset_ms, offset_ms
+        self._checked_at = monotonic()
+        self._origin_ms = self._clock.now_ms() - self._checked_at * 1000
+        self._base_ms = self._origin_ms + offset_ms
         if abs(offset_ms - before_ms) > _TOLERANCE_MS:
             _log.info(
                 "this machine's clock is %d ms %s the database's, whose time is used (asked in %.1f ms)",

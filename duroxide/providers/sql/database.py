@@ -26,7 +26,7 @@ from ...errors import ProviderError
 from ..forking import Birthplace
 from ..wakeups import Changes
 from .clock import DatabaseClock
-from .dialect import Conflict, Dialect, Use, driver_connection
+from .dialect import Conflict, Dialect, Use, driver_connection, execute
 from .group_commit import GroupCommit, Written
 from .sending import SentFirst
 from .shared import SharedDatabase
@@ -145,6 +145,10 @@ class Database:
             if not connection.in_transaction():
                 connection.begin()  # what goes to the driver directly begins none, and commit() would do nothing
             transaction = Transaction(connection, self.dialect, self.now_ms(), is_ours=False)
+            if self._clock.is_to_be_checked():
+                # On this very connection: there may be no other one to be had.
+                self._clock.measure(transaction)
+                transaction.now_ms = self.now_ms()
             result = work(transaction)
             if payload := transaction.payload():
                 # Not under our own name: our listener too must hear of it, as we cannot see the commit.
@@ -155,10 +159,10 @@ class Database:
         """Send *payload* as a notification of its own."""
         self.write("notify", lambda transaction: self.dialect.notify(transaction.connection, payload))
 
-    def check_clock(self) -> None:
-        """Measure the distance to the database's clock, if it is time for that."""
+    def check_clock(self, operation: str) -> None:
+        """Measure the distance to the database's clock before *operation*, if it is time for that. Raises as `read` does."""
         if self._clock.is_to_be_checked():
-            self.read("now_ms", self._clock.measure)
+            self.read(operation, self._clock.measure)
 
     def close(self) -> None:
         """
@@ -322,7 +326,7 @@ class Database:
             connection = self._autocommit.connect()
             try:
                 for name, value in self._pragmas.items():
-                    connection.exec_driver_sql(f"PRAGMA {name}={value}")
+                    execute(connection, f"PRAGMA {name}={value}")
             except BaseException:
                 connection.close()
                 raise

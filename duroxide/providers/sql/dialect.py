@@ -131,6 +131,23 @@ class Dialect(Protocol):
         """Keep every other process from changing the schema until the transaction ends."""
         ...
 
+    def has_table(self, connection: Connection, table: str, schema: str | None) -> bool:
+        """Whether there is a table of that name."""
+        ...
+
+    def check_texts(self, connection: Connection) -> None:
+        """
+        See whether the database, in which nothing is created yet, can hold every text.
+
+        Raises:
+            ProviderError: If it cannot.
+        """
+        ...
+
+    def user(self, connection: Connection) -> str | None:
+        """Return as whom *connection* is logged in, where there are users."""
+        ...
+
     def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Return what keeps others that claim one of *instance_ids* (sorted) waiting until the transaction ends."""
         ...
@@ -217,3 +234,12 @@ _row_types: dict[str, Callable[[Any], AnyRow] | None] = {}
 def driver_connection(connection: Connection) -> Any:
     """Return the driver's connection: statements of the hot path spare SQLAlchemy's bookkeeping."""
     return connection.connection.dbapi_connection
+
+
+def execute(connection: Connection, text: str) -> Any:
+    """
+    Run *text* and return the driver's cursor.
+
+    Not by way of SQLAlchemy, which would tell the listeners of a caller's Engine: some begin a transaction of their own then.
+    """
+    return driver_connection(connection).execute(text)

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 import io
 import logging
+import shlex
 
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, inspect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import URL, Connection, inspect
 
 from ...errors import InvalidInput, ProviderError
 from .database import Database
-from .dialect import Dialect, driver_error
+from .dialect import Dialect, driver_error, execute
 from .tables import HEAD, REVISIONS, VERSION_TABLE, qualified, quoted
 from .transaction import Transaction
+from .translation import is_database_error
 
 
 _log = logging.getLogger("duroxide.provider")
@@ -64,16 +65,29 @@ def _revision(database: Database, schema: str | None) -> str | None:
 
     def ask(transaction: Transaction) -> str | None:
         try:
-            found = transaction.connection.exec_driver_sql(f"SELECT version_num FROM {_table(schema)}").scalar()  # noqa: S608  # a constant
-        except DBAPIError as error:
-            if database.dialect.is_transient(error):
+            found = execute(transaction.connection, f"SELECT version_num FROM {_table(schema)}").fetchone()  # noqa: S608  # a constant
+        except Exception as error:
+            if not is_database_error(error) or database.dialect.is_transient(error):
                 raise
-            _log.debug("no schema yet: %s", driver_error(error))
+            _log.debug("no schema yet: %s", error)
             return None
-        return None if found is None else str(found)
+        return None if found is None else str(found[0])
 
     found = database.read("initialize", ask)
     return found if found is not None and _is_usable(found, schema) else None
+
+
+def _noted(row: Any, schema: str | None) -> str:
+    """
+    Return the revision that *row* of the version table notes.
+
+    Raises:
+        ProviderError: If there is none.
+    """
+    if row is None:
+        message = f"{_table(schema)} is empty: somebody has removed its row. Put it back, or use another database."
+        raise ProviderError("initialize", message, retryable=False)
+    return str(row[0])
 
 
 def _is_usable(found: str, schema: str | None) -> bool:
@@ -106,38 +120,41 @@ def _migrate(transaction: Transaction, schema: str | None) -> None:
     found = None
     try:
         transaction.dialect.guard_schema(connection)
-        if inspect(connection).has_table(VERSION_TABLE, schema=schema):
-            found = str(connection.exec_driver_sql(f"SELECT version_num FROM {_table(schema)}").scalar_one())  # noqa: S608  # a constant
+        if transaction.dialect.has_table(connection, VERSION_TABLE, schema):
+            row = execute(connection, f"SELECT version_num FROM {_table(schema)}").fetchone()  # noqa: S608  # a constant
+            found = _noted(row, schema)
             if _is_usable(found, schema) and found in REVISIONS[:-1]:
                 upgrade(connection, schema)
         else:
             create(connection, transaction.dialect, schema)
-    except DBAPIError as error:
+    except Exception as error:
         if not transaction.dialect.is_forbidden(error):
             raise
-        raise ProviderError("initialize", _forbidden(connection, schema, found, error), retryable=False) from error
+        role = transaction.dialect.user(connection) or ""
+        message = _forbidden(connection.engine.url, schema, found, role=role, reason=str(driver_error(error)))
+        raise ProviderError("initialize", message, retryable=False) from error
 
 
-def _forbidden(connection: Connection, schema: str | None, found: str | None, error: DBAPIError) -> str:
+def _forbidden(url: URL, schema: str | None, found: str | None, *, role: str, reason: str) -> str:
     """Return what a role without rights is told, with the command that prints what is to be run from *found* on."""
-    url = connection.engine.url
-    options = "" if schema is None else f" --schema {schema}"
-    options += "" if found is None else f" --from {found}"
+    command = ["python", "-m", "duroxide", "schema", "--url", url.render_as_string()]
+    command += [] if schema is None else ["--schema", schema]
+    command += [] if found is None else ["--from", found]
+    command += ["--grant-to", role]
     return (
-        f"the role {url.username!r} may not create, change or use the tables"
-        f" ({' '.join(str(driver_error(error)).split())})."
-        " Let a role that may run what this command prints, and try again:"
-        f" python -m duroxide schema --url {url.render_as_string()}{options} --grant-to {url.username}"
+        f"the role {role!r} may not create, change or use the tables ({' '.join(reason.split())})."
+        f" Let a role that may run what this command prints, and try again: {shlex.join(command)}"
     )
 
 
 def create(connection: Connection, dialect: Dialect, schema: str | None) -> None:
     """Create everything as `schema.py` says, and note that no migration is due."""
+    dialect.check_texts(connection)
     if schema is not None and not inspect(connection).has_schema(schema):
         # Not IF NOT EXISTS, which wants the right to create schemas even where there is nothing to create.
-        connection.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
+        execute(connection, f"CREATE SCHEMA {quoted(schema)}")
     for statement in _definitions(connection, dialect, schema):
-        connection.exec_driver_sql(statement)
+        execute(connection, statement)
 
 
 def _definitions(connection: Connection, dialect: Dialect, schema: str | None) -> Iterable[str]:
@@ -150,6 +167,8 @@ def _definitions(connection: Connection, dialect: Dialect, schema: str | None) -
 
 def upgrade(connection: Connection, schema: str | None, revision: str = "head") -> None:
     """Run the migrations up to *revision*, in the transaction that *connection* is in."""
+    if not connection.in_transaction():
+        connection.begin()  # as far as SQLAlchemy knows; or Alembic would do so, and commit
     config = _alembic(schema)
     config.attributes["connection"] = connection
     _command().upgrade(config, revision)

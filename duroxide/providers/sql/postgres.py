@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
-from .dialect import Conflict, Use, driver_error, reported
+from ...errors import ProviderError
+from .dialect import Conflict, Use, driver_connection, driver_error, reported
 from .postgres_literals import array_literals, literal
 from .postgres_session import Answer, Call, Session
 from .schema import STORAGE
@@ -275,6 +276,24 @@ class PostgresDialect:
         numbers = [literal(0x6475726F), literal(self._guard & 0x7FFFFFFF)]
         self._run(Session.of(connection), [Call("SELECT pg_advisory_xact_lock($1, $2)", numbers)])
 
+    def has_table(self, connection: Connection, table: str, schema: str | None) -> bool:
+        """Ask SQLAlchemy, which knows where to look."""
+        return inspect(connection).has_table(table, schema=schema)
+
+    def check_texts(self, connection: Connection) -> None:
+        """Refuse a database whose encoding is not UTF8: ids and names may be of any language."""
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != "UTF8":
+            message = (
+                f"the database's encoding is {encoding}, which cannot hold every text. Use another database, made with"
+                " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0."
+            )
+            raise ProviderError("initialize", message, retryable=False)
+
+    def user(self, connection: Connection) -> str | None:
+        """Return the role, also where the URL leaves it to the system."""
+        return str(driver_connection(connection).info.user)
+
     def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Take a lock for each id; other numbers than those of `nobody_else_claims`, which is for another purpose."""
         return [Ask(_CLAIM_IDS, [(instance_id,) for instance_id in instance_ids], {"seed": ~self._guard})]
@@ -334,6 +353,8 @@ class PostgresDialect:
         """Return what the server or the driver says."""
         if self._state(error) in self._PREPARED:
             return f"{reported(error)}. Behind a pooler: create_engine(..., connect_args={{'prepare_threshold': None}})"
+        if isinstance(error, UnicodeEncodeError):
+            return f"{reported(error)}. Use create_engine(..., connect_args={{'client_encoding': 'utf8'}})"
         return reported(error)
 
     @staticmethod

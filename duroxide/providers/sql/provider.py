@@ -6,18 +6,13 @@ What the operations do is in the module of their topic; here is how a provider i
 
 from __future__ import annotations
 
-import os
-
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from itertools import count
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy import Dialect as SqlAlchemyDialect
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import StaticPool
 
 from ..._clock import Clock
 from ..._core.arguments import check_bool
@@ -39,10 +34,11 @@ from ..contract import (
 )
 from ..pipelined import SentTurns
 from ..wakeups import Changes, Wakeups
-from . import activities, orchestrations, reads, sessions
+from . import activities, engines, orchestrations, reads, sessions
 from .callers import connection_of
 from .database import Database
 from .dialect import Dialect, Use
+from .engines import check_engine, engine_for, identity_of, is_in_memory, place_of
 from .inheritance import INHERITANCE
 from .management import SqlManagement
 from .migrate import check_readable, migrate
@@ -54,9 +50,6 @@ from .watcher import DataVersionEar, NotificationEar, Watcher
 
 
 ResultT = TypeVar("ResultT")
-
-#: Milliseconds that SQLite waits for another process to finish writing, before we try again.
-BUSY_TIMEOUT_MS = 60_000
 
 #: What ``PRAGMA synchronous`` may be: FULL survives a power cut, NORMAL may lose the last commits in one.
 SYNCHRONOUS = ("FULL", "NORMAL")
@@ -75,7 +68,7 @@ class SqlProvider(SqlManagement):
         url_or_engine: ``sqlite:///path.db``, ``postgresql://user:password@host/database``, or a SQLAlchemy Engine,
             which stays the caller's: no listener is installed on it, and it is not disposed of.
 
-        schema: Postgres only: the schema that holds the tables; created when it is missing.
+        schema: Postgres only: the schema that holds the tables; created when it is missing. Up to 63 bytes, without ``%``.
 
         clock: Where the time comes from; by default this machine's, corrected by Postgres' own.
 
@@ -100,14 +93,14 @@ class SqlProvider(SqlManagement):
         check_bool("read_only", read_only)
         self._owns_engine = not isinstance(url_or_engine, Engine)
         self._read_only = read_only
-        self._engine = _engine(url_or_engine, read_only=read_only)
+        self._engine = engine_for(url_or_engine, read_only=read_only)
         self._schema = schema
         self._member = next(_members)
-        in_memory = _is_in_memory(self._engine)
-        _check(self._engine, schema, in_memory=in_memory)
-        identity = _identity(self._engine.url, schema)
-        INHERITANCE.check(identity, self._engine)
-        self._shared = SharedDatabase(in_memory=True) if in_memory else shared_database(identity)
+        check_engine(self._engine, schema)
+        in_memory = is_in_memory(self._engine)
+        self._identity = identity_of(self._engine, schema, is_ours=self._owns_engine)
+        INHERITANCE.check(self._identity, self._engine)
+        self._shared = SharedDatabase(in_memory=True) if in_memory else shared_database(self._identity)
         self._channel = _channel(schema)
         self._database = Database(
             self._engine,
@@ -162,7 +155,7 @@ class SqlProvider(SqlManagement):
             check_readable(self._database, self._schema)
             return
         migrate(self._database, self._schema)
-        self._database.check_clock()
+        self._database.check_clock("initialize")
 
     def close(self) -> None:
         """
@@ -209,12 +202,13 @@ class SqlProvider(SqlManagement):
     def _send(self, operation: str, work: Callable[[Transaction], ResultT], connection: Any) -> ResultT:
         """Run *work* in a transaction of our own, or in the caller's."""
         if connection is None:
+            self._database.check_clock(operation)
             return self._database.write(operation, work)
         theirs = self._checked(connection)
         result = self._database.write_with(operation, theirs, work)
         if self._database.dialect.single_writer:
             # The event comes just before the commit, too early to wake anybody: the watcher looks for what follows it.
-            hurry_when_committed(theirs, _identity(self._engine.url, self._schema))
+            hurry_when_committed(theirs, self._identity)
         return result
 
     def fetch_orchestration_items(
@@ -223,6 +217,7 @@ class SqlProvider(SqlManagement):
         """Lock up to *limit* instances that have visible messages, and return them with those messages."""
         if limit <= 0:
             return ()
+        self._database.check_clock("fetch_orchestration_items")
         return self._database.write(
             "fetch_orchestration_items",
             lambda transaction: orchestrations.fetch(transaction, limit, lock_ms, replayable),
@@ -253,7 +248,7 @@ class SqlProvider(SqlManagement):
         """Extend locks to now + *lock_ms*; return those that were still held."""
         if not locks:
             return frozenset()
-        self._database.check_clock()
+        self._database.check_clock("renew_instance_locks")
         return self._database.write(
             "renew_instance_locks", lambda transaction: orchestrations.renew(transaction, locks, lock_ms), use=Use.LEASE
         )
@@ -266,6 +261,7 @@ class SqlProvider(SqlManagement):
         """Lock up to *limit* activities, oldest first, and return them."""
         if limit <= 0 or tags.accepts_nothing:
             return ()
+        self._database.check_clock("fetch_activities")
         return self._database.write(
             "fetch_activities",
             lambda transaction: activities.fetch(transaction, limit, lock_ms, tags, session),
@@ -296,7 +292,7 @@ class SqlProvider(SqlManagement):
         """Extend locks; return those still held."""
         if not locks:
             return frozenset()
-        self._database.check_clock()
+        self._database.check_clock("renew_activity_locks")
         return self._database.write(
             "renew_activity_locks", lambda transaction: activities.renew(transaction, locks, lock_ms), use=Use.LEASE
         )
@@ -364,80 +360,13 @@ class SqlProvider(SqlManagement):
         if self._shared.in_memory:
             msg = "an in-memory database has a single connection, which cannot be shared: use a file for connection=."
             raise InvalidInput(msg)
-        if _identity(theirs.engine.url, self._schema) != _identity(self._engine.url, self._schema):
+        if place_of(theirs.engine.url) != place_of(self._engine.url):
             msg = (
-                f"connection= is to {theirs.engine.url!r}, and this provider to {self._engine.url!r}: use one database."
+                f"connection= is to {theirs.engine.url!r}, and this provider to {self._engine.url!r}: use one database. If it"
+                " is one, write its URL alike, or make the provider of that Engine."
             )
             raise InvalidInput(msg)
         return theirs
-
-
-def _parse_url(text: str | URL) -> URL:
-    try:
-        return make_url(text)
-    except ArgumentError as error:
-        msg = f"{text!r} is not a database URL: write sqlite:///path.db or postgresql://user:password@host/database."
-        raise InvalidInput(msg) from error
-
-
-#: Every transaction is begun and ended by `Database`, so the pool need not make sure.
-_AS_WE_NEED_IT: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
-
-
-def _engine(url_or_engine: str | URL | Engine, *, read_only: bool) -> Engine:
-    if not isinstance(url_or_engine, Engine):
-        url = _parse_url(url_or_engine)
-        return _make_read_only_engine(url) if read_only else _make_engine(url)
-    if read_only:
-        msg = f"read_only with the Engine for {url_or_engine.url!r}: give its URL, so that its connections read only."
-        raise InvalidInput(msg)
-    return url_or_engine
-
-
-def _make_read_only_engine(url: URL) -> Engine:
-    """Return an engine for *url* whose transactions cannot write."""
-    if url.get_backend_name() != "sqlite":
-        return _make_engine(url)  # the dialect sees to it
-    if _names_no_file(url):
-        msg = f"read_only with {url!r}: a new in-memory database is empty. Give the URL of a file."
-        raise InvalidInput(msg)
-    path = (url.database or "").removeprefix("file:")
-    file = quote(os.path.abspath(path))  # noqa: PTH100  # as it is written: a link is followed by SQLite
-    return _make_engine(url.set(database=f"file:{file}").update_query_dict({"mode": "ro", "uri": "true"}))
-
-
-def _make_engine(url: URL) -> Engine:
-    """Return an engine for *url* with the settings that suit us."""
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        if _names_no_file(url):
-            return create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False}, **_AS_WE_NEED_IT)
-        wait = {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
-        return create_engine(url, connect_args=wait, **_AS_WE_NEED_IT)
-    if backend == "postgresql":
-        # Nothing is prepared before we know that no transaction-mode pooler hands each transaction another session.
-        settings = {} if "prepare_threshold" in url.query else {"prepare_threshold": None}
-        url = url.set(drivername="postgresql+psycopg")
-        return create_engine(url, connect_args=settings, pool_size=10, **_AS_WE_NEED_IT)
-    msg = f"{backend!r} is not supported: use a URL that starts with sqlite:/// or postgresql://."
-    raise InvalidInput(msg)
-
-
-def _check(engine: Engine, schema: str | None, *, in_memory: bool) -> None:
-    """Refuse engines that cannot work, with the remedy."""
-    if engine.dialect.name == "sqlite":
-        if schema is not None:
-            msg = f"schema={schema!r}: SQLite has no schemas. Use a database file of its own instead."
-            raise InvalidInput(msg)
-        if in_memory and not isinstance(engine.pool, StaticPool):
-            msg = "an Engine for an in-memory database shares nothing between threads: use SqlProvider.in_memory()."
-            raise InvalidInput(msg)
-    elif (engine.dialect.name, engine.driver) != ("postgresql", "psycopg"):
-        msg = (
-            f"an Engine for {engine.dialect.name}+{engine.driver} is not supported:"
-            " use sqlite or postgresql+psycopg (pip install 'duroxide-python[postgres]')."
-        )
-        raise InvalidInput(msg)
 
 
 def _dialect(
@@ -459,30 +388,12 @@ def _channel(schema: str | None) -> str:
     return f"duroxide_{name}"
 
 
-def _names_no_file(url: URL) -> bool:
-    return url.database in {None, "", ":memory:"} or url.query.get("mode") == "memory"
-
-
-def _is_in_memory(engine: Engine) -> bool:
-    return engine.dialect.name == "sqlite" and _names_no_file(engine.url)
-
-
-def _identity(url: URL, schema: str | None) -> str:
-    """Return what names a database in this process, whoever logs in to it and however its path is written."""
-    if url.get_backend_name() == "sqlite":
-        return f"sqlite:{os.path.realpath((url.database or '').removeprefix('file:'))}"
-    host = url.host or url.query.get("host") or "localhost"
-    port = url.port or url.query.get("port") or 5432
-    database = url.database or url.query.get("dbname") or url.username
-    return f"postgresql:{host}:{port}:{database}:{schema or ''}"
-
-
 def _pragmas(synchronous: str, *, in_memory: bool) -> Mapping[str, str]:
     """Return the settings of the writing connection."""
     if in_memory:
         return {"synchronous": "OFF", "temp_store": "MEMORY"}
     return {
-        "busy_timeout": str(BUSY_TIMEOUT_MS),
+        "busy_timeout": str(engines.BUSY_TIMEOUT_MS),
         "journal_mode": "WAL",
         "synchronous": synchronous,
         "temp_store": "MEMORY",

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .dialect import Conflict, Use, driver_connection, driver_error, reported, rows_of
+from .dialect import Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_inserting, sqlite_query
 from .tables import TABLE_NAMES
 
@@ -39,8 +39,16 @@ class SqliteDialect:
     _REMEDIES: Mapping[int, str] = {
         sqlite3.SQLITE_IOERR: "Check the disk that holds the file",
         sqlite3.SQLITE_FULL: "Make room on the disk",
-        sqlite3.SQLITE_CANTOPEN: "Check that its folder exists, and that this user may create files in it",
+        sqlite3.SQLITE_CANTOPEN: (
+            "Check that its folder exists, and that this user may create files in it; a folder is no database"
+        ),
         sqlite3.SQLITE_READONLY: "Let this user write to the file, to its -wal and -shm, and to their folder",
+    }
+
+    #: What does not pass by itself.
+    _REPAIRS: Mapping[int, str] = {
+        sqlite3.SQLITE_NOTADB: "Give the path of an SQLite database, or of a file that is still to be made",
+        sqlite3.SQLITE_CORRUPT: "Restore it from a backup",
     }
 
     def __init__(self, *, relaxes: bool = False) -> None:
@@ -157,6 +165,18 @@ class SqliteDialect:
     def guard_schema(self, connection: Connection) -> None:
         """Do nothing: the write lock keeps everybody else out."""
 
+    def has_table(self, connection: Connection, table: str, schema: str | None) -> bool:
+        """Look into SQLite's own list."""
+        found = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{table}'"  # noqa: S608  # ours
+        return execute(connection, found).fetchone() is not None
+
+    def check_texts(self, connection: Connection) -> None:
+        """Do nothing: every encoding that SQLite knows is Unicode."""
+
+    def user(self, connection: Connection) -> str | None:
+        """Return None: SQLite has no users."""
+        return None
+
     def claim_ids(self, instance_ids: Sequence[str]) -> Sequence[Ask]:
         """Do nothing: the write lock keeps everybody else out."""
         return ()
@@ -204,8 +224,11 @@ class SqliteDialect:
     def reason(self, error: BaseException) -> str:
         """Return what is wrong, and what to do."""
         if self.is_contention(error):
-            return "is kept locked by another process. Let that one commit, or end it"
-        remedy = self._REMEDIES.get(self._code(error) or 0)
+            return (
+                "is kept locked by a transaction of another process, or by one of your own. Let that commit, or end it; to"
+                " write in your own, pass connection="
+            )
+        remedy = {**self._REMEDIES, **self._REPAIRS}.get(self._code(error) or 0)
         return reported(error) if remedy is None else f"{reported(error)}. {remedy}"
 
     @staticmethod

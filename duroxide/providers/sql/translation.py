@@ -50,8 +50,12 @@ class Translated:
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Whether *error* comes from SQLAlchemy or a driver; both drivers derive theirs from a class called Error."""
-    return isinstance(error, SQLAlchemyError) or any(
+    """
+    Whether *error* comes from SQLAlchemy or a driver; both drivers derive theirs from a class called Error.
+
+    Or from a text that a session's encoding has no letters for.
+    """
+    return isinstance(error, SQLAlchemyError | UnicodeEncodeError) or any(
         cls.__name__ == "Error" and cls.__module__.partition(".")[0] in {"sqlite3", "psycopg"}
         for cls in type(error).__mro__
     )
