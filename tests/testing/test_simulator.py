@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -23,6 +25,8 @@ from duroxide import (
     Running,
     RuntimeOptions,
 )
+from duroxide._core.events import Event
+from duroxide._core.verdicts import Turn as Turn_
 from duroxide.testing import (
     ANY_TIME,
     Crash,
@@ -38,6 +42,7 @@ from duroxide.testing import (
     Turn,
     Wake,
 )
+from duroxide.testing.simulation.replaying import Replays
 
 from . import primitives
 
@@ -72,6 +77,15 @@ def fulfil(ctx: OrchestrationContext, order: Order) -> Orchestration[str]:
 
 
 ORDER = Order("17", 5)
+
+runaways = Registry()
+
+
+@runaways.orchestration
+def spins(ctx: OrchestrationContext, rounds: int) -> Orchestration[None]:
+    while rounds:
+        yield from ctx.schedule_timer(0)
+        rounds -= 1
 
 
 @pytest.fixture
@@ -217,6 +231,25 @@ class TestFakes:
             assert "went on" == sim.result("c")
             assert [["b", "c"], 2] == sim.result("k")
 
+    def test_async_in_an_event_loop(self) -> None:
+        """Async activities run also where a loop is running, as in a notebook."""
+
+        async def notebook() -> object:
+            with Simulator(primitives.registry) as sim:
+                sim.start("c", primitives.cancels)
+                sim.run()
+                return sim.result("c")
+
+        assert "went on" == asyncio.run(notebook())
+
+    def test_replaced(self, sim: Simulator) -> None:
+        """A fake that is put in place before the activity runs is what runs, also if it was scheduled before."""
+        sim.start("o", fulfil, ORDER)
+        sim.step()
+        sim.fake(charge, lambda ctx, order: "receipt of the new one")
+
+        assert 'charge of o runs, and returns "receipt of the new one"' == sim.step().text
+
     def test_clients_in_activities(self) -> None:
         """An activity's client talks to the simulated instances."""
         with Simulator(primitives.registry) as sim:
@@ -289,9 +322,39 @@ class TestMistakes:
 
         with Simulator(endless) as sim:
             sim.start("f", forever)
-            with pytest.raises(StillRunning, match="no end after 100 steps"):
+            with pytest.raises(StillRunning, match="no end after 100 steps, in which 33 min of virtual time passed"):
                 sim.run(max_steps=100)
             sim.run(until=timedelta(hours=1))
+
+    @pytest.mark.parametrize(
+        ("until", "remedy"), [(None, r"stop before: run\(until=…\)"), (3600, "let it wait for a timer that takes")]
+    )
+    def test_runaway(self, until: int | None, remedy: str) -> None:
+        """A loop in which no time passes is stopped, and the message says whose it is, and what to do."""
+        with Simulator(runaways) as sim:
+            sim.start("quiet", spins, 3)
+            sim.start("r", spins, -1)
+            with pytest.raises(
+                StillRunning, match=f"no end after 60 steps, in which 0 s .*; 5. of them were turns of 'r'.*{remedy}"
+            ):
+                sim.run(until, max_steps=60)
+
+    def test_between_two_executions(self) -> None:
+        """An instance that is about to begin its next execution waits for that."""
+        with Simulator(primitives.registry) as sim:
+            sim.start("c", primitives.continues)
+            sim.enqueue_event("c", "work", "x")
+            sim.step()
+
+            assert ["'c' waits for its next execution"] == [str(each) for each in sim.waiting()]
+
+    def test_waiting_for_many(self) -> None:
+        """What is waited for many times is told once."""
+        with Simulator(primitives.registry) as sim:
+            sim.start("j", primitives.joins)
+            sim.step()
+
+            assert "activity 'double' (3 times), the timer of 10 s" == sim.waiting()[0].waits_for
 
     def test_waiting_without_end(self) -> None:
         """An activity that would wait for ever in the only thread there is fails, and says why."""
@@ -316,6 +379,18 @@ class TestMistakes:
         sim.start("o", fulfil, ORDER)
         with pytest.raises(InvalidInput, match=r"cannot happen now\. What can:\n  Turn\(instance_id='o'"):
             sim.step(Crash())
+
+    @pytest.mark.parametrize(
+        ("wrong", "reason"),
+        [
+            (lambda: Simulator(registry, activities=[charge]), "activities is .*give a dict"),  # type: ignore[arg-type]
+            (lambda: Simulator(registry).enabled(Faults.none), "faults is .*give Faults"),  # type: ignore[arg-type]
+        ],
+    )
+    def test_wrong_options(self, wrong: Callable[[], object], reason: str) -> None:
+        """What an option cannot be is refused by its name."""
+        with pytest.raises(InvalidInput, match=reason):
+            wrong()
 
     def test_no_registry(self) -> None:
         """A Simulator wants a registry."""
@@ -511,6 +586,44 @@ class TestReplays:
             sim.start("d", depends)
             with pytest.raises(NondeterminismError, match="Completed with"):
                 sim.run()
+
+    @pytest.mark.parametrize("until", [None, timedelta(seconds=1)])
+    def test_late(self, until: timedelta | None) -> None:
+        """In a long history it is caught as well: when the run ends, or the execution."""
+        runs = Registry()
+        count: list[int] = []
+
+        @runs.orchestration
+        def depends(ctx: OrchestrationContext) -> Orchestration[None]:
+            count.append(1)
+            for number in range(300):
+                yield from ctx.schedule_timer(0)
+                if number == 290:
+                    ctx.set_custom_status(f"{len(count)}")
+            yield from ctx.schedule_timer(60)
+
+        with Simulator(runs) as sim:
+            sim.start("d", depends)
+            with pytest.raises(NondeterminismError, match="does not replay"):
+                sim.run(until)
+
+    def test_cost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is replayed of a long history stays in proportion to it."""
+        replayed: list[int] = []
+        replay = Replays._replayed
+
+        def counted(self: Replays, history: Sequence[Event]) -> Turn_:
+            replayed.append(len(history))
+            return replay(self, history)
+
+        monkeypatch.setattr(Replays, "_replayed", counted)
+        with Simulator(runaways) as sim:
+            sim.start("r", spins, 500)
+            sim.run()
+
+            assert [*range(1, 256, 2)] == replayed[:128]
+            assert 1001 == replayed[-1]
+            assert sum(replayed[128:]) < 20 * 1001
 
     def test_can_be_left_out(self) -> None:
         """The check can be turned off."""

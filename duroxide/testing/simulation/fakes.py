@@ -57,6 +57,7 @@ class Fakes:
     calls: list[Call] = field(factory=list)
     #: Names that were asked for, and mean nothing here.
     unknown: list[str] = field(factory=list)
+    _run: set[ActivityKey] = field(factory=set)
     _fakes: dict[str, _Fake] = field(factory=dict)
     _found: dict[str, FunctionInfo] = field(factory=dict)
 
@@ -88,7 +89,7 @@ class Fakes:
 
     def has_run(self, key: ActivityKey) -> bool:
         """Whether the code of this very activity has run before."""
-        return any(call.key == key for call in self.calls)
+        return key in self._run
 
     def takes(self, name: str) -> timedelta:
         """Return how much virtual time the activity takes."""
@@ -116,6 +117,7 @@ class Fakes:
         def recorded(ctx: ActivityContext, *arguments: Any) -> Any:
             input_ = arguments[0] if arguments else None
             key = ActivityKey(ctx.instance_id, ctx.execution_id, ctx.activity_id)
+            self._run.add(key)
             self.calls.append(Call(name, key, input_, ctx.attempt, ctx.is_cancelled))
             return info.fn(ctx, *arguments)
 

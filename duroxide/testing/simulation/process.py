@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from attrs import evolve
 
@@ -74,13 +76,13 @@ class Held(ActivityWorker):
 
     def run(self, running: RunningActivity, error: Exception | None = None) -> ActivityOutcome:
         """Run the activity to its end, and hand its outcome to the dispatcher. It may fail with *error* instead."""
-        info = running.info
+        info = self._registered(running.work)  # a fake may have been put in its place meanwhile
         self._slots.begin(running)
         context = self._context(running)
         if error is not None:
             outcome: ActivityOutcome = failed(running.work, error)
         elif info.is_async:
-            outcome = asyncio.run(invoke_async(info, running.work, context, self._options.limits))
+            outcome = _run_async(invoke_async(info, running.work, context, self._options.limits))
         else:
             outcome = invoke(info, running.work, context, self._options.limits)
         self._end(running, outcome)
@@ -90,6 +92,16 @@ class Held(ActivityWorker):
         self._slots.fill(
             [RunningActivity(self._registered(work), work, lock, 0.0, _Unwaiting()) for work, lock in ready]
         )
+
+
+def _run_async(coroutine: Coroutine[Any, Any, ActivityOutcome]) -> ActivityOutcome:
+    """Run *coroutine* to its end, also in a thread that has an event loop, as that of a notebook or of an async test."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as another:
+        return another.submit(asyncio.run, coroutine).result()
 
 
 class _Unwaiting(Cancellation):
