@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # not to dodge a cycle: for everybody else's tests, importing
 
 _RECORD = "--duroxide-record"
 
+#: Whose histories have which name.
+_GOLDEN = pytest.StashKey[dict[Path, str]]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the option and the settings."""
@@ -114,7 +117,12 @@ def duroxide_golden(request: pytest.FixtureRequest) -> Golden:
 
     folders: Sequence[Path] = request.config.getini("duroxide_histories")
     folder = folders[0] if folders else request.path.parent / "histories"
-    return Golden(folder, f"{request.path.stem}-{request.node.name}", is_recording=request.config.getoption(_RECORD))
+    classes = [node.name for node in request.node.listchain() if isinstance(node, pytest.Class)]
+    name = "-".join([request.path.stem, *classes, request.node.name])
+    owner = request.config.stash.setdefault(_GOLDEN, {}).setdefault(folder / name, request.node.nodeid)
+    if owner != request.node.nodeid:
+        pytest.fail(f"{owner} keeps its histories under the same name, {name!r}: rename one of the tests, or its file.")
+    return Golden(folder, name, is_recording=request.config.getoption(_RECORD))
 
 
 @pytest.fixture
