@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -230,6 +231,46 @@ class TestFakes:
 
             assert "went on" == sim.result("c")
             assert [["b", "c"], 2] == sim.result("k")
+
+    @pytest.mark.parametrize("name", ["double", "later"])
+    def test_must_not_be_called(self, name: str) -> None:
+        """What a fake raises to end the test does, though the orchestration catches every failure."""
+
+        def fails(ctx: ActivityContext, _: object) -> None:
+            pytest.fail("it was called")
+
+        async def fails_later(ctx: ActivityContext, _: object) -> None:
+            fails(ctx, _)
+
+        with Simulator(primitives.registry) as sim:
+            sim.fake(name, {"double": fails, "later": fails_later}[name])
+            sim.start("c", {"double": primitives.joins, "later": primitives.cancels}[name])
+            with pytest.raises(pytest.fail.Exception, match="it was called"):
+                sim.run()
+
+    @pytest.mark.parametrize(
+        ("ending", "raised"),
+        [
+            (KeyboardInterrupt(), KeyboardInterrupt),
+            (pytest.fail.Exception("it took too long"), OrchestrationFailed),
+            (SystemExit(1), None),
+        ],
+    )
+    def test_ended_in_orchestration_code(self, ending: BaseException, raised: type[BaseException] | None) -> None:
+        """Ctrl-C and the time-out of a test reach the test also from a loop of the orchestration's."""
+        stopped = Registry()
+
+        @stopped.orchestration
+        def loops(ctx: OrchestrationContext) -> Orchestration[None]:
+            yield from ctx.schedule_timer(1)
+            raise ending
+
+        with Simulator(stopped) as sim:
+            sim.start("l", loops)
+            with nullcontext() if raised is None else pytest.raises(raised):
+                sim.run()
+
+            assert isinstance(sim.status("l"), Failed)
 
     def test_async_in_an_event_loop(self) -> None:
         """Async activities run also where a loop is running, as in a notebook."""

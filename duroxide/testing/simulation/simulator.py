@@ -26,6 +26,7 @@ from ...client import Client
 from ...errors import InvalidInput
 from ...providers.contract import TagFilter
 from .clock import BEGINNING_MS, VirtualClock
+from .ending import raise_what_ends_test
 from .fakes import Activity, Call, Fakes
 from .inputs import Inputs, When
 from .replaying import Replays
@@ -249,6 +250,10 @@ class Simulator:
         self._trace.append(happened)
         if self._fakes.unknown:
             self._fakes.known_name(self._fakes.unknown[0])
+        if self._fakes.endings:
+            raise self._fakes.endings.pop()
+        for written in self.committed:
+            raise_what_ends_test(written)
         if self._replays is not None:
             for written in self.committed:
                 self._replays.check(written)
