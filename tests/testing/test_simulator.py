@@ -352,6 +352,15 @@ class TestMistakes:
             with pytest.raises(StillRunning, match=r"did not come true(.|\n)*'w' waits for event 'never'"):
                 sim.run(until=lambda sim: False)
 
+    def test_options_of_a_worker(self) -> None:
+        """With the options of a host that runs activities only, or nothing, everything is simulated all the same."""
+        options = RuntimeOptions(orchestration_concurrency=0, worker_concurrency=0)
+        with Simulator(primitives.registry, options=options) as sim:
+            sim.start("s", primitives.sequence)
+            sim.run()
+
+            assert 8 == sim.result("s")
+
     def test_without_end(self) -> None:
         """An orchestration without end does not hang the test."""
         endless = Registry()
@@ -426,6 +435,7 @@ class TestMistakes:
         [
             (lambda: Simulator(registry, activities=[charge]), "activities is .*give a dict"),  # type: ignore[arg-type]
             (lambda: Simulator(registry).enabled(Faults.none), "faults is .*give Faults"),  # type: ignore[arg-type]
+            (lambda: Simulator(registry, options={}), "options is {}: give RuntimeOptions"),  # type: ignore[arg-type]
         ],
     )
     def test_wrong_options(self, wrong: Callable[[], object], reason: str) -> None:

@@ -137,7 +137,9 @@ class Process:
     ) -> None:
         self.number = number
         self._store = store
-        self._options = options = evolve(options, worker_concurrency=_ENOUGH, worker_node_id=f"process-{number}")
+        self._options = options = evolve(
+            options, orchestration_concurrency=1, worker_concurrency=_ENOUGH, worker_node_id=f"process-{number}"
+        )
         metrics = Metrics()
         self.dispatcher = Stepped(store, registry, options, runtime_id=f"process-{number}", metrics=metrics)
         self.worker = Held(

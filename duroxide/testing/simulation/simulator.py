@@ -88,7 +88,8 @@ class Simulator:
 
         activities: Name or function → what is called instead of that activity.
 
-        options: Of the simulated runtime. By default those of `Runtime`, except that every tag is served.
+        options: Of the simulated runtime. By default those of `Runtime`, except that every tag is served. How much it
+            does at the same time is of no consequence.
 
         check_replays: Replay each turn, and raise NondeterminismError where that decides something else. Histories of
             more than 256 events are replayed only now and then, and when they or `run` end.
@@ -108,7 +109,7 @@ class Simulator:
         self._store = SimulatedStore(self._clock) if store is None else store
         self._owns_store = store is None
         self._registry = _checked(registry)
-        self._options = options or RuntimeOptions(worker_tag_filter=TagFilter(tags=None))
+        self._options = _checked_options(options)
         self._client = Client(self._store, limits=self._options.limits)
         self._fakes = Fakes(registry, BUILT_IN)
         self._inputs = Inputs()
@@ -402,6 +403,15 @@ def _checked_fakes(activities: object) -> Mapping[Any, Callable[..., Any]]:
         msg = f"activities is {activities!r}: give a dict from each activity, or its name, to what is called instead."
         raise InvalidInput(msg)
     return activities or {}
+
+
+def _checked_options(options: object) -> RuntimeOptions:
+    if options is None:
+        return RuntimeOptions(worker_tag_filter=TagFilter(tags=None))
+    if not isinstance(options, RuntimeOptions):
+        msg = f"options is {options!r}: give RuntimeOptions(…)."
+        raise InvalidInput(msg)
+    return options
 
 
 def _checked(registry: object) -> Registry:
