@@ -289,10 +289,13 @@ class Simulator:
             if callable(until) and until(self):
                 self.check_rest()
                 return self.waiting()
-            possible = self._world.enabled(Faults.none(), before_ms=deadline)
-            if not possible:
+            step = self._world.first(before_ms=deadline)
+            if step is None:
                 break
-            self.make(choose(possible) if choose and len(possible) > 1 else possible[0])
+            if choose is not None:
+                possible = self._world.enabled(Faults.none(), before_ms=deadline)
+                step = choose(possible) if len(possible) > 1 else step
+            self.make(step)
         else:
             remedy = "stop before: run(until=…)" if deadline is None else "let it wait for a timer that takes its time"
             msg = (
