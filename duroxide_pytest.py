@@ -44,7 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Guard the orchestrations of all tests, if the settings say so."""
+    """Guard the orchestrations of all tests, if the settings say so; warn of folders of histories that are not there."""
+    for folder in config.getini("duroxide_histories"):
+        if not (folder.is_dir() or config.getoption(_RECORD)):
+            text = (
+                f"duroxide_histories: there is no folder {folder}, so no history in it is replayed. Correct the name."
+            )
+            config.issue_config_time_warning(pytest.PytestConfigWarning(text), stacklevel=2)
     mode = config.getini("duroxide_guard")
     if mode == "off":
         return

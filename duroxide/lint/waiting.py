@@ -103,7 +103,7 @@ def _dropped(subject: Subject, statement: ast.stmt, call: ast.Call, scope: Scope
     path = subject.project.called(call, scope)
     if path == _CONTINUE:
         if isinstance(statement, ast.Expr) and not _ends_after(subject, statement):
-            reason = "code after it goes on, and may wait in vain: write yield in front of it, or return after it"
+            reason = "code after it goes on, and may wait in vain, if it does not return right after it"
             yield Problem("DX203", call, shown(call), reason=reason)
     elif path == _DETACHED:
         return

@@ -260,6 +260,16 @@ class TestCollection:
         result.assert_outcomes(failed=3)
         result.stdout.fnmatch_lines(["there is nothing to replay against: set duroxide_registry = module:registry*"])
 
+    def test_no_folder(self, project: pytest.Pytester, histories: Path) -> None:
+        """A folder that is not there is warned of, unless something is about to be recorded in it."""
+        project.makeini("[pytest]\nduroxide_histories = tests/historys\n")
+        warning = (
+            "*PytestConfigWarning: duroxide_histories: there is no folder *historys, so no history in it is replayed*"
+        )
+
+        run(project).stdout.fnmatch_lines([warning])
+        run(project, "--duroxide-record").stdout.no_fnmatch_line(warning)
+
     def test_other_files(self, project: pytest.Pytester, histories: Path) -> None:
         """JSON files elsewhere are nobody's business."""
         self.code(project, "pay")
