@@ -406,16 +406,18 @@ class TestMistakes:
 
             assert "activity 'double' (3 times), the timer of 10 s" == sim.waiting()[0].waits_for
 
-    def test_waiting_without_end(self) -> None:
+    @pytest.mark.parametrize("timeout", [None, 0.5])
+    def test_waiting_without_end(self, timeout: float | None) -> None:
         """An activity that would wait for ever in the only thread there is fails, and says why."""
         stuck = Registry()
 
         @stuck.activity
-        def waits(ctx: ActivityContext) -> bool:
-            return ctx.wait_cancelled()
+        def waits(ctx: ActivityContext) -> None:
+            while not ctx.wait_cancelled(timeout):
+                pass
 
         @stuck.orchestration
-        def asks(ctx: OrchestrationContext) -> Orchestration[bool]:
+        def asks(ctx: OrchestrationContext) -> Orchestration[None]:
             return (yield from ctx.schedule_activity(waits))
 
         with Simulator(stuck) as sim:

@@ -33,6 +33,9 @@ from ...providers.contract import Provider
 from .store import SimulatedStore
 
 
+#: An activity that has waited so often for its cancellation would do so for ever.
+_MOST_WAITS = 10_000
+
 #: More activities than any simulation runs at the same time: how fast this machine is must not matter.
 _ENOUGH = 1_000_000
 
@@ -107,11 +110,15 @@ def _run_async(coroutine: Coroutine[Any, Any, ActivityOutcome]) -> ActivityOutco
 class _Unwaiting(Cancellation):
     """A cancellation that nobody can wait for: everything happens in one thread, and nothing else meanwhile."""
 
+    _waits = 0
+
     def wait(self, timeout: float | None) -> bool:
-        if timeout is None and not self.is_set:
+        self._waits += 1
+        if not self.is_set and (timeout is None or self._waits > _MOST_WAITS):
+            how = "without end" if timeout is None else f"for the {self._waits}th time"
             msg = (
-                "an activity waits without end for its cancellation (ctx.wait_cancelled()), and nothing happens in a"
-                " simulation while an activity runs: give it a timeout, or a fake that takes= its time."
+                f"an activity waits {how} for its cancellation (ctx.wait_cancelled()), and nothing happens in a"
+                " simulation while an activity runs: give it a fake that takes= its time, or an end of its own."
             )
             raise InvalidInput(msg)
         return self.is_set
