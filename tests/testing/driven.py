@@ -99,15 +99,15 @@ class Sent:
 
 
 class DrivenRuntime:
-    """A runtime on a database of its own, in a world like that of `duroxide.testing.Simulator`."""
+    """A runtime with *options* on a database of its own, in a world like that of `duroxide.testing.Simulator`."""
 
-    def __init__(self, registry: Registry, *, takes_ms: Mapping[str, int]) -> None:
+    def __init__(self, registry: Registry, *, takes_ms: Mapping[str, int], **options: Any) -> None:
         self._clock = VirtualClock()
         self._changed = threading.Condition()
         self._provider = SqlProvider.in_memory(clock=self._clock)
         self._executor = ByHand(self._clock, takes_ms, self._changed)
-        options = RuntimeOptions(executor=self._executor, worker_tag_filter=TagFilter(tags=None))
-        self._runtime = Runtime(Watched(self._provider, self._changed), registry, options)
+        driven = RuntimeOptions(executor=self._executor, worker_tag_filter=TagFilter(tags=None), **options)
+        self._runtime = Runtime(Watched(self._provider, self._changed), registry, driven)
 
     def __enter__(self) -> Self:
         self._provider.initialize()

@@ -86,9 +86,9 @@ def simulated(registry: Registry, sent: list[Sent], takes_ms: Mapping[str, int],
         return told(sim.client, sim.instances)
 
 
-def run(registry: Registry, sent: list[Sent], takes_ms: Mapping[str, int]) -> Any:
+def run(registry: Registry, sent: list[Sent], takes_ms: Mapping[str, int], **options: Any) -> Any:
     """Return what is told of a runtime."""
-    with DrivenRuntime(registry, takes_ms=takes_ms) as runtime:
+    with DrivenRuntime(registry, takes_ms=takes_ms, **options) as runtime:
         runtime.run(sent)
         return told(runtime.client, runtime.instances)
 
@@ -119,14 +119,21 @@ def inputs(draw: st.DrawFn) -> list[Sent]:
     return sent
 
 
+TAKES = st.fixed_dictionaries({name: st.sampled_from([0, 0, 370, 1370]) for name in NAMES})
+#: The short way round, and longer ones. (Which activity is first may be another one without eager dispatch.)
+WAYS = st.sampled_from([{}, {}, {"short_way_round": False}, {"cache_size": 1}, {"batch_size": 1}])
+
+
 @settings(max_examples=40)
-@given(orchestrations(), inputs(), st.fixed_dictionaries({name: st.sampled_from([0, 0, 370, 1370]) for name in NAMES}))
-def test_generated(store: SimulatedStore, program: Program, sent: list[Sent], takes_ms: dict[str, int]) -> None:
-    """Whatever the code, what it is sent, and how long activities take."""
+@given(orchestrations(), inputs(), TAKES, WAYS)
+def test_generated(
+    store: SimulatedStore, program: Program, sent: list[Sent], takes_ms: dict[str, int], ways: dict[str, Any]
+) -> None:
+    """Whatever the code, what it is sent, how long activities take, and which ways the runtime goes."""
     registry = registry_of(program)
     start = Sent(0, lambda client: client.start_orchestration(INSTANCE, INSTANCE, 0))
 
-    assert simulated(registry, [start, *sent], takes_ms, store) == run(registry, [start, *sent], takes_ms)
+    assert simulated(registry, [start, *sent], takes_ms, store) == run(registry, [start, *sent], takes_ms, **ways)
 
 
 INPUTS = {"reports": "nobody", "fails": 3}
