@@ -64,6 +64,11 @@ class Held:
         """When it is over; one that was cancelled may notice at once."""
         return 0 if getattr(self.context, "is_cancelled", False) else self.ends_at_ms
 
+    @property
+    def rank(self) -> tuple[int, bool]:
+        """What is first has less. Activities of a session are fetched, by a thread that may be quicker than the other."""
+        return self.end_ms, self.work.session_id is not None
+
 
 class ByHand(ThreadPoolExecutor):
     """Runs nothing by itself."""
@@ -138,7 +143,7 @@ class DrivenRuntime:
                 continue
             with self._changed:
                 assert self._changed.wait_for(self._is_quiet, PATIENCE), "the runtime does not get on"
-            held = min(self._executor.held, key=lambda each: each.end_ms, default=None)
+            held = min(self._executor.held, key=lambda each: each.rank, default=None)
             if held is not None and held.end_ms <= self._clock.ms:
                 self._executor.run(held)
                 continue
