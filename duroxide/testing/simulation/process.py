@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
 
 from attrs import evolve
 
@@ -85,7 +85,8 @@ class Held(ActivityWorker):
         if error is not None:
             outcome: ActivityOutcome = failed(running.work, error)
         elif info.is_async:
-            outcome = _run_async(invoke_async(info, running.work, context, self._options.limits))
+            coroutine = invoke_async(info, running.work, context, self._options.limits)
+            outcome = _where_no_loop_runs(partial(asyncio.run, coroutine))
         else:
             outcome = invoke(info, running.work, context, self._options.limits)
         self._end(running, outcome)
@@ -97,14 +98,14 @@ class Held(ActivityWorker):
         )
 
 
-def _run_async(coroutine: Coroutine[Any, Any, ActivityOutcome]) -> ActivityOutcome:
-    """Run *coroutine* to its end, also in a thread that has an event loop, as that of a notebook or of an async test."""
+def _where_no_loop_runs(call: Callable[[], ActivityOutcome]) -> ActivityOutcome:
+    """Return what *call* does; in another thread if this one has an event loop, as that of a notebook or of an async test."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
+        return call()
     with ThreadPoolExecutor(1) as another:
-        return another.submit(asyncio.run, coroutine).result()
+        return another.submit(call).result()
 
 
 class _Unwaiting(Cancellation):
