@@ -89,10 +89,10 @@ class ByHand(ThreadPoolExecutor):
             return self.held[-1].future
 
     def run(self, held: Held) -> None:
-        """Run one of those that are held, in this thread."""
+        """Run one of those that are held, in this thread, unless it was given up before it began."""
         self.held.remove(held)
-        held.future.set_running_or_notify_cancel()
-        held.future.set_result(held.run())
+        if held.future.set_running_or_notify_cancel():
+            held.future.set_result(held.run())
 
 
 @frozen

@@ -26,7 +26,7 @@ from duroxide import (
     Running,
     RuntimeOptions,
 )
-from duroxide._core.events import Event
+from duroxide._core.events import ActivityFailed, Event, OrchestrationStarted
 from duroxide._core.verdicts import Turn as Turn_
 from duroxide.testing import (
     ANY_TIME,
@@ -282,6 +282,21 @@ class TestFakes:
                 return sim.result("c")
 
         assert "went on" == asyncio.run(notebook())
+
+    def test_async_that_fails(self) -> None:
+        """What an async activity raises has no cause that is ours."""
+
+        async def fails(ctx: ActivityContext, _: str) -> None:
+            raise ValueError("no")
+
+        with Simulator(primitives.registry) as sim:
+            sim.fake("later", fails)
+            sim.start("c", primitives.cancels)
+            sim.run()
+            (*_, failed, _) = (event for event in sim.history("c") if not isinstance(event, OrchestrationStarted))
+
+            assert isinstance(failed, ActivityFailed)
+            assert ("ValueError", None) == (failed.details.type, failed.details.cause)
 
     def test_replaced(self, sim: Simulator) -> None:
         """A fake that is put in place before the activity runs is what runs, also if it was scheduled before."""

@@ -100,12 +100,18 @@ class Held(ActivityWorker):
 
 def _where_no_loop_runs(call: Callable[[], ActivityOutcome]) -> ActivityOutcome:
     """Return what *call* does; in another thread if this one has an event loop, as that of a notebook or of an async test."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _has_loop():
         return call()
     with ThreadPoolExecutor(1) as another:
         return another.submit(call).result()
+
+
+def _has_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Unwaiting(Cancellation):
