@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # not to dodge a cycle: for everybody else's tests, importing
 
 _RECORD = "--duroxide-record"
 
+#: Whose histories have which name.
+_GOLDEN = pytest.StashKey[dict[Path, str]]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the option and the settings."""
@@ -41,7 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Guard the orchestrations of all tests, if the settings say so."""
+    """Guard the orchestrations of all tests, if the settings say so; warn of folders of histories that are not there."""
+    for folder in config.getini("duroxide_histories"):
+        if not (folder.is_dir() or config.getoption(_RECORD)):
+            text = (
+                f"duroxide_histories: there is no folder {folder}, so no history in it is replayed. Correct the name."
+            )
+            config.issue_config_time_warning(pytest.PytestConfigWarning(text), stacklevel=2)
     mode = config.getini("duroxide_guard")
     if mode == "off":
         return
@@ -114,7 +123,12 @@ def duroxide_golden(request: pytest.FixtureRequest) -> Golden:
 
     folders: Sequence[Path] = request.config.getini("duroxide_histories")
     folder = folders[0] if folders else request.path.parent / "histories"
-    return Golden(folder, f"{request.path.stem}-{request.node.name}", is_recording=request.config.getoption(_RECORD))
+    classes = [node.name for node in request.node.listchain() if isinstance(node, pytest.Class)]
+    name = "-".join([request.path.stem, *classes, request.node.name])
+    owner = request.config.stash.setdefault(_GOLDEN, {}).setdefault(folder / name, request.node.nodeid)
+    if owner != request.node.nodeid:
+        pytest.fail(f"{owner} keeps its histories under the same name, {name!r}: rename one of the tests, or its file.")
+    return Golden(folder, name, is_recording=request.config.getoption(_RECORD))
 
 
 @pytest.fixture

@@ -97,11 +97,23 @@ _TABLE: Mapping[str, Iterable[str]] = {
 BANNED: Mapping[str, str] = MappingProxyType({path: code for code, paths in _TABLE.items() for path in paths})
 
 #: Not wrong in themselves; what is below them is.
-_HARMLESS = frozenset({"logging.getLogger", "structlog.get_logger", "structlog.stdlib.get_logger", "sys.path.join"})
+_HARMLESS = frozenset(
+    {
+        *("logging.getLogger", "structlog.get_logger", "structlog.stdlib.get_logger", "sys.path.join"),
+        *("numpy.random", "secrets.compare_digest"),
+    }
+)
 
 #: Wrong only when called with at most so many arguments: ``random.Random()`` is, ``random.Random(7)`` is not.
 AT_MOST_ARGUMENTS: Mapping[str, int] = MappingProxyType(
-    {"random.Random": 0, "time.gmtime": 0, "time.asctime": 0, "time.strftime": 1}
+    {
+        "random.Random": 0,
+        "numpy.random.default_rng": 0,
+        "numpy.random.RandomState": 0,
+        "time.gmtime": 0,
+        "time.asctime": 0,
+        "time.strftime": 1,
+    }
 )
 
 #: Rules that are broken by passing a function on (``key=random.random``), not only by calling it.

@@ -19,6 +19,8 @@ from .scopes import Class, Function, Module, Scope, decorator_names
 
 _ORCHESTRATION_DECORATORS = frozenset({"orchestration", "register_orchestration"})
 _ACTIVITY_DECORATORS = frozenset({"activity", "register_activity"})
+#: What the first parameters of the methods that register and schedule are called.
+_FIRST_PARAMETERS = frozenset({"activity", "orchestration", "fn"})
 _CONSTRUCTORS = ("__init__", "__post_init__", "__attrs_post_init__", "__enter__", "__exit__")
 
 
@@ -56,7 +58,7 @@ def find_roles(project: Project) -> Roles:
         for name, function in _registered(project, module):
             (orchestrations if name in _ORCHESTRATION_DECORATORS else activities).add(function)
     for function in (*orchestrations, *annotated):
-        _take_context(project, function, 0)
+        _take_context(project, function, function.parameters[:1])
     return Roles(frozenset(orchestrations - activities), frozenset(activities), tuple(annotated))
 
 
@@ -80,14 +82,14 @@ def _registered(project: Project, module: Module) -> Iterator[tuple[str, Functio
         nodes.extend(_statements(module, cls.node, cls.scope))
     nodes.extend(pair for function in module.functions for pair in function.nodes)
     for node, scope in nodes:
-        if not isinstance(node, ast.Call) or not node.args:
+        if not isinstance(node, ast.Call) or (named := _first_argument(node)) is None:
             continue
         target = node.func.func if isinstance(node.func, ast.Call) else node.func
         name = target.attr if isinstance(target, ast.Attribute) else ""
         if name == "schedule_activity":
             name = "register_activity"
         if name in _ORCHESTRATION_DECORATORS or name in _ACTIVITY_DECORATORS:
-            found = project.origin(node.args[0], scope)
+            found = project.origin(named, scope)
             if found is not None and found.kind is Kind.NAME and found.path in project.functions:
                 yield name, project.functions[found.path]
 
@@ -98,13 +100,18 @@ def _statements(module: Module, tree: ast.Module | ast.ClassDef, scope: Scope) -
             yield from module.nodes(statement, scope)
 
 
-def _take_context(project: Project, function: Function, position: int) -> bool:
-    """Note that a parameter without an annotation is the context; return whether that is news."""
-    parameters = function.parameters
-    if position >= len(parameters) or parameters[position].annotation is not None:
-        return False
+def _first_argument(call: ast.Call) -> ast.expr | None:
+    """Return which function *call* registers or schedules, whether or not it says the parameter's name."""
+    if call.args:
+        return call.args[0]
+    named = (keyword.value for keyword in call.keywords if keyword.arg in _FIRST_PARAMETERS)
+    return next(named, None)
+
+
+def _take_context(project: Project, function: Function, parameters: list[ast.arg]) -> bool:
+    """Note that *parameters*, those without an annotation, are the context; return whether that is news."""
     known = len(project.contexts)
-    project.contexts.add((function.scope, parameters[position].arg))
+    project.contexts.update((function.scope, each.arg) for each in parameters if each.annotation is None)
     return len(project.contexts) > known
 
 
@@ -191,7 +198,7 @@ class CallGraph:
                 last = node.func.attr if isinstance(node.func, ast.Attribute) else ""
                 is_naming = self.project.called(node, scope) in ACTIONS and last not in {"join", "select"}
                 if is_naming or last in _ORCHESTRATION_DECORATORS | _ACTIVITY_DECORATORS:
-                    named.update(node.args[:1])
+                    named.add(_first_argument(node) or node)
         return named
 
     def _run_by(self, called: Origin | None) -> Iterator[Function]:
@@ -211,12 +218,9 @@ class CallGraph:
 
     def _pass_context(self, call: ast.Call, scope: Scope, callee: Function) -> bool:
         """Note which parameter of *callee* gets the context; return whether that is news."""
-        news = False
-        names = [parameter.arg for parameter in callee.parameters]
-        for position, argument in enumerate(call.args):
-            if self.project.is_context(argument, scope):
-                news |= _take_context(self.project, callee, position)
-        for keyword in call.keywords:
-            if keyword.arg in names and self.project.is_context(keyword.value, scope):
-                news |= _take_context(self.project, callee, names.index(keyword.arg))
-        return news
+        parameters = callee.parameters
+        pairs = [*zip(parameters, call.args, strict=False)]
+        by_name = {each.arg: each for each in (*parameters, *callee.node.args.kwonlyargs)}
+        pairs += [(by_name[each.arg], each.value) for each in call.keywords if each.arg in by_name]
+        given = [parameter for parameter, argument in pairs if self.project.is_context(argument, scope)]
+        return _take_context(self.project, callee, given)

@@ -70,6 +70,9 @@ def lint_sources(sources: Iterable[Source]) -> list[Finding]:
     return sorted(_unique(findings))
 
 
+_NOTEBOOK = "it is a notebook (jupyter nbconvert --to script makes Python of it)"
+
+
 @define
 class _Reading:
     """The files that were read, and those that could not be."""
@@ -80,6 +83,9 @@ class _Reading:
 
     def read(self, source: Source) -> None:
         """Read one file."""
+        if source.path.suffix == ".ipynb":  # its JSON may well be an expression of Python
+            self._refuse(source, ValueError(_NOTEBOOK))
+            return
         try:
             with tokenize.open(source.path) as file:
                 text = file.read()

@@ -11,13 +11,14 @@ from __future__ import annotations
 import ast
 import builtins
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 
 from attrs import define, evolve, field, frozen
 
-from .scopes import Binding, Class, Function, Module, Scope, decorator_names
+from .scopes import Binding, Class, Function, Module, Scope, decorator_names, is_bound
 from .sources import without_prefix
 
 
@@ -39,23 +40,24 @@ ACTIONS = frozenset(
 #: Attributes that hold the context when nobody says what they are.
 _CONTEXT_ATTRIBUTES = frozenset({"ctx", "_ctx", "context", "_context"})
 
-_SET = "builtins.set"
+#: Every kind of set.
+SET = "builtins.set"
 _SAME: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
         (
             *("builtins.frozenset", "typing.Set", "typing.FrozenSet", "typing.AbstractSet", "typing.MutableSet"),
             *("collections.abc.Set", "collections.abc.MutableSet"),
-            *(f"{_SET}.{name}" for name in ("union", "intersection", "difference", "symmetric_difference", "copy")),
+            *(f"{SET}.{name}" for name in ("union", "intersection", "difference", "symmetric_difference", "copy")),
             *(f"builtins.frozenset.{name}" for name in ("union", "intersection", "difference", "copy")),
         ),
-        _SET,
+        SET,
     )
 )
 
 _LITERALS: Mapping[type[ast.expr], str] = MappingProxyType(
     {
-        ast.Set: _SET,
-        ast.SetComp: _SET,
+        ast.Set: SET,
+        ast.SetComp: SET,
         ast.List: "builtins.list",
         ast.ListComp: "builtins.list",
         ast.Dict: "builtins.dict",
@@ -132,7 +134,7 @@ class Project:
                 return self._call(node, scope)
             case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _SET_OPERATORS):
                 sides = (self.origin(left, scope), self.origin(right, scope))
-                return Origin(_SET, Kind.RESULT) if any(is_set(side) for side in sides) else None
+                return Origin(SET, Kind.RESULT) if any(is_set(side) for side in sides) else None
             case ast.IfExp(body=first, orelse=second) | ast.BoolOp(values=[first, second]):
                 return self.origin(first, scope) or self.origin(second, scope)
             case ast.NamedExpr(value=value):
@@ -161,8 +163,8 @@ class Project:
                 bindings = at.bindings[name]
                 if at is scope or not at.is_module:
                     place = (getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
-                    before = [each for each in bindings if (each.line, each.column) <= place]
-                    return (before or bindings)[-1 if before else 0], at
+                    before = bisect_right(bindings, place, key=_place)  # they are in the order of the source
+                    return bindings[max(before - 1, 0)], at
                 return bindings[-1], at
             if at.parent is None:
                 return None
@@ -188,7 +190,7 @@ class Project:
         if parent is None or not parent.is_class or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             return None
         arguments = [*node.args.posonlyargs, *node.args.args]
-        if not arguments or arguments[0].arg != name:
+        if not arguments or arguments[0].arg != name or not is_bound(node):
             return None
         return Origin(parent.path, Kind.NAME if "classmethod" in decorator_names(node) else Kind.TYPED)
 
@@ -404,7 +406,7 @@ class Project:
 
 def is_set(origin: Origin | None) -> bool:
     """Whether *origin* is a set, whose order means nothing."""
-    return origin is not None and origin.path == _SET and origin.kind is not Kind.NAME
+    return origin is not None and origin.path == SET and origin.kind is not Kind.NAME
 
 
 def is_property(function: Function) -> bool:
@@ -424,6 +426,10 @@ def _canonical(path: str) -> str:
     parts = path.split(".")
     first = next((index for index, part in enumerate(parts) if part[:1].isupper()), None)
     return path if first is None else ".".join(["duroxide", *parts[first:]])
+
+
+def _place(binding: Binding) -> tuple[int, int]:
+    return binding.line, binding.column
 
 
 def _top(scope: Scope) -> Scope:

@@ -6,7 +6,7 @@ import ast
 
 from collections.abc import Iterator
 
-from .names import Project, is_set
+from .names import SET, is_set
 from .problems import Problem, Subject, shown
 from .scopes import Scope
 
@@ -16,6 +16,8 @@ _ORDERED = frozenset(
     for name in ("list", "tuple", "enumerate", "iter", "map", "filter", "zip", "reversed", "next", "str", "repr")
 )
 _ORDERED_METHODS = frozenset({"join", "extend", "fromkeys", "writelines"})
+#: Of these, what keeps the elements as they are, for what is around it.
+_KEEPING = frozenset(f"builtins.{name}" for name in ("list", "tuple", "iter", "map", "filter"))
 _UNORDERED = frozenset(
     f"builtins.{name}" for name in ("sorted", "set", "frozenset", "any", "all", "min", "max", "len", "sum")
 )
@@ -35,9 +37,9 @@ def _iterated(subject: Subject, node: ast.AST, scope: Scope) -> Iterator[ast.exp
     match node:
         case ast.For(iter=iterated) | ast.YieldFrom(value=iterated):
             yield iterated
-        case ast.ListComp(generators=generators) | ast.DictComp(generators=generators):
+        case ast.DictComp(generators=generators):
             yield from (generator.iter for generator in generators)
-        case ast.GeneratorExp(generators=generators):
+        case ast.ListComp(generators=generators) | ast.GeneratorExp(generators=generators):
             if not _is_consumed_without_order(subject, node, scope):
                 yield from (generator.iter for generator in generators)
         case ast.FormattedValue(value=value):
@@ -46,14 +48,14 @@ def _iterated(subject: Subject, node: ast.AST, scope: Scope) -> Iterator[ast.exp
             if not isinstance(subject.function.module.parents.get(node), ast.Set):
                 yield value
         case ast.Call():
-            yield from _iterated_by_call(subject.project, node, scope)
+            yield from _iterated_by_call(subject, node, scope)
         case _:
             return
 
 
-def _iterated_by_call(project: Project, node: ast.Call, scope: Scope) -> Iterator[ast.expr]:
-    path = project.called(node, scope)
-    if path in _ORDERED:
+def _iterated_by_call(subject: Subject, node: ast.Call, scope: Scope) -> Iterator[ast.expr]:
+    path = subject.project.called(node, scope)
+    if path in _ORDERED and not (path in _KEEPING and _is_consumed_without_order(subject, node, scope)):
         yield from (argument for argument in node.args if not isinstance(argument, ast.Starred))
     if isinstance(node.func, ast.Attribute):
         if node.func.attr in _ORDERED_METHODS:
@@ -62,6 +64,17 @@ def _iterated_by_call(project: Project, node: ast.Call, scope: Scope) -> Iterato
             yield node.func.value
 
 
-def _is_consumed_without_order(subject: Subject, node: ast.GeneratorExp, scope: Scope) -> bool:
-    parent = subject.function.module.parents.get(node)
-    return isinstance(parent, ast.Call) and subject.project.called(parent, scope) in _UNORDERED
+def _is_consumed_without_order(subject: Subject, node: ast.AST, scope: Scope) -> bool:
+    """Whether the order of *node*'s elements is of no consequence: ``sorted([f(x) for x in names])``."""
+    match subject.function.module.parents.get(node):
+        case ast.Call() as call:
+            path = subject.project.called(call, scope)
+            if path in _UNORDERED or path.startswith(f"{SET}."):
+                return True
+            return path in _KEEPING and _is_consumed_without_order(subject, call, scope)
+        case ast.SetComp():
+            return True
+        case ast.comprehension() | ast.ListComp() | ast.GeneratorExp() as outer:
+            return _is_consumed_without_order(subject, outer, scope)
+        case _:
+            return False

@@ -23,6 +23,7 @@ Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.Gener
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _ANNOTATIONS = ("annotation", "returns")
+_UNBOUND = frozenset({"staticmethod", "orchestration", "activity"})
 
 
 @frozen
@@ -110,8 +111,7 @@ class Function:
         """Its positional parameters, without the ``self`` or ``cls`` of a method."""
         arguments = self.node.args
         positional = [*arguments.posonlyargs, *arguments.args]
-        is_bound = self.owner is not None and "staticmethod" not in decorator_names(self.node)
-        return positional[1:] if is_bound else positional
+        return positional[1:] if self.owner is not None and is_bound(self.node) else positional
 
 
 @define(eq=False)
@@ -185,6 +185,11 @@ def decorator_names(node: AnyFunction) -> set[str]:
         elif isinstance(target, ast.Name):
             names.add(target.id)
     return names
+
+
+def is_bound(method: AnyFunction) -> bool:
+    """Whether the first parameter of *method* is an object or a class. Not of what is registered in the class's body."""
+    return not decorator_names(method) & _UNBOUND
 
 
 def _of_function(function: Function) -> Iterator[tuple[ast.AST, Scope]]:

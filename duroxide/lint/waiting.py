@@ -36,9 +36,13 @@ def drops_actions(subject: Subject) -> Iterator[Problem]:
         return
     for node, scope in function.nodes:
         match node:
-            case ast.Expr(value=ast.Call() as call):
-                yield from _dropped(subject, node, call, scope)
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if not _is_read(subject, name):
+            case ast.Expr(value=value):
+                for call in _calls_in(value):
+                    yield from _dropped(subject, node, call, scope)
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call() as call)
+            ) if not _is_read(subject, name):
                 yield from _dropped(subject, node, call, scope)
             case ast.Return(value=ast.expr() as value) if subject.is_registered and function.is_generator:
                 if project.is_action(value, scope):
@@ -99,7 +103,7 @@ def _dropped(subject: Subject, statement: ast.stmt, call: ast.Call, scope: Scope
     path = subject.project.called(call, scope)
     if path == _CONTINUE:
         if isinstance(statement, ast.Expr) and not _ends_after(subject, statement):
-            reason = "code after it goes on, and may wait in vain: write yield in front of it, or return after it"
+            reason = "code after it goes on, and may wait in vain, if it does not return right after it"
             yield Problem("DX203", call, shown(call), reason=reason)
     elif path == _DETACHED:
         return
@@ -107,6 +111,18 @@ def _dropped(subject: Subject, statement: ast.stmt, call: ast.Call, scope: Scope
         yield Problem("DX203", call, shown(call))
     elif subject.project.is_generator(call, scope):
         yield Problem("DX211", call, shown(call))
+
+
+def _calls_in(value: ast.expr) -> Iterator[ast.Call]:
+    """Yield the calls whose result *value* may be."""
+    match value:
+        case ast.Call():
+            yield value
+        case ast.IfExp(body=first, orelse=second) | ast.BoolOp(values=[*_, first, second]):
+            yield from _calls_in(first)
+            yield from _calls_in(second)
+        case _:
+            return
 
 
 def _is_read(subject: Subject, name: str) -> bool:

@@ -10,7 +10,7 @@ from .._rules import RULES
 from .banned import AT_MOST_ARGUMENTS, BANNED, BY_REFERENCE, BY_TYPE, CLOCK, ENVIRONMENT, IDENTITY, IDS, RANDOM, ban_of
 from .names import CONTEXT, Kind, Origin, Project
 from .problems import Problem, Subject, shown
-from .scopes import Scope
+from .scopes import Class, Scope
 from .sources import without_prefix
 
 
@@ -89,14 +89,17 @@ def _entered(project: Project, node: ast.expr, scope: Scope) -> Iterator[Problem
 
 
 def _made_by_fields(project: Project, node: ast.Call, scope: Scope) -> Iterator[Problem]:
-    """Find classes whose fields get their value from what is banned: ``field(factory=uuid.uuid4)``."""
+    """Find classes whose fields get their value from what is banned: ``field(factory=uuid.uuid4)``; not if it is given."""
     origin = project.origin(node.func, scope)
     owner = project.classes.get(origin.path) if origin is not None and origin.kind is Kind.NAME else None
-    for cls in project.lineage(owner) if owner is not None else ():
+    given = _given_fields(project, owner, node) if owner is not None else None
+    if owner is None or given is None:
+        return
+    for cls in project.lineage(owner):
         for name, bindings in cls.scope.bindings.items():
             module = next((m for m in project.modules.values() if cls in m.classes), None)
             value = bindings[-1].value
-            if module is None or value is None:
+            if module is None or value is None or name in given:
                 continue
             for part, inner in module.nodes(value, module.scopes.get(value, cls.scope)):
                 made_by = project.origin(part, inner) if isinstance(part, ast.Name | ast.Attribute) else None
@@ -104,6 +107,18 @@ def _made_by_fields(project: Project, node: ast.Call, scope: Scope) -> Iterator[
                 if made_by is not None and ban is not None and ban.code in _AT_IMPORT and _is_deed(made_by.path):
                     reason = f"its field {name!r} comes from {_readable(made_by.path)}; {RULES[ban.code].reason}"
                     yield Problem(ban.code, node, f"{shown(node.func)}()", reason=reason)
+
+
+def _given_fields(project: Project, owner: Class, call: ast.Call) -> set[str] | None:
+    """Return which fields of *owner* get their value from *call*; None if that cannot be known."""
+    if any(keyword.arg is None for keyword in call.keywords) or any(isinstance(a, ast.Starred) for a in call.args):
+        return None
+    if project.method(owner, "__init__") is not None:
+        return set()  # what its parameters are for, only it knows
+    bases_first = reversed(list(project.lineage(owner)))
+    bindings = (each for cls in bases_first for each in cls.scope.bindings.items())
+    fields = dict.fromkeys(name for name, (*_, last) in bindings if last.path is None)
+    return {*list(fields)[: len(call.args)], *(keyword.arg for keyword in call.keywords if keyword.arg is not None)}
 
 
 def _is_deed(path: str) -> bool:

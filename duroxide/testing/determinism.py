@@ -12,7 +12,7 @@ from .._core.failures import NO_EXCEPTIONS, ExceptionTypes
 from .._core.nondeterminism import describe
 from .._core.verdicts import Failed, Turn
 from .._guard import executor_class
-from ..errors import Divergence, ReplayDiverged
+from ..errors import Divergence, InvalidInput, ReplayDiverged
 from .histories import Replayer, describe_verdict, divergence, first_divergence, start_of
 
 
@@ -46,8 +46,14 @@ def check_deterministic(
     Raises:
         ReplayDiverged: With the first event at which something else was decided.
 
-        InvalidInput: If *history* does not begin with its start event.
+        InvalidInput: If *history* is no sequence of events, or does not begin with its start event.
     """
+    given: object = history
+    if not isinstance(given, Sequence) or not all(isinstance(event, e.Event) for event in given):
+        msg = (
+            f"{given!r:.200} is no history: give the events of one execution, as read_execution_history() returns them."
+        )
+        raise InvalidInput(msg)
     guarded = Replayer(exceptions, executor_class("raise" if guard else "off"))
     found = first_divergence(history, fn, guarded, is_whole=False)
     found = found or _first_difference(history, fn, Replayer(exceptions))

@@ -41,7 +41,7 @@ def _module(name: str, text: str) -> object:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         is_missing = isinstance(error, ModuleNotFoundError) and error.name is not None and name.startswith(error.name)
         reason = "there is no such module" if is_missing else f"importing it raised {type(error).__name__}: {error}"
         msg = f"{text}: {reason}. Run this where {name!r} can be imported: {here} is looked through first."
@@ -64,6 +64,6 @@ def _attribute(module: object, path: str, text: str) -> object:
 def _called(function: Callable[[], Any], text: str) -> object:
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         msg = f"{text} is a function, and calling it raised {type(error).__name__}: {error}"
         raise InvalidInput(msg) from error

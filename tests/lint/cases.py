@@ -184,7 +184,9 @@ CASES = (
             yield ctx.schedule_timer(1)
             return pick(ctx.random, names)
         def pick(generator: random.Random, names):
-            return generator.choice(names)
+            import numpy, secrets
+            draws = numpy.random.default_rng(7).integers(5, size=3)
+            return secrets.compare_digest(generator.choice(names), str(draws))
         """,
     ),
     Case(
@@ -237,6 +239,44 @@ CASES = (
         @registry.orchestration
         def fulfil(ctx, order):
             yield ctx.schedule_activity(charge, Parcel(uuid.UUID(ctx.new_guid())))
+        """,
+    ),
+    Case(
+        "DX103",
+        "fields that make themselves up, unless they are given",
+        """
+        import uuid
+        from dataclasses import dataclass, field
+        @dataclass
+        class Base:
+            sku: str
+            id: uuid.UUID = field(default_factory=uuid.uuid4)
+        @dataclass
+        class Parcel(Base):
+            text: str = ""
+        class Label:
+            id = uuid.uuid4()
+            def __init__(self, text):
+                self.text = text
+        @registry.orchestration
+        def fulfil(ctx, order):
+            yield ctx.schedule_activity(charge, [Parcel(order), Parcel(order, text="a")])  #! DX103
+            yield ctx.schedule_activity(charge, Label("a"))  #! DX103
+        """,
+        """
+        import uuid
+        from dataclasses import dataclass, field
+        @dataclass
+        class Base:
+            sku: str
+            id: uuid.UUID = field(default_factory=uuid.uuid4)
+        @dataclass
+        class Parcel(Base):
+            text: str = ""
+        @registry.orchestration
+        def fulfil(ctx, order):
+            key = uuid.UUID(ctx.new_guid())
+            yield ctx.schedule_activity(charge, [Parcel(order, key), Parcel(order, id=key), Parcel(**order)])
         """,
     ),
     Case(
@@ -450,6 +490,30 @@ CASES = (
         """,
     ),
     Case(
+        "DX111",
+        "what is around a conversion decides",
+        """
+        @registry.orchestration
+        def fulfil(ctx, tags: set[str]):
+            first = list(map(str.upper, tags))[0]  #! DX111
+            pairs = dict(enumerate(tags))  #! DX111
+            by_tag = {tag: 1 for tag in tags}  #! DX111
+            yield from ctx.join(*[ctx.schedule_activity(charge, tag) for tag in tags])  #! DX111
+            return [first, pairs, by_tag]
+        """,
+        """
+        @registry.orchestration
+        def fulfil(ctx, tags: set[str]):
+            names = sorted([tag.upper() for tag in tags]) + sorted(map(str.upper, list(tags)))
+            seen = set(filter(None, tags))
+            seen.update(tag.lower() for tag in tags)
+            letters = {tag[0] for tag in list(tags)}
+            longest = max(len(tag) for tag in tuple(tags))
+            yield from ctx.schedule_activity(charge, names[0])
+            return [any([tag == "a" for tag in tags]), len(list(tags)), longest, sorted(seen), sorted(letters)]
+        """,
+    ),
+    Case(
         "DX112",
         "global, a cache, a counter, a class attribute, a default",
         """
@@ -595,7 +659,18 @@ CASES = (
             unused = ctx.schedule_wait("approved")  #! DX203
             ctx.join(ctx.dequeue_event("a"), ctx.dequeue_event("b"))  #! DX203
             yield from ctx.schedule_activity(charge, order)
+            typed: object = ctx.schedule_timer(1)  #! DX203
+            ctx.schedule_timer(1) if order else ctx.schedule_timer(2)  #! DX203
+            order and ctx.schedule_timer(1)  #! DX203
+            remind(order=order, context=ctx)
             return ctx.schedule_activity(charge, order)  #! DX203
+        def remind(*, order, context):
+            context.schedule_timer(1)  #! DX203
+        class Flows:
+            @registry.orchestration
+            def ship(ctx, order):
+                ctx.schedule_timer(1)  #! DX203
+                yield from ctx.schedule_activity(charge, order)
         """,
         """
         @registry.orchestration
@@ -606,6 +681,9 @@ CASES = (
             waits = []
             waits.append(ctx.schedule_wait("approved"))
             yield from ctx.join(paid, *waits)
+            order and ctx.set_custom_status("paid")
+            typed: object = ctx.schedule_timer(1)
+            yield typed
             return (yield from ctx.schedule_activity(charge, order))
         """,
     ),
@@ -696,8 +774,12 @@ CASES = (
         @registry.orchestration
         def fulfil(ctx, order):
             step = ctx.schedule_activity(charge, order)
+            yield from ctx.schedule_activity(activity=slow, input=order)
             table = {"charge": charge}
             yield from ctx.schedule_activity(table["charge"], (yield from step))
+        def slow(ctx, order):
+            import time
+            time.sleep(1)
         """,
     ),
     Case(

@@ -157,6 +157,22 @@ class TestTargets:
 
         assert [("bad.py", "DX001"), ("good.py", "DX101")] == [(f.path, f.code) for f in lint(["."])]
 
+    def test_notebook(self, project: Path) -> None:
+        """A notebook is not read, and that is said: its JSON may well be an expression of Python."""
+        (project / "flows.ipynb").write_text('{"cells": [], "nbformat": 4}', encoding="utf-8")
+        (finding,) = lint(["flows.ipynb"])
+
+        assert "DX001" == finding.code
+        assert "it is a notebook (jupyter nbconvert --to script" in finding.message
+
+    def test_links(self, project: Path) -> None:
+        """A link that leads round is not followed, and one that leads nowhere is a finding."""
+        write(project, src__a=FLOW.format(imports="import time", call="time.time()"))
+        (project / "src" / "round").symlink_to(project / "src", target_is_directory=True)
+        (project / "src" / "b.py").symlink_to(project / "nowhere.py")
+
+        assert [("src/a.py", "DX101"), ("src/b.py", "DX001")] == [(f.path, f.code) for f in lint(["src"])]
+
     def test_what_python_warns_of(self, project: Path) -> None:
         """Code that Python only warns of is read."""
         write(project, a="x = '\\d'\n" + FLOW.format(imports="import time", call="time.time()"))

@@ -163,6 +163,12 @@ class TestInput:
         with pytest.raises(InvalidInput, match=r"begins with event 2 TimerCreated"):
             check_deterministic(pay, [timer(2)])
 
+    @pytest.mark.parametrize("history", [{"executions": []}, iter([]), "events", [5], None])
+    def test_something_else(self, history: Any) -> None:
+        """What is no sequence of events is refused: a document, say, or an iterator."""
+        with pytest.raises(InvalidInput, match="is no history: give the events of one execution"):
+            check_deterministic(pay, history)
+
     def test_exceptions(self) -> None:
         """Registered exceptions come back as themselves, as in a runtime."""
         from duroxide import Registry, Runtime, SqlProvider

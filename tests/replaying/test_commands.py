@@ -46,6 +46,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, source in {"same_flows": SAME, "changed_flows": CHANGED, "other_flows": OTHER}.items():
         (code / f"{name}.py").write_text(dedent(source), encoding="utf-8")
     (code / "broken_flows.py").write_text("import nothing_of_the_kind\n", encoding="utf-8")
+    (code / "leaving_flows.py").write_text("raise SystemExit(0)\n", encoding="utf-8")
     monkeypatch.chdir(code)
     monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[2])])
     yield code
@@ -204,6 +205,7 @@ class TestReplay:
             (":registry", "':registry' names no registry"),
             ("nothing_there:registry", "nothing_there:registry: there is no such module. Run this where"),
             ("broken_flows:registry", "importing it raised ModuleNotFoundError: No module named 'nothing_of_the_kind'"),
+            ("leaving_flows:registry", "importing it raised SystemExit: 0"),
             ("same_flows:regsitry", "the module has no 'regsitry'; its registries are registry."),
             ("same_flows:pay", "calling it raised TypeError"),
             ("same_flows:broken", "calling it raised ValueError: not today"),

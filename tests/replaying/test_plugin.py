@@ -178,6 +178,24 @@ class TestGolden:
         changed.assert_outcomes(failed=1)
         changed.stdout.fnmatch_lines(["*instance 'p', execution 1 of pay 1.0.0, event 2, at *shop.py:11 in pay*"])
 
+    def test_same_name(self, project: pytest.Pytester) -> None:
+        """Tests of the same name in two classes have files of their own; those in two files of the same name cannot."""
+        test = GOLDEN[GOLDEN.index("def") :].replace("_pays(", "_pays(self, ").replace("\n", "\n    ")
+        source = GOLDEN[: GOLDEN.index("def")] + f"class TestA:\n    {test}\nclass TestB:\n    {test}"
+        project.makepyfile(test_shop=source)
+        run(project, "--duroxide-record").assert_outcomes(passed=2)
+        kept = sorted(path.name.rpartition("-")[0] for path in (project.path / "histories").iterdir())
+        assert ["test_shop-TestA-test_pays", "test_shop-TestB-test_pays"] == kept
+        run(project).assert_outcomes(passed=2)
+
+        project.makeini("[pytest]\nduroxide_histories = histories\npythonpath = .\naddopts = --import-mode=importlib\n")
+        for folder in ("a", "b"):
+            (project.path / folder).mkdir()
+            (project.path / folder / "test_pay.py").write_text(GOLDEN, encoding="utf-8")
+        twice = run(project, "--duroxide-record", "a", "b")
+        twice.assert_outcomes(passed=1, errors=1)
+        twice.stdout.fnmatch_lines(["*a/test_pay.py::test_pays keeps its histories under the same name, *rename one*"])
+
     def test_nondeterminism(self, project: pytest.Pytester) -> None:
         """Code that decides something else in replay is not recorded."""
         source = SHOP.replace("schedule_activity(charge, amount)", "schedule_activity(charge, next(COUNT))")
@@ -241,6 +259,16 @@ class TestCollection:
         result = run(project)
         result.assert_outcomes(failed=3)
         result.stdout.fnmatch_lines(["there is nothing to replay against: set duroxide_registry = module:registry*"])
+
+    def test_no_folder(self, project: pytest.Pytester, histories: Path) -> None:
+        """A folder that is not there is warned of, unless something is about to be recorded in it."""
+        project.makeini("[pytest]\nduroxide_histories = tests/historys\n")
+        warning = (
+            "*PytestConfigWarning: duroxide_histories: there is no folder *historys, so no history in it is replayed*"
+        )
+
+        run(project).stdout.fnmatch_lines([warning])
+        run(project, "--duroxide-record").stdout.no_fnmatch_line(warning)
 
     def test_other_files(self, project: pytest.Pytester, histories: Path) -> None:
         """JSON files elsewhere are nobody's business."""

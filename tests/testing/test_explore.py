@@ -8,11 +8,13 @@ import sys
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from attrs import evolve
-from hypothesis import settings
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from duroxide import (
     ActivityContext,
@@ -275,6 +277,19 @@ class TestBudget:
         explored = explore(forever, registry=endless, max_examples=10, max_steps=30)
 
         assert explored.steps <= 11 * 30
+        assert explored.cut_off > 5
+        with pytest.raises(InvalidInput, match=r"cut off after 30 steps, so that nobody knows .* Raise max_steps"):
+            explore(forever, registry=endless, max_steps=30, at_end=[lambda sim: False])
+
+    def test_what_is_cut_off(self) -> None:
+        """Nothing is said of the end of a schedule that faults have made so long that it is cut off."""
+
+        def is_over(sim: Simulator) -> None:
+            sim.result("buy")
+
+        explored = explore(buy, 5, registry=registry, at_end=[is_over], faults=Faults(failures=False), max_steps=3)
+
+        assert 0 < explored.cut_off < explored.schedules
 
     @pytest.mark.thorough
     def test_always_the_same(self) -> None:
@@ -326,6 +341,35 @@ class TestMistakes:
         """Nor can what is not registered be faked."""
         with pytest.raises(InvalidInput, match="no activity 'chrage'"):
             explore(buy, 5, registry=registry, activities={"chrage": lambda ctx: None})
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({"always": charged_once}, "always is .*give a list of functions"),
+            ({"at_end": None}, "at_end is None: give a list"),
+            ({"at_end": "it"}, "at_end is 'it'"),
+            ({"faults": Faults}, "faults is .*give Faults"),
+            ({"faults": {"crashes": True}}, "faults is .*give Faults"),
+            ({"max_examples": 0}, "max_examples is 0: give a whole number, 1 or more"),
+            ({"max_faults": -1}, "max_faults is -1: give a whole number, 0 or more"),
+            ({"max_steps": "many"}, "max_steps is 'many'"),
+        ],
+    )
+    def test_wrong_options(self, options: dict[str, Any], reason: str) -> None:
+        """What an option cannot be is refused by its name."""
+        with pytest.raises(InvalidInput, match=reason):
+            explore(buy, 5, registry=registry, **options)
+
+    def test_in_a_search(self) -> None:
+        """Inside a test of Hypothesis there is no search; the message says what to do instead."""
+
+        @settings(max_examples=1)
+        @given(st.just(5))
+        def searches(amount: int) -> None:
+            explore(buy, amount, registry=registry)
+
+        with pytest.raises(InvalidInput, match=r"in a test with @given.*data\.draw"):
+            searches()
 
     def test_without_hypothesis(self) -> None:
         """The simulator needs no Hypothesis; who explores without it is told what to install."""

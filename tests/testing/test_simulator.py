@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -23,6 +26,8 @@ from duroxide import (
     Running,
     RuntimeOptions,
 )
+from duroxide._core.events import ActivityFailed, Event, OrchestrationStarted
+from duroxide._core.verdicts import Turn as Turn_
 from duroxide.testing import (
     ANY_TIME,
     Crash,
@@ -38,6 +43,7 @@ from duroxide.testing import (
     Turn,
     Wake,
 )
+from duroxide.testing.simulation.replaying import Replays
 
 from . import primitives
 
@@ -72,6 +78,15 @@ def fulfil(ctx: OrchestrationContext, order: Order) -> Orchestration[str]:
 
 
 ORDER = Order("17", 5)
+
+runaways = Registry()
+
+
+@runaways.orchestration
+def spins(ctx: OrchestrationContext, rounds: int) -> Orchestration[None]:
+    while rounds:
+        yield from ctx.schedule_timer(0)
+        rounds -= 1
 
 
 @pytest.fixture
@@ -217,6 +232,80 @@ class TestFakes:
             assert "went on" == sim.result("c")
             assert [["b", "c"], 2] == sim.result("k")
 
+    @pytest.mark.parametrize("name", ["double", "later"])
+    def test_must_not_be_called(self, name: str) -> None:
+        """What a fake raises to end the test does, though the orchestration catches every failure."""
+
+        def fails(ctx: ActivityContext, _: object) -> None:
+            pytest.fail("it was called")
+
+        async def fails_later(ctx: ActivityContext, _: object) -> None:
+            fails(ctx, _)
+
+        with Simulator(primitives.registry) as sim:
+            sim.fake(name, {"double": fails, "later": fails_later}[name])
+            sim.start("c", {"double": primitives.joins, "later": primitives.cancels}[name])
+            with pytest.raises(pytest.fail.Exception, match="it was called"):
+                sim.run()
+
+    @pytest.mark.parametrize(
+        ("ending", "raised"),
+        [
+            (KeyboardInterrupt(), KeyboardInterrupt),
+            (pytest.fail.Exception("it took too long"), OrchestrationFailed),
+            (SystemExit(1), None),
+        ],
+    )
+    def test_ended_in_orchestration_code(self, ending: BaseException, raised: type[BaseException] | None) -> None:
+        """Ctrl-C and the time-out of a test reach the test also from a loop of the orchestration's."""
+        stopped = Registry()
+
+        @stopped.orchestration
+        def loops(ctx: OrchestrationContext) -> Orchestration[None]:
+            yield from ctx.schedule_timer(1)
+            raise ending
+
+        with Simulator(stopped) as sim:
+            sim.start("l", loops)
+            with nullcontext() if raised is None else pytest.raises(raised):
+                sim.run()
+
+            assert isinstance(sim.status("l"), Failed)
+
+    def test_async_in_an_event_loop(self) -> None:
+        """Async activities run also where a loop is running, as in a notebook."""
+
+        async def notebook() -> object:
+            with Simulator(primitives.registry) as sim:
+                sim.start("c", primitives.cancels)
+                sim.run()
+                return sim.result("c")
+
+        assert "went on" == asyncio.run(notebook())
+
+    def test_async_that_fails(self) -> None:
+        """What an async activity raises has no cause that is ours."""
+
+        async def fails(ctx: ActivityContext, _: str) -> None:
+            raise ValueError("no")
+
+        with Simulator(primitives.registry) as sim:
+            sim.fake("later", fails)
+            sim.start("c", primitives.cancels)
+            sim.run()
+            (*_, failed, _) = (event for event in sim.history("c") if not isinstance(event, OrchestrationStarted))
+
+            assert isinstance(failed, ActivityFailed)
+            assert ("ValueError", None) == (failed.details.type, failed.details.cause)
+
+    def test_replaced(self, sim: Simulator) -> None:
+        """A fake that is put in place before the activity runs is what runs, also if it was scheduled before."""
+        sim.start("o", fulfil, ORDER)
+        sim.step()
+        sim.fake(charge, lambda ctx, order: "receipt of the new one")
+
+        assert 'charge of o runs, and returns "receipt of the new one"' == sim.step().text
+
     def test_clients_in_activities(self) -> None:
         """An activity's client talks to the simulated instances."""
         with Simulator(primitives.registry) as sim:
@@ -278,6 +367,15 @@ class TestMistakes:
             with pytest.raises(StillRunning, match=r"did not come true(.|\n)*'w' waits for event 'never'"):
                 sim.run(until=lambda sim: False)
 
+    def test_options_of_a_worker(self) -> None:
+        """With the options of a host that runs activities only, or nothing, everything is simulated all the same."""
+        options = RuntimeOptions(orchestration_concurrency=0, worker_concurrency=0)
+        with Simulator(primitives.registry, options=options) as sim:
+            sim.start("s", primitives.sequence)
+            sim.run()
+
+            assert 8 == sim.result("s")
+
     def test_without_end(self) -> None:
         """An orchestration without end does not hang the test."""
         endless = Registry()
@@ -289,20 +387,52 @@ class TestMistakes:
 
         with Simulator(endless) as sim:
             sim.start("f", forever)
-            with pytest.raises(StillRunning, match="no end after 100 steps"):
+            with pytest.raises(StillRunning, match="no end after 100 steps, in which 33 min of virtual time passed"):
                 sim.run(max_steps=100)
             sim.run(until=timedelta(hours=1))
 
-    def test_waiting_without_end(self) -> None:
+    @pytest.mark.parametrize(
+        ("until", "remedy"), [(None, r"stop before: run\(until=…\)"), (3600, "let it wait for a timer that takes")]
+    )
+    def test_runaway(self, until: int | None, remedy: str) -> None:
+        """A loop in which no time passes is stopped, and the message says whose it is, and what to do."""
+        with Simulator(runaways) as sim:
+            sim.start("quiet", spins, 3)
+            sim.start("r", spins, -1)
+            with pytest.raises(
+                StillRunning, match=f"no end after 60 steps, in which 0 s .*; 5. of them were turns of 'r'.*{remedy}"
+            ):
+                sim.run(until, max_steps=60)
+
+    def test_between_two_executions(self) -> None:
+        """An instance that is about to begin its next execution waits for that."""
+        with Simulator(primitives.registry) as sim:
+            sim.start("c", primitives.continues)
+            sim.enqueue_event("c", "work", "x")
+            sim.step()
+
+            assert ["'c' waits for its next execution"] == [str(each) for each in sim.waiting()]
+
+    def test_waiting_for_many(self) -> None:
+        """What is waited for many times is told once."""
+        with Simulator(primitives.registry) as sim:
+            sim.start("j", primitives.joins)
+            sim.step()
+
+            assert "activity 'double' (3 times), the timer of 10 s" == sim.waiting()[0].waits_for
+
+    @pytest.mark.parametrize("timeout", [None, 0.5])
+    def test_waiting_without_end(self, timeout: float | None) -> None:
         """An activity that would wait for ever in the only thread there is fails, and says why."""
         stuck = Registry()
 
         @stuck.activity
-        def waits(ctx: ActivityContext) -> bool:
-            return ctx.wait_cancelled()
+        def waits(ctx: ActivityContext) -> None:
+            while not ctx.wait_cancelled(timeout):
+                pass
 
         @stuck.orchestration
-        def asks(ctx: OrchestrationContext) -> Orchestration[bool]:
+        def asks(ctx: OrchestrationContext) -> Orchestration[None]:
             return (yield from ctx.schedule_activity(waits))
 
         with Simulator(stuck) as sim:
@@ -316,6 +446,19 @@ class TestMistakes:
         sim.start("o", fulfil, ORDER)
         with pytest.raises(InvalidInput, match=r"cannot happen now\. What can:\n  Turn\(instance_id='o'"):
             sim.step(Crash())
+
+    @pytest.mark.parametrize(
+        ("wrong", "reason"),
+        [
+            (lambda: Simulator(registry, activities=[charge]), "activities is .*give a dict"),  # type: ignore[arg-type]
+            (lambda: Simulator(registry).enabled(Faults.none), "faults is .*give Faults"),  # type: ignore[arg-type]
+            (lambda: Simulator(registry, options={}), "options is {}: give RuntimeOptions"),  # type: ignore[arg-type]
+        ],
+    )
+    def test_wrong_options(self, wrong: Callable[[], object], reason: str) -> None:
+        """What an option cannot be is refused by its name."""
+        with pytest.raises(InvalidInput, match=reason):
+            wrong()
 
     def test_no_registry(self) -> None:
         """A Simulator wants a registry."""
@@ -511,6 +654,44 @@ class TestReplays:
             sim.start("d", depends)
             with pytest.raises(NondeterminismError, match="Completed with"):
                 sim.run()
+
+    @pytest.mark.parametrize("until", [None, timedelta(seconds=1)])
+    def test_late(self, until: timedelta | None) -> None:
+        """In a long history it is caught as well: when the run ends, or the execution."""
+        runs = Registry()
+        count: list[int] = []
+
+        @runs.orchestration
+        def depends(ctx: OrchestrationContext) -> Orchestration[None]:
+            count.append(1)
+            for number in range(300):
+                yield from ctx.schedule_timer(0)
+                if number == 290:
+                    ctx.set_custom_status(f"{len(count)}")
+            yield from ctx.schedule_timer(60)
+
+        with Simulator(runs) as sim:
+            sim.start("d", depends)
+            with pytest.raises(NondeterminismError, match="does not replay"):
+                sim.run(until)
+
+    def test_cost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is replayed of a long history stays in proportion to it."""
+        replayed: list[int] = []
+        replay = Replays._replayed
+
+        def counted(self: Replays, history: Sequence[Event]) -> Turn_:
+            replayed.append(len(history))
+            return replay(self, history)
+
+        monkeypatch.setattr(Replays, "_replayed", counted)
+        with Simulator(runaways) as sim:
+            sim.start("r", spins, 500)
+            sim.run()
+
+            assert [*range(1, 256, 2)] == replayed[:128]
+            assert 1001 == replayed[-1]
+            assert sum(replayed[128:]) < 20 * 1001
 
     def test_can_be_left_out(self) -> None:
         """The check can be turned off."""

@@ -12,16 +12,17 @@ from typing import Any
 import hypothesis
 
 from attrs import define, frozen
-from hypothesis.errors import Flaky, NoSuchExample
+from hypothesis.errors import FailedHealthCheck, Flaky, NoSuchExample
 
 from ..._core.functions import registered_name
 from ..._core.registry import Registry
 from ..._runtime.options import RuntimeOptions
+from ...errors import InvalidInput
 from ..simulation.clock import VirtualClock
 from ..simulation.simulator import Simulator
-from ..simulation.steps import Faults
+from ..simulation.steps import Faults, checked_faults
 from ..simulation.store import SimulatedStore
-from .invariants import Broken, Invariant
+from .invariants import Broken, Invariant, checked_invariants
 from .schedules import Outcome, Rules, outcomes, replayed, simpler
 
 
@@ -35,6 +36,8 @@ class Explored:
 
     schedules: int
     steps: int
+    #: How many of the schedules were cut off after *max_steps*, so that nobody knows whether *at_end* holds.
+    cut_off: int = 0
 
 
 def explore(
@@ -81,7 +84,8 @@ def explore(
 
         max_examples: How many schedules to run.
 
-        max_steps: Where a schedule is cut off; an orchestration without end never ends otherwise.
+        max_steps: Where a schedule is cut off; an orchestration without end never ends otherwise. What is cut off does
+            not get to *at_end*.
 
         seed: Another one explores other schedules.
 
@@ -90,8 +94,10 @@ def explore(
     Raises:
         ExplorationFailed: If something does not hold.
 
-        InvalidInput: If the orchestration, or an activity, is not registered.
+        InvalidInput: If the orchestration, or an activity, is not registered; if an option is none; if there is an
+            *at_end*, and the schedule in which nothing goes wrong is cut off before its end.
     """
+    _check_counts(max_faults=(max_faults, 0), max_examples=(max_examples, 1), max_steps=(max_steps, 1))
     clock = VirtualClock()
     store = SimulatedStore(clock)
     name = registered_name(orchestration, "orchestration")
@@ -104,7 +110,9 @@ def explore(
             setup(simulator)
         return simulator
 
-    rules = Rules(begin, always, at_end, faults or Faults(), max_faults, max_steps)
+    chosen = Faults() if faults is None else checked_faults(faults)
+    checks = checked_invariants("always", always), checked_invariants("at_end", at_end)
+    rules = Rules(begin, *checks, chosen, max_faults, max_steps)
     try:
         with _quiet():
             return _Search(rules, max_examples, seed).explored(name)
@@ -121,6 +129,7 @@ class _Search:
     seed: int
     schedules: int = 0
     steps: int = 0
+    cut_off: int = 0
     label: str | None = None
 
     def explored(self, name: str) -> Explored:
@@ -128,6 +137,8 @@ class _Search:
         first = replayed(self.rules)
         if self._fails(first):
             raise _failure(name, first)
+        if first.is_cut_off and self.rules.at_end:
+            raise InvalidInput(_cut_off(name, first))
         settings = hypothesis.settings(
             backend="hypothesis",
             max_examples=self.max_examples,
@@ -143,7 +154,9 @@ class _Search:
             # S311: schedules are no secret
             worst = hypothesis.find(drawn, self._fails, settings=settings, random=Random(self.seed))  # noqa: S311
         except NoSuchExample:
-            return Explored(self.schedules, self.steps)
+            return Explored(self.schedules, self.steps, self.cut_off)
+        except FailedHealthCheck as error:
+            raise InvalidInput(_NESTED) from error
         except Flaky as error:
             msg = f"{name}: {_FLAKY} ({type(error).__name__})"
             raise ExplorationFailed(msg) from error
@@ -159,6 +172,7 @@ class _Search:
         if self.label is None:
             self.schedules += 1
             self.steps += len(outcome.trace)
+            self.cut_off += outcome.is_cut_off
         if outcome.broken is None:
             return False
         if self.label is None:
@@ -166,6 +180,26 @@ class _Search:
         return outcome.broken.label == self.label
 
 
+def _check_counts(**counts: tuple[int, int]) -> None:
+    """Refuse what is no count, or less than the second number."""
+    for option, (count, least) in counts.items():
+        if not isinstance(count, int) or isinstance(count, bool) or count < least:
+            msg = f"{option} is {count!r}: give a whole number, {least} or more."
+            raise InvalidInput(msg)
+
+
+def _cut_off(name: str, outcome: Outcome) -> str:
+    return (
+        f"{name}: the schedule in which nothing goes wrong is cut off after {len(outcome.trace)} steps, so that nobody"
+        " knows whether at_end holds. Raise max_steps; or let the orchestration do less, or end; or use always."
+    )
+
+
+_NESTED = (
+    "explore() is called in a test with @given, and Hypothesis does not search inside of a search. Explore some inputs that"
+    " matter, one after the other; or run a Simulator in the test, and let the test draw: run(choose=lambda steps:"
+    " data.draw(st.sampled_from(steps)))."
+)
 _FLAKY = (
     "the same schedule went differently when it was run again, so something remembers the run before: a fake or an"
     " invariant with a state of its own (make it in setup=), or an orchestration that depends on more than its history."

@@ -7,18 +7,33 @@ instance fails because code and history do not fit, or because its messages were
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from attrs import frozen
 
 from ..._core.events import OrchestrationFailed
-from ...errors import ErrorCategory, ErrorKind, NondeterminismError
+from ...errors import ErrorCategory, ErrorKind, InvalidInput, NondeterminismError
 from ..simulation.simulator import Simulator
 from ..simulation.store import Written
 
 
 #: Raises AssertionError, or returns False, if something is wrong with the simulation that it is given.
 Invariant = Callable[[Simulator], object]
+
+
+def checked_invariants(option: str, invariants: object) -> Sequence[Invariant]:
+    """
+    Return *invariants*, the value of *option*.
+
+    Raises:
+        InvalidInput: If it is no list of functions: one function, say.
+    """
+    found: tuple[Any, ...] = tuple(invariants) if isinstance(invariants, Iterable) else (None,)
+    if not all(map(callable, found)):
+        msg = f"{option} is {invariants!r}: give a list of functions of the simulator, also if it is one."
+        raise InvalidInput(msg)
+    return found
 
 
 @frozen

@@ -47,6 +47,8 @@ class Outcome:
     trace: tuple[Happened, ...]
     deviations: tuple[Deviation, ...]
     broken: Broken | None
+    #: Whether something was left to do when the schedule had as many steps as it may.
+    is_cut_off: bool = False
 
 
 @define
@@ -89,11 +91,14 @@ class _Run:
         self._make(step)
 
     def finish(self) -> Outcome:
-        """Go on to the end."""
+        """Go on to the end, if that comes soon enough; only there must hold what is to hold at the end."""
         self.go_on(self.rules.max_steps)
+        is_cut_off = self.broken is None and bool(self.simulator.enabled())
         if self.broken is None:
+            self.broken = broken_by_step(self.simulator, self.simulator.check_rest, ())
+        if self.broken is None and not is_cut_off:
             self.broken = next(broken(self.simulator, self.rules.at_end), None)
-        return Outcome(self.simulator.trace, tuple(self.deviations), self.broken)
+        return Outcome(self.simulator.trace, tuple(self.deviations), self.broken, is_cut_off)
 
     def _make(self, step: Step) -> None:
         self.broken = broken_by_step(self.simulator, lambda: self.simulator.make(step), self.rules.always)

@@ -6,7 +6,8 @@ A fake is called as the real one would be: what it does not say of its input, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..._core.messages import ActivityKey
 from ..._core.registry import Registry
 from ..._runtime.activity_context import ActivityContext
 from ...errors import InvalidInput
+from .ending import ends_test
 
 
 #: An activity function, or the name of one.
@@ -57,6 +59,9 @@ class Fakes:
     calls: list[Call] = field(factory=list)
     #: Names that were asked for, and mean nothing here.
     unknown: list[str] = field(factory=list)
+    #: What an activity raised to end the test.
+    endings: list[BaseException] = field(factory=list)
+    _run: set[ActivityKey] = field(factory=set)
     _fakes: dict[str, _Fake] = field(factory=dict)
     _found: dict[str, FunctionInfo] = field(factory=dict)
 
@@ -88,7 +93,7 @@ class Fakes:
 
     def has_run(self, key: ActivityKey) -> bool:
         """Whether the code of this very activity has run before."""
-        return any(call.key == key for call in self.calls)
+        return key in self._run
 
     def takes(self, name: str) -> timedelta:
         """Return how much virtual time the activity takes."""
@@ -116,10 +121,27 @@ class Fakes:
         def recorded(ctx: ActivityContext, *arguments: Any) -> Any:
             input_ = arguments[0] if arguments else None
             key = ActivityKey(ctx.instance_id, ctx.execution_id, ctx.activity_id)
+            self._run.add(key)
             self.calls.append(Call(name, key, input_, ctx.attempt, ctx.is_cancelled))
-            return info.fn(ctx, *arguments)
+            with self._noting():
+                result = info.fn(ctx, *arguments)
+            return self._awaited(result) if info.is_async else result
 
         return recorded
+
+    async def _awaited(self, coroutine: Awaitable[Any]) -> Any:
+        with self._noting():
+            return await coroutine
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Take note of what is raised to end the test: to the worker it is a failure of the activity like any other."""
+        try:
+            yield
+        except BaseException as error:
+            if ends_test(error):
+                self.endings.append(error)
+            raise
 
 
 def _as_activity(fake: Callable[..., Any], real: FunctionInfo) -> FunctionInfo:

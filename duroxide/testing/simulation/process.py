@@ -7,7 +7,11 @@ activity. A process that dies is simply not used any more; its locks expire, as 
 
 from __future__ import annotations
 
+import asyncio
+
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from attrs import evolve
 
@@ -28,6 +32,9 @@ from ...errors import InvalidInput
 from ...providers.contract import Provider
 from .store import SimulatedStore
 
+
+#: An activity that has waited so often for its cancellation would do so for ever.
+_MOST_WAITS = 10_000
 
 #: More activities than any simulation runs at the same time: how fast this machine is must not matter.
 _ENOUGH = 1_000_000
@@ -72,11 +79,13 @@ class Held(ActivityWorker):
 
     def run(self, running: RunningActivity, error: Exception | None = None) -> ActivityOutcome:
         """Run the activity to its end, and hand its outcome to the dispatcher. It may fail with *error* instead."""
+        info = self._registered(running.work)  # a fake may have been put in its place meanwhile
         self._slots.begin(running)
         if error is not None:
             outcome: ActivityOutcome = failed(running.work, error)
         else:
-            outcome = invoke_whole(running.info, running.work, self._context(running), self._options.limits)
+            call = partial(invoke_whole, info, running.work, self._context(running), self._options.limits)
+            outcome = _where_no_loop_runs(call)
         self._end(running, outcome)
         return outcome
 
@@ -90,14 +99,34 @@ class Held(ActivityWorker):
         )
 
 
+def _where_no_loop_runs(call: Callable[[], ActivityOutcome]) -> ActivityOutcome:
+    """Return what *call* does; in another thread if this one has an event loop, as that of a notebook or of an async test."""
+    if not _has_loop():
+        return call()
+    with ThreadPoolExecutor(1) as another:
+        return another.submit(call).result()
+
+
+def _has_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 class _Unwaiting(Cancellation):
     """A cancellation that nobody can wait for: everything happens in one thread, and nothing else meanwhile."""
 
+    _waits = 0
+
     def wait(self, timeout: float | None) -> bool:
-        if timeout is None and not self.is_set:
+        self._waits += 1
+        if not self.is_set and (timeout is None or self._waits > _MOST_WAITS):
+            how = "without end" if timeout is None else f"for the {self._waits}th time"
             msg = (
-                "an activity waits without end for its cancellation (ctx.wait_cancelled()), and nothing happens in a"
-                " simulation while an activity runs: give it a timeout, or a fake that takes= its time."
+                f"an activity waits {how} for its cancellation (ctx.wait_cancelled()), and nothing happens in a"
+                " simulation while an activity runs: give it a fake that takes= its time, or an end of its own."
             )
             raise InvalidInput(msg)
         return self.is_set
@@ -123,7 +152,9 @@ class Process:
     ) -> None:
         self.number = number
         self._store = store
-        self._options = options = evolve(options, worker_concurrency=_ENOUGH, worker_node_id=f"process-{number}")
+        self._options = options = evolve(
+            options, orchestration_concurrency=1, worker_concurrency=_ENOUGH, worker_node_id=f"process-{number}"
+        )
         metrics = Metrics()
         self.dispatcher = Stepped(store, registry, options, runtime_id=f"process-{number}", metrics=metrics)
         self.worker = Held(

@@ -3,13 +3,16 @@ Whether what a live execution decides comes out again when its history is replay
 
 It does not when the code depends on anything besides its history. A running process never notices that;
 the crash that comes later does.
+
+Rule: the cost of a long history stays in proportion to it. So not all of its turns are replayed; what is replayed is
+the history from its start, with all that the turns in between have decided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..._core import events as e
 from ..._core.commit import ExecutionStatus, TurnCommit
@@ -28,6 +31,15 @@ _REMEDY = (
 )
 
 
+#: Every turn is replayed as long as the history has no more events.
+EACH_UP_TO = 256
+#: From then on the history grows by this share of its length between two replays.
+_GROWTH = 1 / 16
+
+#: An execution: its instance, and its number.
+_Place = tuple[str, int]
+
+
 @frozen
 class Replays:
     """Replays committed turns with the functions of *registry*."""
@@ -35,17 +47,51 @@ class Replays:
     registry: Registry
     limits: Limits
     guard: Mode
+    #: How many events the history had when it was last replayed.
+    _lengths: dict[_Place, int] = field(factory=dict)
+    #: The last turn of each execution that has not been replayed yet.
+    _put_off: dict[_Place, Written] = field(factory=dict)
 
     def check(self, written: Written) -> None:
         """
-        Replay the turn that led to an accepted commit.
+        Replay the turn that led to an accepted commit; a turn in a long history perhaps later, with those that follow.
 
         Raises:
             NondeterminismError: If it decides something else.
         """
         commit = written.commit
-        if not commit.events or _was_ended_by_the_engine(commit):
+        if not commit.events:
             return
+        place = (commit.instance_id, commit.execution_id)
+        if _was_ended_by_the_engine(commit):
+            self._check_put_off(place)
+            return
+        self._put_off[place] = written
+        length = written.length_before + len(commit.events)
+        due = self._lengths.get(place, 0) * (1 + _GROWTH)
+        if length <= EACH_UP_TO or length >= due or commit.status is not ExecutionStatus.RUNNING:
+            self._lengths[place] = length
+            self._check_put_off(place)
+        if commit.status is not ExecutionStatus.RUNNING:
+            self._lengths.pop(place)
+
+    def check_rest(self) -> None:
+        """
+        Replay what was put off.
+
+        Raises:
+            NondeterminismError: As `check`.
+        """
+        for place in list(self._put_off):
+            self._check_put_off(place)
+
+    def _check_put_off(self, place: _Place) -> None:
+        written = self._put_off.pop(place, None)
+        if written is not None:
+            self._replay(written)
+
+    def _replay(self, written: Written) -> None:
+        commit = written.commit
         past = [*written.before, *(event for event in commit.events if isinstance(event, DELIVERED))]
         decided = [event for event in commit.events if not isinstance(event, DELIVERED)]
         turn = self._replayed(past)
@@ -94,8 +140,8 @@ def _ended(commit: TurnCommit) -> tuple[ExecutionStatus, str | None]:
 
 def _difference(commit: TurnCommit, decided: Sequence[e.Event], turn: Turn, past: Sequence[e.Event]) -> str:
     known = {event.event_id: event for event in (*past, *decided, *turn.events)}
-    live = ", ".join(tell(event, known) for event in decided) or "nothing"
-    again = ", ".join(tell(event, known) for event in turn.events) or "nothing"
+    live = ", ".join(tell(event, known.get) for event in decided) or "nothing"
+    again = ", ".join(tell(event, known.get) for event in turn.events) or "nothing"
     return (
         f"instance {commit.instance_id!r} does not replay: after event {past[-1].event_id} its code decided:"
         f" {live} ({_in_words(_ended(commit))}). Replaying the same history, it decides: {again}"

@@ -7,6 +7,7 @@ What is simulated is the world around it: the time, who runs when, what arrives,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -25,10 +26,11 @@ from ...client import Client
 from ...errors import InvalidInput
 from ...providers.contract import TagFilter
 from .clock import BEGINNING_MS, VirtualClock
+from .ending import raise_what_ends_test
 from .fakes import Activity, Call, Fakes
 from .inputs import Inputs, When
 from .replaying import Replays
-from .steps import Faults, Step, in_words, is_fault
+from .steps import Faults, Step, Turn, checked_faults, in_words, is_fault
 from .store import SimulatedStore, Written
 from .words import tell_waiting
 from .world import World
@@ -86,9 +88,11 @@ class Simulator:
 
         activities: Name or function → what is called instead of that activity.
 
-        options: Of the simulated runtime. By default those of `Runtime`, except that every tag is served.
+        options: Of the simulated runtime. By default those of `Runtime`, except that every tag is served. How much it
+            does at the same time is of no consequence.
 
-        check_replays: Replay each turn, and raise NondeterminismError where that decides something else.
+        check_replays: Replay each turn, and raise NondeterminismError where that decides something else. Histories of
+            more than 256 events are replayed only now and then, and when they or `run` end.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class Simulator:
         self._store = SimulatedStore(self._clock) if store is None else store
         self._owns_store = store is None
         self._registry = _checked(registry)
-        self._options = options or RuntimeOptions(worker_tag_filter=TagFilter(tags=None))
+        self._options = _checked_options(options)
         self._client = Client(self._store, limits=self._options.limits)
         self._fakes = Fakes(registry, BUILT_IN)
         self._inputs = Inputs()
@@ -116,7 +120,7 @@ class Simulator:
         self._world = World(
             self._store, self._clock, self._inputs, self._fakes, registry=registry, options=self._options
         )
-        for activity, fake in (activities or {}).items():
+        for activity, fake in _checked_fakes(activities).items():
             self.fake(activity, fake)
 
     def __repr__(self) -> str:
@@ -214,7 +218,7 @@ class Simulator:
         Args:
             faults: What may also go wrong; those steps come last. By default nothing may.
         """
-        return self._world.enabled(faults or Faults.none())
+        return self._world.enabled(Faults.none() if faults is None else checked_faults(faults))
 
     def step(self, step: Step | None = None) -> Happened:
         """
@@ -247,6 +251,10 @@ class Simulator:
         self._trace.append(happened)
         if self._fakes.unknown:
             self._fakes.known_name(self._fakes.unknown[0])
+        if self._fakes.endings:
+            raise self._fakes.endings.pop()
+        for written in self.committed:
+            raise_what_ends_test(written)
         if self._replays is not None:
             for written in self.committed:
                 self._replays.check(written)
@@ -272,18 +280,30 @@ class Simulator:
 
         Raises:
             StillRunning: If *until* never became true, or there was no end after *max_steps*.
+
+            NondeterminismError: As `step`.
         """
         deadline = None if until is None or callable(until) else self._clock.ms + duration_ms(until, what="until")
+        begun_at, first = self.elapsed, len(self._trace)
         for _ in range(max_steps):
             if callable(until) and until(self):
+                self.check_rest()
                 return self.waiting()
-            possible = self._world.enabled(Faults.none(), before_ms=deadline)
-            if not possible:
+            step = self._world.first(before_ms=deadline)
+            if step is None:
                 break
-            self.make(choose(possible) if choose and len(possible) > 1 else possible[0])
+            if choose is not None:
+                possible = self._world.enabled(Faults.none(), before_ms=deadline)
+                step = choose(possible) if len(possible) > 1 else step
+            self.make(step)
         else:
-            msg = f"there was no end after {max_steps} steps; run(until=…) stops before the end, max_steps= allows more"
+            remedy = "stop before: run(until=…)" if deadline is None else "let it wait for a timer that takes its time"
+            msg = (
+                f"there was no end after {max_steps} steps, in which {in_words(self.elapsed - begun_at)} of virtual time"
+                f" passed{self._busiest(first)}. If it is meant to go on without end, {remedy}; max_steps= allows more"
+            )
             raise StillRunning(self._explained(msg))
+        self.check_rest()
         if callable(until):
             raise StillRunning(
                 self._explained("what run() was to go on until did not come true, and nothing is left to do")
@@ -291,6 +311,16 @@ class Simulator:
         if deadline is not None:
             self._world.pass_to(deadline)
         return self.waiting()
+
+    def check_rest(self) -> None:
+        """
+        Replay the last turns of long histories, which `step` puts off; `run` does so in the end.
+
+        Raises:
+            NondeterminismError: As `step`.
+        """
+        if self._replays is not None:
+            self._replays.check_rest()
 
     # How things stand
 
@@ -361,9 +391,30 @@ class Simulator:
         """Return everything in which the store breaks the conservation law; nothing, as long as no work was lost."""
         return self._store.audit()
 
+    def _busiest(self, first: int) -> str:
+        """Return which instance had most of the turns since step *first*, if any had turns."""
+        turns = Counter(each.step.instance_id for each in self._trace[first:] if isinstance(each.step, Turn))
+        return "".join(f"; {count} of them were turns of {busiest!r}" for busiest, count in turns.most_common(1))
+
     def _explained(self, problem: str) -> str:
         lines: Iterable[str] = (f"  {each}" for each in self.waiting())
         return "\n".join([f"{problem}. After {in_words(self.elapsed)} of virtual time:", *lines])
+
+
+def _checked_fakes(activities: object) -> Mapping[Any, Callable[..., Any]]:
+    if activities is not None and not isinstance(activities, Mapping):
+        msg = f"activities is {activities!r}: give a dict from each activity, or its name, to what is called instead."
+        raise InvalidInput(msg)
+    return activities or {}
+
+
+def _checked_options(options: object) -> RuntimeOptions:
+    if options is None:
+        return RuntimeOptions(worker_tag_filter=TagFilter(tags=None))
+    if not isinstance(options, RuntimeOptions):
+        msg = f"options is {options!r}: give RuntimeOptions(…)."
+        raise InvalidInput(msg)
+    return options
 
 
 def _checked(registry: object) -> Registry:

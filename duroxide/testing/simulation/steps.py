@@ -13,6 +13,7 @@ from attrs import fields, frozen
 
 from ..._core.events import CompletionEvent
 from ..._core.messages import ActivityKey
+from ...errors import InvalidInput
 from .store import Death, Outage
 
 
@@ -112,6 +113,19 @@ class Faults:
     def none(cls) -> Faults:
         """Return the world in which nothing goes wrong; only the order of completions is open."""
         return cls(**{field.name: False for field in fields(cls)})
+
+
+def checked_faults(faults: object) -> Faults:
+    """
+    Return *faults*.
+
+    Raises:
+        InvalidInput: If it is anything else than `Faults`: its class, say, or a dict.
+    """
+    if not isinstance(faults, Faults):
+        msg = f"faults is {faults!r}: give Faults(…), or Faults.none()."
+        raise InvalidInput(msg)
+    return faults
 
 
 def is_fault(step: Step) -> bool:

@@ -7,8 +7,10 @@ anything, hand out one instance at a time, and let process or store fail just be
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from enum import Enum
+from operator import attrgetter
 
 from attrs import field, frozen
 
@@ -71,13 +73,30 @@ class Written:
 
     commit: TurnCommit
     result: CommitResult
-    #: The history of the execution as it was.
-    before: tuple[Event, ...]
+    #: The history of the execution, to which more may have been added since; and how long it was.
+    _history: list[Event] = field(repr=False)
+    length_before: int
 
     @property
     def is_accepted(self) -> bool:
         """Whether it is in the store."""
         return self.result is CommitResult.COMMITTED
+
+    @property
+    def before(self) -> tuple[Event, ...]:
+        """The history of the execution as it was."""
+        return tuple(self._history[: self.length_before])
+
+    def event(self, event_id: int) -> Event | None:
+        """Return an event of the history, those of this commit included."""
+        for events in (self._history, self.commit.events):
+            position = bisect_left(events, event_id, key=_event_id)
+            if position < len(events) and events[position].event_id == event_id:
+                return events[position]
+        return None
+
+
+_event_id = attrgetter("event_id")
 
 
 @frozen
@@ -165,7 +184,7 @@ class SimulatedStore(SqlProvider):
         results = super().commit_turns(commits, lock_ms=lock_ms)
         for commit, result in zip(commits, results, strict=True):
             history = self._histories.setdefault((commit.instance_id, commit.execution_id), [])
-            self.journal.append(Written(commit, result, tuple(history)))
+            self.journal.append(Written(commit, result, history, len(history)))
             if result is CommitResult.COMMITTED:
                 history.extend(commit.events)
         if trouble is not None:

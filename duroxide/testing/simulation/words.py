@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from ..._core import events as e
@@ -30,20 +31,19 @@ def tell_commit(written: Written) -> str:
         return f"its commit is refused: {written.result.value}"
     if not commit.events:
         return "what has come is not wanted any more"
-    known = {event.event_id: event for event in (*written.before, *commit.events)}
-    told = [tell(event, known) for event in commit.events if isinstance(event, DELIVERED)]
-    decided = [tell(event, known) for event in commit.events if not isinstance(event, DELIVERED)]
+    told = [tell(event, written.event) for event in commit.events if isinstance(event, DELIVERED)]
+    decided = [tell(event, written.event) for event in commit.events if not isinstance(event, DELIVERED)]
     return f"{', '.join(told) or 'it hears nothing new'} -> {', '.join(decided) or 'goes on waiting'}"
 
 
-def tell(event: e.Event, known: dict[int, e.Event]) -> str:
-    """Return what *event* says; *known* has the schedules by their ids."""
+def tell(event: e.Event, find: Callable[[int], e.Event | None]) -> str:
+    """Return what *event* says; *find* finds the schedules by their ids."""
     if isinstance(event, e.CompletionEvent):
-        source = known.get(event.source_event_id)
+        source = find(event.source_event_id)
         what = f"event {event.source_event_id}" if source is None else subject(source)
         return f"{what} {_completion(event)}"
     if isinstance(event, e.Breadcrumb):
-        source = known.get(event.source_event_id)
+        source = find(event.source_event_id)
         return f"gives up {f'event {event.source_event_id}' if source is None else subject(source)}"
     if isinstance(event, e.ScheduleEvent):
         return _scheduled(event)
@@ -130,9 +130,12 @@ def tell_waiting(history: Sequence[e.Event]) -> str:
     """Return what an instance with *history* waits for."""
     if not history:
         return "its first turn"
+    if isinstance(history[-1], e.OrchestrationContinuedAsNew):
+        return "its next execution"
     ledger = Ledger(history)
-    wanted = [event for event_id, event in ledger.open.items() if event_id not in ledger.cancelled]
-    return ", ".join(_wish(event) for event in wanted) or "nothing that could still come"
+    wishes = Counter(_wish(event) for event_id, event in ledger.open.items() if event_id not in ledger.cancelled)
+    told = (wish if count == 1 else f"{wish} ({count} times)" for wish, count in wishes.items())
+    return ", ".join(told) or "nothing that could still come"
 
 
 def _wish(event: e.Event) -> str:

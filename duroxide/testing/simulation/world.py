@@ -69,17 +69,26 @@ class World:
 
     # What can happen
 
+    def first(self, *, before_ms: int | None = None) -> Step | None:
+        """Return the most natural step, the first of `enabled`, without looking at all the others."""
+        queues = self._queues()
+        return next(self._usual(queues), None) or next(iter(self._passing(queues, before_ms)), None)
+
     def enabled(self, faults: Faults, *, before_ms: int | None = None) -> tuple[Step, ...]:
         """Return the possible steps, the most natural first, faults last; time passes no further than *before_ms*."""
         queues = self._queues()
         usual = list(self._usual(queues))
-        due_ms = self._due_ms(queues)
-        passing = [] if due_ms is None or (before_ms is not None and due_ms > before_ms) else [Pass(due_ms)]
+        passing = self._passing(queues, before_ms)
         natural = usual or passing
         if faults == _NONE:
             return tuple(natural)
         slow = [evolve(each, early=True) for each in passing] if usual and self._may_be_slow(faults) else []
         return (*natural, *self._late(), *self._faults(faults, usual), *slow)
+
+    def _passing(self, queues: Queues, before_ms: int | None) -> list[Pass]:
+        """Return that time passes to what is due next, if that is no later than *before_ms*."""
+        due_ms = self._due_ms(queues)
+        return [] if due_ms is None or (before_ms is not None and due_ms > before_ms) else [Pass(due_ms)]
 
     def _may_be_slow(self, faults: Faults) -> bool:
         """Whether time may pass with work at hand. What has ended and waits to be stored keeps no lock meanwhile."""
