@@ -188,6 +188,10 @@ class Dispatcher:
         sent = self._sent
         return self._items if sent is None else (*sent.round.items, *self._items)
 
+    def look_at_turn(self) -> None:
+        """Say so if the code of a turn runs for long already. From any thread."""
+        self._turns.watch.look()
+
     # The loop
 
     def _loop(self) -> None:

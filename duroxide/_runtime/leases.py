@@ -100,6 +100,7 @@ class Leases:
             self._remove_sessions,
             self._end_expired,
             self._enforce_grace,
+            self._dispatcher.look_at_turn,
         ):
             self._try(job)
 

@@ -57,4 +57,6 @@ class Returns:
             _log.warning("%d locks could not be given back yet: %s", len(owed), error)
             # What is refused for good will not do better next time: its lock expires.
             return owed if error.retryable else []
+        except Exception:  # noqa: BLE001  # a provider's bug, likewise; it must not keep this thread from all other work
+            _log.exception("%d locks could not be given back, and will expire", len(owed))
         return []

@@ -33,6 +33,7 @@ from .activities import Finished
 from .agenda import Agenda
 from .cache import ExecutionCache
 from .intake import Batch, consume, poison, sort_messages
+from .long_turns import LongTurns
 from .options import RuntimeOptions
 from .reasons import Reasons
 from .returns import Returns
@@ -108,6 +109,8 @@ class Turns:
         self._worker_id = worker_id
         self._now_ms = 0
         self._reasons = Reasons()
+        #: Which code runs at the moment.
+        self.watch = LongTurns()
 
     def run(self, round_: Round, claim: Claim) -> None:
         """
@@ -223,7 +226,7 @@ class Turns:
             messages += [each.message for each in timers]
         if own:
             messages += [Deliver(instance_id, execution_id, each.outcome) for each in own]
-        staged = execution.resume(messages, now_ms=self._now_ms)
+        staged = self.watch.run(started, execution.resume, messages, now_ms=self._now_ms)
         return Resumed(execution, staged, own, timers, item, batch)
 
     def _decide(self, resumed: Resumed, round_: Round, claim: Claim) -> None:
@@ -283,7 +286,7 @@ class Turns:
 
     def hand_over(self, execution: Execution, deliveries: Sequence[Deliver], claim: Claim) -> Turned:
         """Return the turn of *execution* with its start, or with messages that never were in the queue."""
-        staged = execution.resume(deliveries, now_ms=self._now_ms)
+        staged = self.watch.run(execution.started, execution.resume, deliveries, now_ms=self._now_ms)
         commit = execution.decide(staged, handed_over=True, claim=claim)
         _log_dropped(commit, staged)
         return Turned(commit, execution)
@@ -346,7 +349,7 @@ class Turns:
             self._pass_on(item, UNREADABLE_DELAY_MS, str(history))
             return None
         if known is not None:
-            known.catch_up(history)
+            self.watch.run(known.started, known.catch_up, history)
             return known
         started = history[0] if history else None
         if not isinstance(started, OrchestrationStarted):
@@ -359,7 +362,7 @@ class Turns:
             self._not_registered(item, f"{started.name!r} {started.version}")
             return None
         execution = Execution(self._executor(resolved[1], started), incarnation=item.incarnation, is_new=False)
-        execution.catch_up(history[1:])
+        self.watch.run(started, execution.catch_up, history[1:])
         return execution
 
     def _poisoned(self, item: OrchestrationItem, batch: Batch) -> Turned:
