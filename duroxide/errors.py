@@ -138,7 +138,7 @@ class ErrorDetails:
             kind=kind,
             message=_text_of(error),
             type=type_name(error),
-            traceback="".join(tracebacks.format_exception(error)),
+            traceback=_bounded("".join(tracebacks.format_exception(error))),
             cause=_cause_of(error, kind),
             retryable=kind is ErrorKind.ACTIVITY_FAILED and not isinstance(error, NonRetryableError),
             attempt=attempt,
@@ -182,9 +182,21 @@ def type_name(error: BaseException) -> str:
 def _text_of(error: BaseException) -> str:
     """Return the message of *error*; a user's own `__str__` may itself raise, whatever it likes."""
     try:
-        return str(error)
+        return _bounded(str(error))
     except BaseException as broken:  # noqa: BLE001  # the failure being recorded must not be lost
         return f"<{type(error).__qualname__} whose __str__ raised {type(broken).__qualname__}>"
+
+
+#: Longer messages and tracebacks lose their middle: history keeps them for good, and each parent gets them, too.
+MAX_ERROR_CHARACTERS = 65_536
+
+
+def _bounded(text: str) -> str:
+    left_out = len(text) - MAX_ERROR_CHARACTERS
+    if left_out <= 0:
+        return text
+    end = MAX_ERROR_CHARACTERS // 4
+    return f"{text[: MAX_ERROR_CHARACTERS - end]}\n[… {left_out} characters are left out …]\n{text[-end:]}"
 
 
 #: Longer chains of causes lose their end: it helps nobody.

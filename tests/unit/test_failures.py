@@ -15,6 +15,7 @@ from duroxide._core import events as e
 from duroxide._core.executor import Executor
 from duroxide._core.failures import exception_for
 from duroxide.errors import (
+    MAX_ERROR_CHARACTERS,
     ActivityFailed,
     Divergence,
     ErrorDetails,
@@ -156,6 +157,27 @@ def test_recorded() -> None:
     recorded = ErrorDetails.from_exception(Broken(), kind=ErrorKind.ACTIVITY_FAILED)
 
     assert recorded.message == "<Broken whose __str__ raised KeyboardInterrupt>"
+
+
+@pytest.mark.parametrize("length", [MAX_ERROR_CHARACTERS, MAX_ERROR_CHARACTERS + 1, 10**6])
+def test_long_message(length: int) -> None:
+    """A message that is very long is kept without its middle, and so is a traceback, which ends with it; also of a cause."""
+    text = "begins" + "x" * (length - 10) + "ends"
+    error, between = RuntimeError(text), KeyError()
+    error.__cause__, between.__cause__ = between, ValueError(text)
+    recorded = ErrorDetails.from_exception(error, kind=ErrorKind.ACTIVITY_FAILED)
+    links = list(recorded.chain())
+
+    assert ["RuntimeError", "KeyError", "ValueError"] == [link.type for link in links]
+    for message in (links[0].message, links[2].message):
+        assert message.startswith("beginsx")
+        assert message.endswith("xends")
+        assert (message == text) == (length == MAX_ERROR_CHARACTERS)
+        assert len(message) <= MAX_ERROR_CHARACTERS + 100
+    assert recorded.traceback is not None
+    assert recorded.traceback.startswith("ValueError: begins")
+    assert recorded.traceback.endswith("xends\n")
+    assert len(recorded.traceback) <= MAX_ERROR_CHARACTERS + 100
 
 
 class Declined(NonRetryableError):
