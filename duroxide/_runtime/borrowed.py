@@ -106,7 +106,6 @@ class Borrowed:
 
 def _shares_memory(executor: Executor) -> bool:
     """Whether *executor* runs things in threads of this process, and of this interpreter."""
-    interpreters: Any = getattr(
-        futures, "InterpreterPoolExecutor", ()
-    )  # since Python 3.14, and a ThreadPoolExecutor, too
+    # Since Python 3.14, and a ThreadPoolExecutor, too.
+    interpreters: Any = getattr(futures, "InterpreterPoolExecutor", ())
     return isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, interpreters)

@@ -23,6 +23,7 @@ from .cache import ExecutionCache
 from .metrics import Metrics
 from .offers import as_unknown
 from .options import RuntimeOptions, milliseconds
+from .pauses import pause_after
 from .returns import Returns
 from .timers import Timers
 from .turns import UNREADABLE_DELAY_MS, Round, Turned
@@ -32,9 +33,6 @@ _log = logging.getLogger("duroxide.runtime")
 
 #: After a failure of the store that its own retries did not get over, in seconds.
 PAUSE_AFTER_FAILURE = 0.05
-
-#: And at most, after many.
-LONGEST_PAUSE = 3.0
 
 
 @noun
@@ -217,7 +215,7 @@ class Commits:
                 self._cache.evict(each.lock.key.instance_id)
             self.is_refused = not error.retryable
             self._failures += 1
-            self._again(outcomes, min(self.pause * 2 ** min(self._failures, 6), LONGEST_PAUSE))
+            self._again(outcomes, pause_after(self._failures, self.pause))
             return
         self._failures, self.is_refused = 0, False
         for each, was_held in zip(outcomes, held, strict=True):

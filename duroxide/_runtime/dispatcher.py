@@ -41,11 +41,12 @@ from .activities import ActivityWorker, Finished
 from .agenda import Agenda
 from .bell import Bell
 from .cache import ExecutionCache
-from .commits import LONGEST_PAUSE, PAUSE_AFTER_FAILURE, Commits, SentRound
+from .commits import PAUSE_AFTER_FAILURE, Commits, SentRound
 from .garbage import COLLECTOR
 from .metrics import Metrics
 from .offers import Desk, Offers
 from .options import RuntimeOptions, milliseconds
+from .pauses import pause_after
 from .returns import Returns
 from .timers import DueTimer, Timers
 from .turns import Round, Turns
@@ -204,7 +205,7 @@ class Dispatcher:
                 failures = 0
             except BaseException as error:  # noqa: BLE001  # this loop must not die: whatever the store, a bug or sys.exit() raises, the next round may work
                 failures += 1
-                pause = min(PAUSE_AFTER_FAILURE * 2 ** min(failures, 6), LONGEST_PAUSE)
+                pause = pause_after(failures, PAUSE_AFTER_FAILURE)
                 self._failed(error, pause)
                 self._rest(pause)
         self._cache.clear()

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from ..errors import ProviderError
 from ..providers.contract import Provider
 from .bell import Bell
+from .pauses import pause_after
 from .resting import Rest
 from .stopping import end
 
@@ -72,7 +73,7 @@ class Fetcher:
                 failures = 0
             except Exception as error:  # noqa: BLE001  # this loop must not die: whatever the store or a bug raises, the next round may work
                 failures += 1
-                pause = min(0.1 * 2 ** min(failures, 6), 3.0)
+                pause = pause_after(failures, 0.1)
                 with suppress(Exception):  # of a logging handler
                     is_bug = not isinstance(error, ProviderError)
                     _log.warning("fetching activities failed, next try in %.1f s: %s", pause, error, exc_info=is_bug)
