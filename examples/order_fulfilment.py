@@ -186,14 +186,14 @@ def run(arguments: argparse.Namespace) -> bool:
     orders, bad_rows = read_orders(arguments.csv)
     orders = orders[: arguments.limit]
     print_bad_rows(arguments.csv.name, bad_rows)
-    outside.books.open(arguments.books)
     outside.speed = arguments.speed
-    with Runtime(arguments.database, registry, OPTIONS) as runtime:
-        start_all(runtime.client, orders, arguments.speed)
-        outcomes = watch(runtime.client, orders)
+    with outside.books.open(arguments.books):
+        with Runtime(arguments.database, registry, OPTIONS) as runtime:
+            start_all(runtime.client, orders, arguments.speed)
+            outcomes = watch(runtime.client, orders)
 
-    print_results(orders, outcomes)
-    return print_books(outside.books.entries(), orders, outcomes)
+        print_results(orders, outcomes)
+        return print_books(outside.books.entries(), orders, outcomes)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -15,7 +15,8 @@ import sqlite3
 import threading
 import time
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from enum import Enum
@@ -79,15 +80,18 @@ class Books:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
-    def open(self, path: Path) -> None:
-        """Use the books in *path*, which are begun if there are none."""
-        self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        with self._connection:
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT NOT NULL, order_id TEXT NOT NULL,"
-                " amount TEXT NOT NULL, requests INTEGER NOT NULL)"
-            )
+    @contextmanager
+    def open(self, path: Path) -> Iterator[None]:
+        """Use the books in *path*, which are begun if there are none, until the end of the block."""
+        with closing(sqlite3.connect(path, timeout=60, check_same_thread=False)) as self._connection:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            with self._connection:
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT NOT NULL, order_id TEXT NOT NULL,"
+                    " amount TEXT NOT NULL, requests INTEGER NOT NULL)"
+                )
+            yield
+        self._connection = None
 
     def enter(self, key: str, kind: Kind, order_id: str, amount: Decimal = Decimal(0)) -> None:
         """Make an entry, unless there is one with this *key*; count the request."""

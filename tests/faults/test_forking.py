@@ -64,9 +64,9 @@ MADE_BEFORE = ["made before the process was forked", False]
 def run(body: str, *arguments: str) -> Any:
     """Return what the program *body* shows."""
     program = f"{PRELUDE}\n{body}"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
+    # Python 3.12 and later warn of what these tests are about.
+    python = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", program]
+    done = subprocess.run([*python, *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert 0 == done.returncode, done.stderr
     assert "" == done.stderr
     return json.loads(done.stdout)
