@@ -303,6 +303,7 @@ class TestTimeout:
         in_time(handler)
         runtime.shutdown(PATIENCE)
         assert "stopped" in repr(runtime)
+        provider.close()  # the connection that was in use
 
     def test_second(self, stage: Stage, gates: tuple[threading.Event, threading.Event]) -> None:
         """Who calls while another one shuts down waits for that, within a time-out of its own."""
