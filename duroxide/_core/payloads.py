@@ -37,7 +37,8 @@ def encode(value: object, *, where: str, type_: object = Any) -> str:
 
         where: What the value is, for errors: ``"input of activity 'charge'"``.
 
-        type_: The type that the receiver expects. Needed only for dicts whose keys are not texts.
+        type_: What the receiver is annotated with, if that is known: dicts may have such keys as it says, and it is no
+            union of which what is written could be another member.
 
     Raises:
         PayloadError: If the value, or something in it, cannot be written as JSON.
@@ -146,24 +147,21 @@ _scan = _decoder.scan_once  # type: ignore[attr-defined]  # undocumented: what r
 def _to_plain(value: object, type_: object) -> object:
     """Return *value* in JSON's types; by its own type, and where that is not enough by *type_*."""
     try:
-        return _writing().write(value)
+        return _receivers().write_for(value, type_)
     except RecursionError:
         raise
     except Exception as error:  # properties and hooks of user classes may raise anything
-        is_refused = isinstance(error, _writing().Unwritable)
-        if is_refused and type_ not in _UNTYPED:
-            return _writing().write_as(value, type_)
-        if is_refused:
+        if isinstance(error, _receivers().Unwritable):
             raise
         msg = f"{type(error).__name__}: {error}"
         raise TypeError(msg) from error
 
 
 @functools.cache
-def _writing() -> Any:
-    from . import writing  # noqa: PLC0415  # many programs never need it
+def _receivers() -> Any:
+    from . import receivers  # noqa: PLC0415  # many programs never need it
 
-    return writing
+    return receivers
 
 
 @functools.cache

@@ -332,7 +332,7 @@ class ActivityWorker:
         """Let the event loop finish an activity whose function is a plain one, and has returned a coroutine."""
 
         async def finish_it() -> None:
-            self._end(running, await finish(running.work, coroutine, self._options.limits))
+            self._end(running, await finish(running.info, running.work, coroutine, self._options.limits))
 
         try:
             self._loop.run(finish_it())

@@ -8,7 +8,7 @@ import typing
 import weakref
 
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -149,6 +149,26 @@ class TestAnnotations:
 
         with pytest.raises(RegistrationError, match=r"'Missing' is not defined.*not under 'if TYPE_CHECKING:'"):
             inspect_activity(activity)
+
+    @pytest.mark.parametrize("annotation", [any, [int], 3, (int, str), Literal[{}]], ids=repr)
+    def test_no_type(self, annotation):
+        """What is no type is refused at once: it is read by, or written for, when the function runs."""
+
+        def activity(ctx, order): ...
+
+        for where in ("order", "return"):
+            activity.__annotations__ = {where: annotation}
+            with pytest.raises(RegistrationError, match="is no type: write a class or a type hint"):
+                inspect_activity(functools.partial(activity), name="activity")
+
+    def test_notes(self):
+        """What Annotated says beside a type is left out: it says nothing of an input, and need not be hashable."""
+
+        def activity(ctx, order): ...
+
+        activity.__annotations__ = {"order": Annotated[list[Annotated[int, {}]], {"unit": "ms"}]}
+
+        assert inspect_activity(activity).input_type == list[int]
 
     def test_other_annotations_do_not_matter(self):
         """The context's annotation, and those of further parameters, need not resolve."""
