@@ -36,7 +36,7 @@ from .hints import (
     pydantic_fields,
     unwrapped,
 )
-from .models import write_model
+from .models import check_dataclass, write_model
 from .names import name_of
 from .remaking import check_of
 from .texts import Representation, Unwritable, representation_of
@@ -164,6 +164,7 @@ _writers: dict[type, Writer] = dict.fromkeys(_SCALARS, _as_it_is)
 
 
 def _fields_writer(kind: Any) -> Writer:
+    check_dataclass(kind)
     fields = [(field, key) for field in fields_of(kind) if (key := _key_for(field)) is not None]
     if not fields:
         return lambda _: {}
