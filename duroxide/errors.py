@@ -198,12 +198,16 @@ def _traceback_of(error: BaseException) -> str:
 MAX_ERROR_CHARACTERS = 65_536
 
 
-def _bounded(text: str) -> str:
-    left_out = len(text) - MAX_ERROR_CHARACTERS
+#: The same for what is said of an argument, which is shown, and may be of any length.
+MAX_ARGUMENT_CHARACTERS = 2_000
+
+
+def _bounded(text: str, most: int = MAX_ERROR_CHARACTERS) -> str:
+    left_out = len(text) - most
     if left_out <= 0:
         return text
-    end = MAX_ERROR_CHARACTERS // 4
-    return f"{text[: MAX_ERROR_CHARACTERS - end]}\n[… {left_out} characters are left out …]\n{text[-end:]}"
+    end = most // 4
+    return f"{text[: most - end]}\n[… {left_out} characters are left out …]\n{text[-end:]}"
 
 
 #: Longer chains of causes lose their end: it helps nobody.
@@ -322,6 +326,9 @@ class NonRetryableError(DuroxideError):
 class InvalidInput(DuroxideError, ValueError):
     """An argument that cannot be used; the message names it, the reason and the remedy."""
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_bounded(message, MAX_ARGUMENT_CHARACTERS))
+
 
 class PayloadError(InvalidInput):
     """A value cannot be turned into JSON, or JSON not into the type that was asked for."""
@@ -337,6 +344,9 @@ class RegistrationError(InvalidInput):
 
 class OrchestrationMisuse(DuroxideError):
     """Orchestration code broke a rule of the engine, for example yielded something that is not an action."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_bounded(message, MAX_ARGUMENT_CHARACTERS))
 
 
 class NondeterministicCall(OrchestrationMisuse):

@@ -16,6 +16,7 @@ from duroxide._core import events as e
 from duroxide._core.executor import Executor
 from duroxide._core.failures import NEVER_RAISED, exception_for
 from duroxide.errors import (
+    MAX_ARGUMENT_CHARACTERS,
     MAX_ERROR_CHARACTERS,
     ActivityFailed,
     Divergence,
@@ -24,10 +25,15 @@ from duroxide.errors import (
     InstanceAlreadyExists,
     InstanceNotFound,
     InstanceStillRunning,
+    InvalidInput,
+    LimitExceeded,
     NondeterminismError,
     NonRetryableError,
     OrchestrationFailed,
+    OrchestrationMisuse,
+    PayloadError,
     ProviderError,
+    RegistrationError,
     ReplayDiverged,
     WaitTimeout,
 )
@@ -157,6 +163,16 @@ class TestComingBack:
             turn = executor.feed([scheduled, failed(schedule + 1, schedule, details("no 1", type=type_of(cls)))])
 
         assert turn.verdict.output == '["no 1","no 1"]'
+
+
+@pytest.mark.parametrize("kind", [InvalidInput, PayloadError, LimitExceeded, RegistrationError, OrchestrationMisuse])
+def test_argument_of_any_length(kind: type[Exception]) -> None:
+    """What is said of an argument begins with its name and ends with the remedy, however long the argument is."""
+    text = str(kind(f"filter is {'x' * 10**6}: use an InstanceFilter."))
+
+    assert len(text) < MAX_ARGUMENT_CHARACTERS + 100
+    assert text.startswith("filter is xxx")
+    assert text.endswith("xxx: use an InstanceFilter.")
 
 
 class Broken(Exception):
