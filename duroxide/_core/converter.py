@@ -194,7 +194,9 @@ def _hook_for(hint: Any, converter: Converter) -> Reader:
 
 def _named_tuple_reader(kind: Any, converter: Converter) -> Reader:
     # cattrs' own hooks cannot resolve annotations that are strings.
-    read, build = _members_reader(members_of(kind), converter), typing.get_origin(kind) or kind
+    build = typing.get_origin(kind) or kind
+    typing.get_type_hints(build)  # what cannot be found is an error here
+    read = _members_reader(members_of(kind), converter)
     return lambda value, _: build(*read(value, kind))
 
 

@@ -210,4 +210,9 @@ def _reason(error: BaseException, _: object) -> str:
         return f"required field {error} is missing"
     if type(error).__name__ == "StructureHandlerNotFoundError":  # its own remedy is about cattrs
         return f"nothing is known of how to read {name_of(getattr(error, 'type_', None))}: annotate another type, or object"
+    if isinstance(error, NameError):  # in an annotation of a class
+        return (
+            f"{error}, and annotations are looked up in the module of their class: define or import it there, not in a"
+            " function, nor under 'if TYPE_CHECKING:'"
+        )
     return f"{error}" or type(error).__name__

@@ -362,6 +362,26 @@ class TestRecursion:
         assert encode(holder(object)(value), where="it") == encode(holder(Any)(value), where="it")
 
 
+if typing.TYPE_CHECKING:
+    from fractions import Fraction
+
+
+class Hidden(typing.NamedTuple):
+    x: Fraction
+
+
+@dataclasses.dataclass
+class HiddenField:
+    x: Fraction
+
+
+@pytest.mark.parametrize("kind", [Hidden, HiddenField])
+def test_hidden_names(kind):
+    """A name that is not there at run time is not taken for Any, and the error says where it should be."""
+    with pytest.raises(PayloadError, match=r"name 'Fraction' is not defined, and .* nor under 'if TYPE_CHECKING:'"):
+        round_trip(kind(Decimal(1)), kind)
+
+
 class Parcel(typing.TypedDict):
     weight: Decimal
     sent: typing.NotRequired[date]
