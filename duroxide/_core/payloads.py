@@ -47,7 +47,7 @@ def encode(value: object, *, where: str, type_: object = Any) -> str:
     try:
         if writer is not None:
             return writer(value)
-        return _write(value if _is_plain(value) else _to_plain(value, type_))
+        return _write(value if _is_plain(value) else _receivers().write_for(value, type_))
     except RecursionError as error:
         msg = f"{where} cannot be encoded: it contains itself, or is nested too deeply. Flatten it."
         raise PayloadError(msg) from error
@@ -142,19 +142,6 @@ _scan = _decoder.scan_once  # type: ignore[attr-defined]  # undocumented: what r
 
 
 # The long way: everything else; written here, and read by way of cattrs.
-
-
-def _to_plain(value: object, type_: object) -> object:
-    """Return *value* in JSON's types; by its own type, and where that is not enough by *type_*."""
-    try:
-        return _receivers().write_for(value, type_)
-    except RecursionError:
-        raise
-    except Exception as error:  # properties and hooks of user classes may raise anything
-        if isinstance(error, _receivers().Unwritable):
-            raise
-        msg = f"{type(error).__name__}: {error}"
-        raise TypeError(msg) from error
 
 
 @functools.cache

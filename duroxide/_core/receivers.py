@@ -27,14 +27,22 @@ def write_for(value: Any, hint: Any) -> Any:
 
     Raises:
         Unwritable: If it cannot be written, or would be read as another member of a union in *hint*.
+
+        TypeError: If a class of the user's raised something else.
     """
     try:
-        tree = write(value)
-    except UnwritableKey:
-        return hinted(hint)(value)
-    check = _check_of(hint)
-    if check is not None:
-        check(value)
+        try:
+            tree = write(value)
+        except UnwritableKey:
+            return hinted(hint)(value)
+        check = _check_of(hint)
+        if check is not None:
+            check(value)
+    except (Unwritable, RecursionError):
+        raise
+    except Exception as error:  # properties and hooks of user classes may raise anything
+        msg = f"{type(error).__name__}: {error}"
+        raise TypeError(msg) from error
     return tree
 
 
