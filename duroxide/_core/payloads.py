@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import traceback as tracebacks
 
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii
@@ -193,13 +194,15 @@ def _structure(value: object, type_: object, where: str) -> Any:
 
 
 def _reason(error: BaseException, _: object) -> str:
-    if isinstance(error, KeyError):
-        return f"required field {error} is missing"
-    if type(error).__name__ == "StructureHandlerNotFoundError":  # its own remedy is about cattrs
-        return f"nothing is known of how to read {name_of(getattr(error, 'type_', None))}: annotate another type, or object"
-    if isinstance(error, NameError):  # in an annotation of a class
+    place = [frame.f_code.co_filename for frame, _ in tracebacks.walk_tb(error.__traceback__)][-1:]
+    if isinstance(error, KeyError):  # cattrs' own, or one of a class of the user's
+        is_field = "".join(place).startswith("<cattrs generated")
+        return f"required field {error} is missing" if is_field else f"KeyError: {error}"
+    if isinstance(error, NameError) and place == ["<string>"]:
         return (
             f"{error}, and annotations are looked up in the module of their class: define or import it there, not in a"
             " function, nor under 'if TYPE_CHECKING:'"
         )
+    if type(error).__name__ == "StructureHandlerNotFoundError":  # its own remedy is about cattrs
+        return f"nothing is known of how to read {name_of(getattr(error, 'type_', None))}: annotate another type, or object"
     return f"{error}" or type(error).__name__
