@@ -83,7 +83,7 @@ def inspect_activity(
             " it as an orchestration."
         )
         raise RegistrationError(msg)
-    return _info(fn, name, shape, shape.result_type)
+    return _info(fn, name, shape, _awaited(shape.result_type))
 
 
 def inspect_orchestration(
@@ -352,6 +352,19 @@ def _unresolvable(fn: Function, error: Exception) -> RegistrationError:
         f"the annotations of {describe(fn)} cannot be resolved: {error}. The types of the input and the result are"
         " needed at run time: import them at the top of the module, not under 'if TYPE_CHECKING:'."
     )
+
+
+#: What says what it comes to, and as which of its arguments.
+_COMES_TO: Mapping[object, int] = {collections.abc.Awaitable: 0, collections.abc.Coroutine: 2}
+
+
+def _awaited(hint: object) -> object:
+    """Return the T of ``Coroutine[Any, Any, T]``, Any if it does not say: a plain function may return one."""
+    place = _COMES_TO.get(typing.get_origin(hint) or hint)
+    if place is None:
+        return hint
+    arguments = typing.get_args(hint)
+    return arguments[place] if len(arguments) > place else Any
 
 
 _ITERATORS = (collections.abc.Iterator, collections.abc.Iterable)

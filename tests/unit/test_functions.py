@@ -7,7 +7,7 @@ import gc
 import typing
 import weakref
 
-from collections.abc import Generator, Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -88,6 +88,24 @@ class TestActivities:
         assert inspect_activity(functools.wraps(plain)(async_outside)).is_async
         assert not inspect_activity(plain_outside).is_async
         assert not inspect_activity(plain).is_async
+
+    @pytest.mark.parametrize(
+        ("annotation", "expected"),
+        [
+            (Coroutine[Any, Any, Order], Order),
+            (typing.Awaitable[dict[int, str]], dict[int, str]),
+            (Coroutine, Any),
+            (typing.Awaitable, Any),
+        ],
+    )
+    def test_awaited(self, annotation, expected):
+        """A plain function that says that it returns a coroutine returns what that comes to."""
+
+        def activity(ctx): ...
+
+        activity.__annotations__["return"] = annotation
+
+        assert expected == inspect_activity(activity).result_type
 
     def test_generator_inside(self):
         """A wrapper that makes something of a generator is an activity."""
