@@ -16,6 +16,7 @@ from . import _sending
 from ._core import limits, payloads
 from ._core.actions import Action
 from ._core.arguments import MAX_INTEGER, check_count, check_str, check_type
+from ._core.callees import orchestrations
 from ._core.commit import ExecutionStatus
 from ._core.durations import Duration
 from ._core.events import (
@@ -26,7 +27,6 @@ from ._core.events import (
     OrchestrationFailed,
     QueueEventDelivered,
 )
-from ._core.functions import registered_name
 from ._core.limits import NO_LIMITS, Limits
 from ._core.messages import Deliver, StartOrchestration
 from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Running
@@ -173,15 +173,14 @@ class Client(ManagementClient):
         if if_exists not in ("reject", "use_existing"):
             msg = f"if_exists is {if_exists!r}: use 'reject' or 'use_existing'."
             raise InvalidInput(msg)
-        name = registered_name(orchestration, "orchestration")
-        limits.check_function_name("orchestration name", name)
+        callee = orchestrations.find(orchestration)
         if version is not None:
             Version.parse(version)
         messages = []
         for instance_id, input_ in _checked_inputs(inputs).items():
             limits.check_instance_id(instance_id)
-            text = self._encode(input_, f"input of orchestration {name!r}")
-            messages.append(StartOrchestration(instance_id, name, text, version))
+            text = self._encode(input_, callee.what_goes_in, callee.input_type)
+            messages.append(StartOrchestration(instance_id, callee.name, text, version))
         # Nobody waits for one of many within a moment.
         recent = self._provider.wakeups.recent_starts.begin(messages[0].instance_id) if len(messages) == 1 else None
         are_new = _sending.start(self._provider, messages, must_be_new=if_exists == "reject", connection=connection)
@@ -221,8 +220,8 @@ class Client(ManagementClient):
         check_str("reason of a cancellation", reason)
         self._send(Deliver(instance_id, None, OrchestrationCancelRequested(0, 0, reason)), connection)
 
-    def _encode(self, value: object, where: str) -> str:
-        text = payloads.encode(value, where=where)
+    def _encode(self, value: object, where: str, type_: object = Any) -> str:
+        text = payloads.encode(value, where=where, type_=type_)
         warning = self._limits.check_payload(text, where)
         if warning is not None:
             _log.warning("%s", warning)

@@ -115,9 +115,8 @@ class ErrorDetails:
             return f"poison: {self.subject} exceeded {self.attempt_count} attempts (max {self.max_attempts}){reason}"
         if self.kind is ErrorKind.CANCELLED:
             return f"canceled: {self.message}"
-        if self.kind is ErrorKind.PANICKED:
-            return f"orchestration panicked: {self.message}"
-        return self.message
+        text = self.message or self.type or ""  # TimeoutError() has no message, and is better than nothing
+        return f"orchestration panicked: {text}" if self.kind is ErrorKind.PANICKED else text
 
     @classmethod
     def from_exception(
@@ -138,7 +137,7 @@ class ErrorDetails:
             kind=kind,
             message=_text_of(error),
             type=type_name(error),
-            traceback=_bounded("".join(tracebacks.format_exception(error))),
+            traceback=_traceback_of(error),
             cause=_cause_of(error, kind),
             retryable=kind is ErrorKind.ACTIVITY_FAILED and not isinstance(error, NonRetryableError),
             attempt=attempt,
@@ -187,16 +186,28 @@ def _text_of(error: BaseException) -> str:
         return f"<{type(error).__qualname__} whose __str__ raised {type(broken).__qualname__}>"
 
 
+def _traceback_of(error: BaseException) -> str:
+    """Return the formatted traceback of *error*; groups in groups may be too deep for that, and it asks users' objects."""
+    try:
+        return _bounded("".join(tracebacks.format_exception(error)))
+    except BaseException as broken:  # noqa: BLE001  # as above
+        return f"<a traceback that Python could not format, because of {type(broken).__qualname__}>"
+
+
 #: Longer messages and tracebacks lose their middle: history keeps them for good, and each parent gets them, too.
 MAX_ERROR_CHARACTERS = 65_536
 
 
-def _bounded(text: str) -> str:
-    left_out = len(text) - MAX_ERROR_CHARACTERS
+#: The same for what is said of an argument, which is shown, and may be of any length.
+MAX_ARGUMENT_CHARACTERS = 2_000
+
+
+def _bounded(text: str, most: int = MAX_ERROR_CHARACTERS) -> str:
+    left_out = len(text) - most
     if left_out <= 0:
         return text
-    end = MAX_ERROR_CHARACTERS // 4
-    return f"{text[: MAX_ERROR_CHARACTERS - end]}\n[… {left_out} characters are left out …]\n{text[-end:]}"
+    end = most // 4
+    return f"{text[: most - end]}\n[… {left_out} characters are left out …]\n{text[-end:]}"
 
 
 #: Longer chains of causes lose their end: it helps nobody.
@@ -233,7 +244,9 @@ class DuroxideError(Exception):
 
 def _new(cls: type[ErrorT], *args: object) -> ErrorT:
     """Return an exception of *cls* without calling what its Python classes say about making one."""
-    builtin: Any = next(each for each in cls.__mro__ if each.__module__ == "builtins")
+    builtin: Any = cls
+    while builtin.__module__ != "builtins":
+        builtin = builtin.__base__  # whose memory layout it has: others refuse to make it
     made: ErrorT = builtin.__new__(cls, *args)
     return made
 
@@ -313,6 +326,9 @@ class NonRetryableError(DuroxideError):
 class InvalidInput(DuroxideError, ValueError):
     """An argument that cannot be used; the message names it, the reason and the remedy."""
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_bounded(message, MAX_ARGUMENT_CHARACTERS))
+
 
 class PayloadError(InvalidInput):
     """A value cannot be turned into JSON, or JSON not into the type that was asked for."""
@@ -328,6 +344,9 @@ class RegistrationError(InvalidInput):
 
 class OrchestrationMisuse(DuroxideError):
     """Orchestration code broke a rule of the engine, for example yielded something that is not an action."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_bounded(message, MAX_ARGUMENT_CHARACTERS))
 
 
 class NondeterministicCall(OrchestrationMisuse):

@@ -13,16 +13,14 @@ import uuid
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
-from weakref import WeakKeyDictionary
 
-from .._nouns import noun
 from ..errors import InvalidInput, OrchestrationMisuse
 from . import limits, payloads
 from .actions import Action, Value, Winner
 from .arguments import check_type
 from .attempts import attempts
+from .callees import activities, orchestrations
 from .durations import Duration, duration_ms
-from .functions import activity_result_type, inspect_orchestration, registered_name
 from .logs import OrchestrationLogger
 from .replay import Replay
 from .requests import (
@@ -53,9 +51,10 @@ GET_KV_VALUE = "__duroxide_syscall:get_kv_value"
 class OrchestrationContext(OrchestrationState):
     """The first argument of every orchestration function. Never made by users."""
 
-    def __init__(self, replay: Replay, log: OrchestrationLogger, bounds: limits.Limits = limits.NO_LIMITS) -> None:
+    def __init__(self, replay: Replay, log: OrchestrationLogger, bounds: limits.Limits, input_type: object) -> None:
         super().__init__(replay)
         self._bounds = bounds
+        self._input_type = input_type
         self._started = replay.started
         self._log = log
         self._random: random.Random | None = None
@@ -64,9 +63,9 @@ class OrchestrationContext(OrchestrationState):
     def __repr__(self) -> str:
         return f"<OrchestrationContext of {self.instance_id!r}, execution {self.execution_id}>"
 
-    def _encode(self, value: object, where: str) -> str:
-        """Return *value* as JSON text, within the limits."""
-        text = payloads.encode(value, where=where)
+    def _encode(self, value: object, where: str, type_: object = Any) -> str:
+        """Return *value* as JSON text for a receiver that reads it as *type_*, within the limits."""
+        text = payloads.encode(value, where=where, type_=type_)
         warning = self._bounds.check_payload(text, where)
         if warning is not None:
             self._log.warning("%s", warning)
@@ -188,13 +187,13 @@ class OrchestrationContext(OrchestrationState):
         Raises:
             PayloadError: If *input* cannot be turned into JSON.
         """
-        callee = _activity(activity)
+        callee = activities.find(activity)
         name, decode = callee.name, callee.decode
         if tag is not None:
             limits.check_tag(tag)
         if session_id is not None:
             limits.check_name("session id", session_id)
-        text = self._encode(input, where=callee.what_goes_in)
+        text = self._encode(input, callee.what_goes_in, callee.input_type)
         _check_retry(retry)
         live_ms = None if time_to_live is None else duration_ms(time_to_live, what="time_to_live of an activity")
 
@@ -287,15 +286,14 @@ class OrchestrationContext(OrchestrationState):
         Waiting for it raises `SubOrchestrationFailed` if the child fails, is cancelled, or cannot be
         started because *instance_id* exists already. Without *instance_id* the child gets one of its own.
         """
-        name, result_type = _orchestration(orchestration)
+        callee = orchestrations.find(orchestration)
         if instance_id is None:
             limits.check_parent_of_automatic(self.instance_id)
         else:
             limits.check_child_id(instance_id)
         _check_version(version)
-        text = self._encode(input, where=f"input of orchestration {name!r}")
-        decode = decoder(result_type, f"result of orchestration {name!r}")
-        return self._replay.emit(StartSubOrchestration(name, text, instance_id, version), decode)
+        text = self._encode(input, callee.what_goes_in, callee.input_type)
+        return self._replay.emit(StartSubOrchestration(callee.name, text, instance_id, version), callee.decode)
 
     def schedule_orchestration(
         self,
@@ -310,11 +308,11 @@ class OrchestrationContext(OrchestrationState):
 
         The action is done at once, with the instance's id. If the id exists already, nothing is started.
         """
-        name, _ = _orchestration(orchestration)
+        callee = orchestrations.find(orchestration)
         limits.check_instance_id(instance_id)
         _check_version(version)
-        text = self._encode(input, where=f"input of orchestration {name!r}")
-        action = self._replay.emit(StartOrchestrationDetached(name, instance_id, text, version))
+        text = self._encode(input, callee.what_goes_in, callee.input_type)
+        action = self._replay.emit(StartOrchestrationDetached(callee.name, instance_id, text, version))
         self._replay.scheduler.resolve(action, Value(instance_id))
         return action
 
@@ -326,7 +324,7 @@ class OrchestrationContext(OrchestrationState):
         that is open is cancelled. Write ``yield ctx.continue_as_new(...)`` or ``return`` after it.
         """
         _check_version(version)
-        text = self._encode(input, where=f"input of orchestration {self.orchestration_name!r}")
+        text = self._encode(input, f"input of orchestration {self.orchestration_name!r}", self._input_type)
         return self._replay.emit(ContinueAsNew(text, version))
 
     # Combining
@@ -398,7 +396,7 @@ class OrchestrationContext(OrchestrationState):
         limits.check_existing_id(instance_id)
         limits.check_kv_key(key)
         check_type(type)
-        text = self._encode([instance_id, key], where="instance id and key")
+        text = self._encode([instance_id, key], "instance id and key")
         decode = decoder(None if type is None else type | None, f"key-value {key!r} of {instance_id!r}")
         return self._replay.emit(CallActivity(GET_KV_VALUE, text), decode)
 
@@ -422,50 +420,6 @@ def _check_retry(retry: object) -> None:
         raise InvalidInput(msg)
 
 
-@noun
-class _Callee:
-    """What is known of an activity that is called."""
-
-    name: str
-    #: How errors call its input.
-    what_goes_in: str
-    #: JSON text of its result → value.
-    decode: Callable[[str], Any]
-
-    @classmethod
-    def called(cls, name: str, result_type: object) -> _Callee:
-        """Return what calling the activity *name* needs."""
-        return cls(name, f"input of activity {name!r}", decoder(result_type, f"result of activity {name!r}"))
-
-
-#: Those that were called by function: to work it out anew takes longer than all the rest of a call.
-_callees: WeakKeyDictionary[Callable[..., Any], _Callee] = WeakKeyDictionary()
-
-
-def _activity(activity: Callable[..., Any] | str) -> _Callee:
-    if isinstance(activity, str):
-        limits.check_function_name("activity name", activity)
-        return _Callee.called(activity, None)
-    name = registered_name(activity, "activity")
-    try:
-        callee = _callees.get(activity)
-        if callee is None or callee.name != name:
-            limits.check_function_name("activity name", name)
-            callee = _callees[activity] = _Callee.called(name, activity_result_type(activity))
-    except TypeError:  # neither hashable nor weakly referable
-        return _Callee.called(name, activity_result_type(activity))
-    return callee
-
-
 def _check_version(version: str | None) -> None:
     if version is not None:
         Version.parse(version)
-
-
-def _orchestration(orchestration: Callable[..., Any] | str) -> tuple[str, object]:
-    """Return the name and the result's type of an orchestration."""
-    name = registered_name(orchestration, "orchestration")
-    limits.check_function_name("orchestration name", name)
-    if isinstance(orchestration, str):
-        return name, None
-    return name, inspect_orchestration(orchestration, name=name).result_type

@@ -27,12 +27,14 @@ from cattrs import Converter
 from cattrs.cols import list_structure_factory
 from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn_from_attrs, override
+from cattrs.gen.typeddicts import make_dict_structure_fn as make_typed_dict_structure_fn
 from cattrs.preconf.json import make_converter
 
 from .hints import (
     fields_of,
     has_fields,
     has_forward_references,
+    hints_of,
     is_named_tuple,
     is_typed_dict,
     members_of,
@@ -62,9 +64,7 @@ def build_converter() -> Converter:
     converter.register_structure_hook_factory(_is_enum, _enum_reader)
     converter.register_structure_hook_factory(is_named_tuple, _named_tuple_reader)
     converter.register_structure_hook_factory(_is_mapping, _mapping_reader)
-    converter.register_structure_hook_factory(
-        is_typed_dict, lambda kind: _of_dict(converter.gen_structure_typeddict(kind))
-    )
+    converter.register_structure_hook_factory(is_typed_dict, _typed_dict_reader)
     converter.register_structure_hook_factory(_is_class, _class_reader)
     converter.register_structure_hook_factory(is_read_here, union_reader)
     converter.register_structure_hook_func(lambda kind: pydantic_fields(kind) is not None, read_model)
@@ -194,7 +194,9 @@ def _hook_for(hint: Any, converter: Converter) -> Reader:
 
 def _named_tuple_reader(kind: Any, converter: Converter) -> Reader:
     # cattrs' own hooks cannot resolve annotations that are strings.
-    read, build = _members_reader(members_of(kind), converter), typing.get_origin(kind) or kind
+    build = typing.get_origin(kind) or kind
+    typing.get_type_hints(build)  # what cannot be found is an error here
+    read = _members_reader(members_of(kind), converter)
     return lambda value, _: build(*read(value, kind))
 
 
@@ -234,6 +236,23 @@ def _resolving_reader(kind: Any, converter: Converter) -> Reader:
     return make_dict_structure_fn_from_attrs(
         list(attrs.fields(attrs.make_class(cls.__name__, fields))), cls, converter, **late
     )
+
+
+def _typed_dict_reader(kind: Any, converter: Converter) -> Reader:
+    hints, required = hints_of(kind), kind.__required_keys__
+    marks = {name: mark for name, hint in hints.items() if (mark := typing.get_origin(hint)) in _MARKS}
+    # Where annotations are texts, a TypedDict does not know of those of its keys that are marked.
+    if all((mark is typing.Required) == (name in required) for name, mark in marks.items()):
+        return _of_dict(converter.gen_structure_typeddict(kind))
+    marked = {name: hint if name in marks else _MARKS[name not in required][hint] for name, hint in hints.items()}
+    make: Any = typing.TypedDict
+    # It may contain itself, so that what reads a member is found when it is read.
+    late: dict[str, Any] = {name: override(struct_hook=converter.structure) for name in marked}
+    return _of_dict(make_typed_dict_structure_fn(make(kind.__name__, marked), converter, **late))
+
+
+#: Of keys that must be there, and of others.
+_MARKS = (typing.Required, typing.NotRequired)
 
 
 def _of_dict(read: Reader) -> Reader:

@@ -53,8 +53,8 @@ class Executor(Replay):
         logger = OrchestrationLogger(lambda: self.is_replaying, log)
         super().__init__(
             started,
-            begin=lambda: _begin(info, OrchestrationContext(self, logger, limits), started),
-            encode_output=lambda output: _encode_output(output, f"result of orchestration {started.name!r}", limits),
+            begin=lambda: _begin(info, OrchestrationContext(self, logger, limits, info.input_type), started),
+            encode_output=lambda output: _encode_output(output, info, limits),
             exceptions=exceptions,
         )
         self.limits = limits
@@ -85,8 +85,9 @@ def _begin(info: FunctionInfo, context: OrchestrationContext, started: Orchestra
     return info.fn(*arguments) if info.is_generator else _calling(info.fn, arguments)
 
 
-def _encode_output(output: object, where: str, limits: Limits) -> str:
-    text = payloads.encode(output, where=where)
+def _encode_output(output: object, info: FunctionInfo, limits: Limits) -> str:
+    where = f"result of orchestration {info.name!r}"
+    text = payloads.encode(output, where=where, type_=info.result_type)
     limits.check_payload(text, where)
     return text
 

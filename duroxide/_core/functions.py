@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from .._nouns import frozen
-from ..errors import RegistrationError
+from ..errors import InvalidInput, RegistrationError
+from .arguments import check_type
 
 
 Function = Callable[..., Any]
@@ -75,16 +76,6 @@ def inspect_activity(
     Raises:
         RegistrationError: If it cannot work as an activity.
     """
-    shape = _activity_shape(fn, caller_locals)
-    return _info(fn, name, shape, shape.result_type)
-
-
-def activity_result_type(fn: Function) -> object:
-    """Return the `FunctionInfo.result_type` of an activity function, and nothing else: it is asked for at each call."""
-    return _activity_shape(fn, None).result_type
-
-
-def _activity_shape(fn: Function, caller_locals: Mapping[str, Any] | None) -> _Shape:
     shape = _cached(_shapes, fn, caller_locals)
     if shape.is_generator:
         msg = (
@@ -92,7 +83,7 @@ def _activity_shape(fn: Function, caller_locals: Mapping[str, Any] | None) -> _S
             " it as an orchestration."
         )
         raise RegistrationError(msg)
-    return shape
+    return _info(fn, name, shape, _awaited(shape.result_type))
 
 
 def inspect_orchestration(
@@ -319,14 +310,30 @@ def _resolve(fn: Function, annotations: dict[str, Any], caller_locals: Mapping[s
     holder = types.SimpleNamespace(__annotations__=given)
     inner = _unwrap(fn)
     try:
-        return typing.get_type_hints(
+        hints = typing.get_type_hints(
             holder,
             globalns=getattr(inner, "__globals__", {}),
             localns=dict(caller_locals or {}) | _closure_of(inner),
-            include_extras=True,
         )
     except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise _unresolvable(fn, error) from error
+    for what, hint in hints.items():
+        _check_hint(fn, what, hint)
+    return hints
+
+
+def _check_hint(fn: Function, what: str, hint: object) -> None:
+    """Refuse ``any``, ``[int]``, ``Literal[{}]``: Python takes everything for an annotation."""
+    try:
+        hash(hint)
+        check_type(hint)
+    except (TypeError, InvalidInput) as error:
+        name = "the result" if what == "return" else "the input"
+        msg = (
+            f"{describe(fn)} annotates {name} with {hint!r}, which is no type: write a class or a type hint, like int, Order"
+            " or list[Order]."
+        )
+        raise RegistrationError(msg) from error
 
 
 def _closure_of(fn: Any) -> dict[str, Any]:
@@ -345,6 +352,19 @@ def _unresolvable(fn: Function, error: Exception) -> RegistrationError:
         f"the annotations of {describe(fn)} cannot be resolved: {error}. The types of the input and the result are"
         " needed at run time: import them at the top of the module, not under 'if TYPE_CHECKING:'."
     )
+
+
+#: What says what it comes to, and as which of its arguments.
+_COMES_TO: Mapping[object, int] = {collections.abc.Awaitable: 0, collections.abc.Coroutine: 2}
+
+
+def _awaited(hint: object) -> object:
+    """Return the T of ``Coroutine[Any, Any, T]``, Any if it does not say: a plain function may return one."""
+    place = _COMES_TO.get(typing.get_origin(hint) or hint)
+    if place is None:
+        return hint
+    arguments = typing.get_args(hint)
+    return arguments[place] if len(arguments) > place else Any
 
 
 _ITERATORS = (collections.abc.Iterator, collections.abc.Iterable)

@@ -66,6 +66,21 @@ def _check_aliases(kind: Any) -> None:
         raise Unwritable(msg)
 
 
+def check_dataclass(kind: Any) -> None:
+    """Refuse pydantic's dataclasses that cannot be made by the names of their fields, by which they are written."""
+    config = getattr(kind, "__pydantic_config__", None) or {}
+    if config.get("populate_by_name") or config.get("validate_by_name"):
+        return
+    aliases = {name: field.validation_alias for name, field in getattr(kind, "__pydantic_fields__", {}).items()}
+    aliased = [name for name, alias in aliases.items() if alias and name not in getattr(alias, "choices", (alias,))]
+    if aliased:
+        msg = (
+            f"is of type {name_of(kind)}, and pydantic takes {', '.join(aliased)} of a dataclass by an alias only. Give it"
+            " config=ConfigDict(populate_by_name=True), or make it a BaseModel."
+        )
+        raise Unwritable(msg)
+
+
 def _lost(tree: Any, whole: Any) -> Unwritable | None:
     """Return which keys of *whole* are not in *tree*; None if there are none."""
     if isinstance(tree, dict) and isinstance(whole, dict):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import traceback as tracebacks
 
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii
@@ -37,7 +38,8 @@ def encode(value: object, *, where: str, type_: object = Any) -> str:
 
         where: What the value is, for errors: ``"input of activity 'charge'"``.
 
-        type_: The type that the receiver expects. Needed only for dicts whose keys are not texts.
+        type_: What the receiver is annotated with, if that is known: dicts may have such keys as it says, and it is no
+            union of which what is written could be another member.
 
     Raises:
         PayloadError: If the value, or something in it, cannot be written as JSON.
@@ -46,7 +48,7 @@ def encode(value: object, *, where: str, type_: object = Any) -> str:
     try:
         if writer is not None:
             return writer(value)
-        return _write(value if _is_plain(value) else _to_plain(value, type_))
+        return _write(value if _is_plain(value) else _receivers().write_for(value, type_))
     except RecursionError as error:
         msg = f"{where} cannot be encoded: it contains itself, or is nested too deeply. Flatten it."
         raise PayloadError(msg) from error
@@ -143,27 +145,11 @@ _scan = _decoder.scan_once  # type: ignore[attr-defined]  # undocumented: what r
 # The long way: everything else; written here, and read by way of cattrs.
 
 
-def _to_plain(value: object, type_: object) -> object:
-    """Return *value* in JSON's types; by its own type, and where that is not enough by *type_*."""
-    try:
-        return _writing().write(value)
-    except RecursionError:
-        raise
-    except Exception as error:  # properties and hooks of user classes may raise anything
-        is_refused = isinstance(error, _writing().Unwritable)
-        if is_refused and type_ not in _UNTYPED:
-            return _writing().write_as(value, type_)
-        if is_refused:
-            raise
-        msg = f"{type(error).__name__}: {error}"
-        raise TypeError(msg) from error
-
-
 @functools.cache
-def _writing() -> Any:
-    from . import writing  # noqa: PLC0415  # many programs never need it
+def _receivers() -> Any:
+    from . import receivers  # noqa: PLC0415  # many programs never need it
 
-    return writing
+    return receivers
 
 
 @functools.cache
@@ -208,8 +194,15 @@ def _structure(value: object, type_: object, where: str) -> Any:
 
 
 def _reason(error: BaseException, _: object) -> str:
-    if isinstance(error, KeyError):
-        return f"required field {error} is missing"
+    place = [frame.f_code.co_filename for frame, _ in tracebacks.walk_tb(error.__traceback__)][-1:]
+    if isinstance(error, KeyError):  # cattrs' own, or one of a class of the user's
+        is_field = "".join(place).startswith("<cattrs generated")
+        return f"required field {error} is missing" if is_field else f"KeyError: {error}"
+    if isinstance(error, NameError) and place == ["<string>"]:
+        return (
+            f"{error}, and annotations are looked up in the module of their class: define or import it there, not in a"
+            " function, nor under 'if TYPE_CHECKING:'"
+        )
     if type(error).__name__ == "StructureHandlerNotFoundError":  # its own remedy is about cattrs
         return f"nothing is known of how to read {name_of(getattr(error, 'type_', None))}: annotate another type, or object"
     return f"{error}" or type(error).__name__

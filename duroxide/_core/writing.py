@@ -36,13 +36,13 @@ from .hints import (
     pydantic_fields,
     unwrapped,
 )
-from .models import write_model
+from .models import check_dataclass, write_model
 from .names import name_of
 from .remaking import check_of
 from .texts import Representation, Unwritable, representation_of
 
 
-__all__ = ["Unwritable", "Writer", "hinted", "key_text", "write", "write_as"]
+__all__ = ["Ambiguous", "Unwritable", "UnwritableKey", "Writer", "hinted", "key_text", "write"]
 
 Writer = Callable[[Any], Any]
 
@@ -52,6 +52,14 @@ _SUPPORTED = (
     "Supported are None, bool, int, float, str, lists, tuples, sets, dicts with str keys, attrs classes, dataclasses,"
     " named tuples, enums, datetimes, timedelta, Decimal, UUID, bytes, paths and pydantic models."
 )
+
+
+class UnwritableKey(Unwritable):
+    """A key of a dict that is no text, and of which no annotation says what it is."""
+
+
+class Ambiguous(Unwritable):
+    """A value that would be read as another member of the union that it is annotated with."""
 
 
 def write(value: Any) -> Any:
@@ -66,11 +74,6 @@ def write(value: Any) -> Any:
     if writer is None:
         writer = _writers[kind] = _writer_for(kind)
     return writer(value)
-
-
-def write_as(value: Any, hint: object) -> Any:
-    """Return *value* in JSON's types, by its own type, with such keys as *hint* allows. It must fit *hint*."""
-    return hinted(hint)(value)
 
 
 # By the type of the value.
@@ -124,10 +127,11 @@ def _own_key(key: Any) -> str:
         text = None
     if not isinstance(text, str):
         msg = (
-            f"has the key {key!r} of type {name_of(type(key))}, and JSON has only str keys. Use str keys, or make it a"
-            " field of a class, with an annotation such as dict[int, str]."
+            f"has the key {key!r} of type {name_of(type(key))}, and JSON has only str keys. Use str keys. Numbers and enums"
+            " may be keys where an annotation says so, dict[int, str] for example: in a field of a class, or of a function"
+            " that is given itself, not by its name."
         )
-        raise Unwritable(msg)
+        raise UnwritableKey(msg)
     return text
 
 
@@ -160,6 +164,7 @@ _writers: dict[type, Writer] = dict.fromkeys(_SCALARS, _as_it_is)
 
 
 def _fields_writer(kind: Any) -> Writer:
+    check_dataclass(kind)
     fields = [(field, key) for field in fields_of(kind) if (key := _key_for(field)) is not None]
     if not fields:
         return lambda _: {}
@@ -269,10 +274,12 @@ def _class_hint(hint: Any, cls: Any) -> Writer:
     return write
 
 
-def _misfit(value: Any, hint: object, reason: str = "", *, remedy: str = "") -> Unwritable:
+def _misfit(
+    value: Any, hint: object, reason: str = "", *, remedy: str = "", error: type[Unwritable] = Unwritable
+) -> Unwritable:
     why = reason or "it would be read as that"
     what = remedy or "Send what the annotation says, or correct the annotation."
-    return Unwritable(f"is of type {name_of(type(value))}, and its annotation is {name_of(hint)}: {why}. {what}")
+    return error(f"is of type {name_of(type(value))}, and its annotation is {name_of(hint)}: {why}. {what}")
 
 
 def _scalar_writer(cls: type, hint: type) -> Writer:
@@ -349,7 +356,8 @@ def _union_writer(hint: Any) -> Writer:
         written = tree(value)
         if isinstance(written, plain) and not isinstance(value, plain):
             reason = f"it is written as {written!r}, and would be read as {type(written).__name__}"
-            raise _misfit(value, hint, reason, remedy="Make these two fields, or two classes, or one of the types.")
+            remedy = "Make these two fields, or two classes, or one of the types."
+            raise _misfit(value, hint, reason, remedy=remedy, error=Ambiguous)
         return written
 
     return write_member

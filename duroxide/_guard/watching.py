@@ -11,6 +11,7 @@ A thread that is being profiled by somebody else already is left alone: it has o
 
 from __future__ import annotations
 
+import dis
 import gc
 import importlib
 import logging
@@ -44,6 +45,8 @@ WATCHED: Mapping[str, Sequence[str]] = MappingProxyType(
             *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today"),
             *("time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter"),
             *("time.perf_counter_ns", "time.process_time", "time.process_time_ns", "time.thread_time"),
+            *("time.thread_time_ns", "time.clock_gettime", "time.clock_gettime_ns"),
+            *("time.localtime", "time.gmtime", "time.ctime", "time.asctime", "time.strftime"),
         ),
         "DX102": ("random.random", "random.getrandbits", "os.urandom", "os.getrandom"),
         "DX103": ("uuid.uuid1", "uuid.uuid4", "uuid.uuid6", "uuid.uuid7", "uuid.getnode"),
@@ -66,6 +69,9 @@ WATCHED: Mapping[str, Sequence[str]] = MappingProxyType(
         ),
     }
 )
+
+#: These read the clock unless they are given a time, as the last of so many arguments.
+_WITH_TIME = {"time.localtime": 1, "time.gmtime": 1, "time.ctime": 1, "time.asctime": 1, "time.strftime": 2}
 
 #: Reads files, the clock or the environment on its own account: to import, to show source lines, to stamp a record, for
 #: a time zone, to explain a failed assertion.
@@ -157,6 +163,16 @@ def _is_seeded(frame: FrameType) -> bool:
     return frame.f_locals.get("a") is not None and frame.f_locals.get("self") is not shared
 
 
+def _is_given_time(frame: FrameType, watched: _Watched) -> bool:
+    """Whether the function of C that *frame* calls may be given a time, and so does not read the clock."""
+    enough = _WITH_TIME.get(watched.name)
+    if enough is None:
+        return False
+    # A profile function is not told of arguments. Of a call with *arguments the code does not say how many there are.
+    code, at = frame.f_code.co_code, frame.f_lasti
+    return dis.opname[code[at]] != "CALL" or code[at + 1] >= enough
+
+
 def _site(frame: FrameType, watched: _Watched) -> Site | None:
     """Return the line of orchestration code on whose behalf *frame* makes a call; None: it is nobody's."""
     site: Site | None = None
@@ -240,6 +256,8 @@ class _Guarded(Executor):
     def _look(self, frame: FrameType, event: str, watched: _Watched) -> None:
         """Find out whether a call of something that is watched is one of orchestration code, and say so."""
         if frame.f_code is _SEED and event == "call" and _is_seeded(frame):
+            return
+        if event == "c_call" and _is_given_time(frame, watched):
             return
         caller = frame if event == "c_call" else frame.f_back
         site = None if caller is None else _site(caller, watched)

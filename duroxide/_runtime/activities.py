@@ -110,7 +110,7 @@ class ActivityWorker:
         self._fetcher = Fetcher(f"duroxide-fetch-{worker_id[-6:]}", provider, poll, self._fetch)
         self._rest = self._fetcher.rest
 
-    def _borrow(self, executor: Executor | None) -> Borrowed | None:
+    def _borrow(self, executor: Executor | Callable[[], Executor] | None) -> Borrowed | None:
         if executor is None:
             return None
         return Borrowed(
@@ -165,6 +165,8 @@ class ActivityWorker:
         """End the threads, waiting up to *timeout* seconds for them."""
         self._threads.join(timeout)
         self._loop.close(timeout)
+        if self._borrowed is not None:
+            self._borrowed.close()
 
     # Claiming: activities that a turn schedules, for this runtime to run at once
 
@@ -332,7 +334,7 @@ class ActivityWorker:
         """Let the event loop finish an activity whose function is a plain one, and has returned a coroutine."""
 
         async def finish_it() -> None:
-            self._end(running, await finish(running.work, coroutine, self._options.limits))
+            self._end(running, await finish(running.info, running.work, coroutine, self._options.limits))
 
         try:
             self._loop.run(finish_it())
@@ -425,8 +427,8 @@ def _say_that_nothing_begins(error: BaseException, seconds: float, *, is_borrowe
     if is_borrowed:
         _log.warning(
             "the executor takes no activities: %r. What it did not take is given back, and this runtime takes no"
-            " activities for %.0f s. An executor that is broken or shut down stays so: start a runtime with a new one,"
-            " or the process again.",
+            " activities for %.0f s. An executor that is broken or shut down stays so: start a runtime with a new one, or"
+            " with a function that makes one, which is called again.",
             error,
             seconds,
             extra={"action": "executor_failed"},

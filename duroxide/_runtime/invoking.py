@@ -39,17 +39,19 @@ def invoke(
             _end_copy(0)
         if type(result) is CoroutineType:
             return result
-        return completed(work, result, limits)
+        return completed(info, work, result, limits)
     except BaseException as error:  # noqa: BLE001  # user code; SystemExit must not end the worker thread either
         if PROCESS.token is not process:
             _end_copy(error.code if isinstance(error, SystemExit) else 1)
         return failed(work, error)
 
 
-async def finish(work: ActivityExecute, coroutine: CoroutineType[Any, Any, Any], limits: Limits) -> ActivityOutcome:
+async def finish(
+    info: FunctionInfo, work: ActivityExecute, coroutine: CoroutineType[Any, Any, Any], limits: Limits
+) -> ActivityOutcome:
     """Run what an activity function has returned to its end, in the running event loop."""
     try:
-        return completed(work, await coroutine, limits)
+        return completed(info, work, await coroutine, limits)
     except BaseException as error:  # noqa: BLE001  # as above; also a cancellation
         return failed(work, error)
 
@@ -59,7 +61,7 @@ async def invoke_async(
 ) -> ActivityOutcome:
     """Run an ``async def`` activity in the running event loop."""
     called = invoke(info, work, context, limits)
-    return await finish(work, called, limits) if isinstance(called, CoroutineType) else called
+    return await finish(info, work, called, limits) if isinstance(called, CoroutineType) else called
 
 
 def invoke_whole(
@@ -69,7 +71,7 @@ def invoke_whole(
     if info.is_async:
         return asyncio.run(invoke_async(info, work, context, limits))
     called = invoke(info, work, context, limits)
-    return asyncio.run(finish(work, called, limits)) if isinstance(called, CoroutineType) else called
+    return asyncio.run(finish(info, work, called, limits)) if isinstance(called, CoroutineType) else called
 
 
 def invoke_elsewhere(info: FunctionInfo, work: ActivityExecute, worker_id: str, limits: Limits) -> ActivityOutcome:
@@ -91,11 +93,11 @@ def _end_copy(code: object) -> NoReturn:
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
-def completed(work: ActivityExecute, result: object, limits: Limits) -> ActivityOutcome:
+def completed(info: FunctionInfo, work: ActivityExecute, result: object, limits: Limits) -> ActivityOutcome:
     """Return the event that says what the activity returned, or that it cannot be stored."""
     where = f"result of activity {work.name!r}"
     try:
-        text = payloads.encode(result, where=where)
+        text = payloads.encode(result, where=where, type_=info.result_type)
         warning = limits.check_payload(text, where)
     except InvalidInput as error:
         failure = failed(work, error)

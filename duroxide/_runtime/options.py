@@ -55,6 +55,15 @@ def _is_a(kind: type, example: str, *, or_none: bool = False) -> Callable[[objec
     return check
 
 
+def _runs_things(_: object, option: Attribute[Any], value: object) -> None:
+    if not (value is None or isinstance(value, Executor) or callable(value)):
+        msg = (
+            f"RuntimeOptions.{option.name} is {value!r}: give a concurrent.futures.Executor, a function that makes one, or"
+            " None."
+        )
+        raise InvalidInput(msg)
+
+
 def _is_node_id(_: object, option: Attribute[str | None], value: str | None) -> None:
     if value is not None:
         check_name(f"RuntimeOptions.{option.name}", value)
@@ -72,10 +81,9 @@ class RuntimeOptions:
     worker_concurrency: int = field(default=32, validator=_at_least(0))
     #: 0: this runtime runs activities only. More than 1 has no effect: one dispatcher batches best.
     orchestration_concurrency: int = field(default=1, validator=_at_least(0))
-    #: Run activities here instead of on threads of the runtime's own. It is not shut down.
-    executor: Executor | None = field(
-        default=None, validator=_is_a(Executor, "a concurrent.futures.Executor", or_none=True)
-    )
+    #: Run activities here instead of on threads of the runtime's own. It is not shut down; what a function makes is, and
+    #: is made anew if it breaks.
+    executor: Executor | Callable[[], Executor] | None = field(default=None, validator=_runs_things)
 
     #: Which activities to take, by tag.
     worker_tag_filter: TagFilter = field(

@@ -7,12 +7,14 @@ import shutil
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sqlalchemy import delete, update
 
 from duroxide._clock import Clock
+from duroxide.errors import InvalidInput
 from duroxide.providers.contract import Provider
 from duroxide.providers.sql import SqlProvider
 from duroxide.providers.sql.schema import TABLES, history, orchestrator_queue
@@ -138,6 +140,19 @@ class TestSuite:
         """A check that does not exist is refused by name."""
         with pytest.raises(LookupError, match="'test_nothing'"):
             run_conformance(lambda clock: SqlProvider.in_memory(clock=clock), checks=["test_nothing"])
+
+    @pytest.mark.parametrize(
+        ("arguments", "reason"),
+        [
+            ({"suite": 5}, "suite is 5: give a function that takes the clock"),
+            ({"suite": SqlProvider, "checks": "test_ack"}, r"checks is 'test_ack': .* e.g. \['test_ack'\]"),
+            ({"suite": SqlProvider, "checks": 5}, "checks is 5: use a collection of names of checks"),
+        ],
+    )
+    def test_refused(self, arguments: Any, reason: str) -> None:
+        """What makes no providers, and what is no collection of names, is refused before anything runs."""
+        with pytest.raises(InvalidInput, match=reason):
+            run_conformance(**arguments)
 
     def test_clock(self) -> None:
         """The clock of a check stands still until it is moved."""

@@ -81,6 +81,11 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "time": (lambda: time.time(), "time.time"),
     "monotonic": (lambda: time.monotonic(), "time.monotonic"),
     "perf_counter": (lambda: time.perf_counter_ns(), "time.perf_counter_ns"),
+    "localtime": (lambda: time.localtime(), "time.localtime"),
+    "gmtime": (lambda: time.gmtime(), "time.gmtime"),
+    "ctime": (lambda: time.ctime(), "time.ctime"),
+    "asctime": (lambda: time.asctime(), "time.asctime"),
+    "strftime": (lambda: time.strftime("%Y"), "time.strftime"),
     "in a helper": (in_a_helper, "time.time"),
     "as a key": (lambda: sorted([1, 2], key=lambda _: time.time()), "time.time"),
     "caught": (caught, "time.time"),
@@ -241,6 +246,18 @@ class TestWhatIsFine:
             return json.dumps({"it": "is fine"})
 
         status = run(proper)
+
+        assert not isinstance(status, Failed), status
+
+    def test_given_time(self) -> None:
+        """Functions that read the clock only if they are given no time may be given one."""
+
+        def formats(ctx: OrchestrationContext) -> Orchestration[str]:
+            yield from ctx.schedule_timer(0)
+            moment = time.gmtime(ctx.utc_now().timestamp())
+            return time.strftime("%Y", moment) + time.asctime(moment) + time.ctime(*[0])
+
+        status = run(formats)
 
         assert not isinstance(status, Failed), status
 

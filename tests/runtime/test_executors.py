@@ -301,6 +301,25 @@ def test_broken_for_good(stage: Stage) -> None:
         broken.shutdown()
 
 
+@pytest.mark.usefixtures("short_rests")
+def test_made_again(stage: Stage) -> None:
+    """What a function makes is replaced when it is broken, also while it is made, and shut down with the runtime."""
+    register(stage)
+    broken, whole = Refusing(1_000_000, BrokenExecutor("a process died")), ThreadPoolExecutor(2)
+    makes = [None, broken, whole]
+    runtime = stage.start(executor=lambda: makes.pop(0), poll_interval=3600, max_attempts=1)
+    assert len(makes) == 3  # nothing to run yet
+
+    results = stage.run("a", squares)
+    runtime.shutdown()
+
+    assert [square for square, _ in results] == [0, 1, 4, 9, 16, 25]
+    assert broken.refusals == 1
+    for executor in (super(Refusing, broken), whole):
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            executor.submit(int)
+
+
 def test_rest(stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A worker whose executor took nothing takes nothing itself for a while, says so once, and is in nobody's way."""
     monkeypatch.setattr(resting, "FIRST", 3600.0)

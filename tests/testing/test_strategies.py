@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import attrs
 import pytest
 
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from duroxide import run_turn
@@ -46,6 +46,14 @@ def test_typed_payloads(kind: Any) -> None:
         assert value == decode(encode(value, where="here", type_=kind), kind, where="here")
 
     comes_back()
+
+
+@pytest.mark.parametrize(
+    "kind", [object, dict[str, object], list[Any] | None, Annotated[list[Any], "note"], list, dict]
+)
+def test_untyped_payloads(kind: Any) -> None:
+    """Where a signature says nothing, values of JSON's own kinds are drawn, and at once; containers are not left empty."""
+    assert find(payloads(kind), bool, settings=settings(database=None, max_examples=100))
 
 
 @settings(max_examples=50)

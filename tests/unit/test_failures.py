@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import dataclasses
 import pickle
@@ -13,8 +14,9 @@ import pytest
 
 from duroxide._core import events as e
 from duroxide._core.executor import Executor
-from duroxide._core.failures import exception_for
+from duroxide._core.failures import NEVER_RAISED, exception_for
 from duroxide.errors import (
+    MAX_ARGUMENT_CHARACTERS,
     MAX_ERROR_CHARACTERS,
     ActivityFailed,
     Divergence,
@@ -23,10 +25,15 @@ from duroxide.errors import (
     InstanceAlreadyExists,
     InstanceNotFound,
     InstanceStillRunning,
+    InvalidInput,
+    LimitExceeded,
     NondeterminismError,
     NonRetryableError,
     OrchestrationFailed,
+    OrchestrationMisuse,
+    PayloadError,
     ProviderError,
+    RegistrationError,
     ReplayDiverged,
     WaitTimeout,
 )
@@ -96,6 +103,10 @@ class Final(Exception):
 CLASSES = [Wants, Makes, Named, Frozen, Defined, Data, Immutable, Missing]
 
 
+def is_raised_again(cls: object) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Exception) and not issubclass(cls, NEVER_RAISED)
+
+
 def type_of(cls: type[Exception]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -117,6 +128,15 @@ class TestComingBack:
         assert repr(failure) == f"{cls.__name__}('no 1')"
         assert failure == failure  # noqa: PLR0124  # its class may compare attributes that it has not
         assert len({failure, come_back(cls)}) == 2
+
+    @pytest.mark.parametrize("cls", [each for each in vars(builtins).values() if is_raised_again(each)])
+    @pytest.mark.parametrize("is_activity", [True, False])
+    def test_builtins(self, cls: type[Exception], *, is_activity: bool) -> None:
+        """Every exception of Python's own is caught as what it was; MemoryError is particular about who makes it."""
+        failure = exception_for(details("no 1", type=cls.__name__), {}, is_activity=is_activity)
+
+        assert isinstance(failure, cls)
+        assert str(failure) == "no 1"
 
     def test_not_derived_from(self) -> None:
         """One that cannot be derived from comes back as a failure whose details say what it was."""
@@ -145,6 +165,16 @@ class TestComingBack:
         assert turn.verdict.output == '["no 1","no 1"]'
 
 
+@pytest.mark.parametrize("kind", [InvalidInput, PayloadError, LimitExceeded, RegistrationError, OrchestrationMisuse])
+def test_argument_of_any_length(kind: type[Exception]) -> None:
+    """What is said of an argument begins with its name and ends with the remedy, however long the argument is."""
+    text = str(kind(f"filter is {'x' * 10**6}: use an InstanceFilter."))
+
+    assert len(text) < MAX_ARGUMENT_CHARACTERS + 100
+    assert text.startswith("filter is xxx")
+    assert text.endswith("xxx: use an InstanceFilter.")
+
+
 class Broken(Exception):
     """Cannot even be shown."""
 
@@ -152,11 +182,31 @@ class Broken(Exception):
         raise KeyboardInterrupt
 
 
+class Unformattable(Exception):
+    """Has what Python asks for when it formats a traceback, and does not give it."""
+
+    @property
+    def __notes__(self) -> list[str]:
+        raise KeyboardInterrupt
+
+
 def test_recorded() -> None:
-    """An exception whose text is not to be had is recorded all the same."""
+    """An exception whose text or traceback is not to be had is recorded all the same."""
     recorded = ErrorDetails.from_exception(Broken(), kind=ErrorKind.ACTIVITY_FAILED)
+    unformatted = ErrorDetails.from_exception(Unformattable("no 1"), kind=ErrorKind.ACTIVITY_FAILED)
 
     assert recorded.message == "<Broken whose __str__ raised KeyboardInterrupt>"
+    assert unformatted.message == "no 1"
+    assert unformatted.traceback == "<a traceback that Python could not format, because of KeyboardInterrupt>"
+
+
+def test_without_message() -> None:
+    """An exception that says nothing is shown by its type: an empty line helps nobody."""
+    failed_ = ErrorDetails.from_exception(TimeoutError(), kind=ErrorKind.ACTIVITY_FAILED)
+    panicked = ErrorDetails.from_exception(KeyboardInterrupt(), kind=ErrorKind.PANICKED)
+
+    assert (failed_.message, failed_.display) == ("", "TimeoutError")
+    assert panicked.display == "orchestration panicked: KeyboardInterrupt"
 
 
 @pytest.mark.parametrize("length", [MAX_ERROR_CHARACTERS, MAX_ERROR_CHARACTERS + 1, 10**6])

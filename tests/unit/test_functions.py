@@ -7,8 +7,8 @@ import gc
 import typing
 import weakref
 
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Coroutine, Generator, Iterator
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -89,6 +89,24 @@ class TestActivities:
         assert not inspect_activity(plain_outside).is_async
         assert not inspect_activity(plain).is_async
 
+    @pytest.mark.parametrize(
+        ("annotation", "expected"),
+        [
+            (Coroutine[Any, Any, Order], Order),
+            (typing.Awaitable[dict[int, str]], dict[int, str]),
+            (Coroutine, Any),
+            (typing.Awaitable, Any),
+        ],
+    )
+    def test_awaited(self, annotation, expected):
+        """A plain function that says that it returns a coroutine returns what that comes to."""
+
+        def activity(ctx): ...
+
+        activity.__annotations__["return"] = annotation
+
+        assert expected == inspect_activity(activity).result_type
+
     def test_generator_inside(self):
         """A wrapper that makes something of a generator is an activity."""
         collected = functools.wraps(flow)(lambda ctx, order: list(flow(ctx, order)))
@@ -149,6 +167,26 @@ class TestAnnotations:
 
         with pytest.raises(RegistrationError, match=r"'Missing' is not defined.*not under 'if TYPE_CHECKING:'"):
             inspect_activity(activity)
+
+    @pytest.mark.parametrize("annotation", [any, [int], 3, (int, str), Literal[{}]], ids=repr)
+    def test_no_type(self, annotation):
+        """What is no type is refused at once: it is read by, or written for, when the function runs."""
+
+        def activity(ctx, order): ...
+
+        for where in ("order", "return"):
+            activity.__annotations__ = {where: annotation}
+            with pytest.raises(RegistrationError, match="is no type: write a class or a type hint"):
+                inspect_activity(functools.partial(activity), name="activity")
+
+    def test_notes(self):
+        """What Annotated says beside a type is left out: it says nothing of an input, and need not be hashable."""
+
+        def activity(ctx, order): ...
+
+        activity.__annotations__ = {"order": Annotated[list[Annotated[int, {}]], {"unit": "ms"}]}
+
+        assert inspect_activity(activity).input_type == list[int]
 
     def test_other_annotations_do_not_matter(self):
         """The context's annotation, and those of further parameters, need not resolve."""

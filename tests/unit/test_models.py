@@ -177,6 +177,29 @@ def test_secrets() -> None:
     assert Dumped(password="secret") == round_trip(Dumped(password="secret"), Dumped)  # noqa: S106  # it is none
 
 
+@pydantic.dataclasses.dataclass
+class ByAlias:
+    name: str = pydantic.Field(default="nobody", alias="Name")
+
+
+@pydantic.dataclasses.dataclass
+class ByChoice:
+    name: str = pydantic.Field(default="nobody", validation_alias=pydantic.AliasChoices("Name", "name"))
+
+
+@pydantic.dataclasses.dataclass(config=pydantic.ConfigDict(populate_by_name=True))
+class ByName:
+    name: str = pydantic.Field(default="nobody", alias="Name")
+
+
+def test_dataclasses() -> None:
+    """Of pydantic's dataclasses those are refused whose fields would not be read by their names: they would get defaults."""
+    with pytest.raises(PayloadError, match=r"takes name of a dataclass by an alias only. Give it config="):
+        encode([ByAlias(Name="Ann")], where="it")
+    for value in (ByChoice(Name="Ann"), ByName(Name="Ann")):
+        assert value == round_trip(value, type(value))
+
+
 def test_older_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where pydantic cannot be told to read by name, a model that it would not read is refused where it is sent."""
     monkeypatch.setattr(models, "_can_read_by_name", lambda base: False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import enum
+import re
 import typing
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -359,6 +360,65 @@ class TestRecursion:
     def test_object(self, value):
         """A field annotated object takes what Any takes."""
         assert encode(holder(object)(value), where="it") == encode(holder(Any)(value), where="it")
+
+
+if typing.TYPE_CHECKING:
+    from fractions import Fraction
+
+
+class Hidden(typing.NamedTuple):
+    x: Fraction
+
+
+@dataclasses.dataclass
+class HiddenField:
+    x: Fraction
+
+
+@pytest.mark.parametrize("kind", [Hidden, HiddenField])
+def test_hidden_names(kind):
+    """A name that is not there at run time is not taken for Any, and the error says where it should be."""
+    with pytest.raises(PayloadError, match=r"name 'Fraction' is not defined, and .* nor under 'if TYPE_CHECKING:'"):
+        round_trip(kind(Decimal(1)), kind)
+
+
+class Parcel(typing.TypedDict):
+    weight: Decimal
+    sent: typing.NotRequired[date]
+
+
+class Crate(Parcel, total=False):
+    label: typing.Required[str]
+    inside: Crate
+
+
+class TestMarkedKeys:
+    """Annotations are texts here, so that the classes themselves do not know which of their keys are marked."""
+
+    @pytest.mark.parametrize(
+        ("value", "kind"),
+        [
+            ({"weight": Decimal(1)}, Parcel),
+            ({"weight": Decimal(1), "sent": date(2020, 1, 1)}, Parcel),
+            ({"weight": Decimal(1), "label": "a", "inside": {"weight": Decimal(2), "label": "b"}}, Crate),
+        ],
+    )
+    def test_left_out(self, value, kind):
+        """Keys that need not be there may be left out, wherever they are inherited from."""
+        assert value == round_trip(value, kind)
+
+    @pytest.mark.parametrize(
+        ("value", "kind", "key"),
+        [
+            ({"sent": date(2020, 1, 1)}, Parcel, "$.weight"),
+            ({"weight": Decimal(1)}, Crate, "$.label"),
+            ({"weight": Decimal(1), "label": "a", "inside": {"weight": Decimal(2)}}, Crate, "$.inside.label"),
+        ],
+    )
+    def test_missing(self, value, kind, key):
+        """Those that must be there are asked for."""
+        with pytest.raises(PayloadError, match=re.escape(f"is missing @ {key}")):
+            round_trip(value, kind)
 
 
 class TestGrownClasses:

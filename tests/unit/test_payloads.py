@@ -149,6 +149,16 @@ class TestRoundTrip:
         assert encode({"b", "c", "a"}, where="here") == '["a","b","c"]'
 
 
+@attrs.frozen
+class LooksUp:
+    """Does not find what it is made of."""
+
+    key: str
+
+    def __attrs_post_init__(self) -> None:
+        {}[self.key]
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("value", "reason"),
@@ -192,6 +202,8 @@ class TestRefusals:
             ("[1]", list[str], "expected str, found int @ $[0]"),
             ('{"name":"x"}', Item, "required field 'price' is missing @ $.price"),
             ('{"name":"x","price":"y"}', Item, "'y' is not a Decimal @ $.price"),
+            ('{"key":"x"}', LooksUp, "as tests.unit.test_payloads.LooksUp: KeyError: 'x' @ $."),
+            ("{}", LooksUp, "required field 'key' is missing @ $.key"),
             ('{"x":1}', dict[int, int], "cannot be decoded as dict[int, int]"),
             ("{}", Model, "Model"),
         ],

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import traceback
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
 from unittest import SkipTest
 
 from attrs import field, frozen
 
 from ..._clock import Clock
+from ..._core.arguments import text_set
+from ...errors import InvalidInput
 from ...providers.contract import Provider
 from .checks import Checks
 from .suite import GROUPS, ProviderConformance
@@ -50,7 +53,7 @@ def run_conformance(
     suite: type[Checks] | Callable[[Clock], Provider],
     *,
     groups: Iterable[type[Checks]] = GROUPS,
-    checks: Iterable[str] | None = None,
+    checks: Collection[str] | None = None,
 ) -> Report:
     """
     Run the checks of the suite, each on a store of its own; return what became of them.
@@ -66,20 +69,24 @@ def run_conformance(
     Raises:
         RuntimeError: If Python runs with -O, which removes the asserts.
 
+        InvalidInput: If *suite* makes no providers, or *checks* is no collection.
+
         LookupError: If there is no such check.
     """
     if not __debug__:
         message = "the checks are asserts, which python -O removes: run them without -O."
         raise RuntimeError(message)
-    is_suite = isinstance(suite, type) and issubclass(suite, Checks)
-    made: type[Checks] = suite if is_suite else _suite_of(suite)  # type: ignore[assignment, arg-type]  # as was asked
+    made = _suite_of(suite)
     names = [name for group in groups for name in names_of(group)]
     if checks is not None:
-        unknown = sorted(set(checks) - set(names))
+        wanted = text_set("checks", checks, content="names of checks")
+        unknown = sorted(wanted.difference(names))
         if unknown:
-            message = f"there is no check {unknown[0]!r}."
+            message = (
+                f"there is no check {unknown[0]!r}: give the names of methods of duroxide.testing.conformance.GROUPS."
+            )
             raise LookupError(message)
-        names = [name for name in names if name in set(checks)]
+        names = [name for name in names if name in wanted]
     passed, failures, skipped = [], [], []
     for name in names:
         match _outcome(made, name):
@@ -98,10 +105,20 @@ def names_of(group: type[Checks]) -> Iterator[str]:
     return (name for name in vars(group) if name.startswith("test_"))
 
 
-def _suite_of(make: Callable[[Clock], Provider]) -> type[Checks]:
+def _suite_of(suite: Any) -> type[Checks]:
+    if isinstance(suite, type) and issubclass(suite, Checks):
+        return suite
+    if not callable(suite):
+        message = (
+            f"suite is {suite!r}: give a function that takes the clock and returns an initialized provider on an empty store,"
+            " or a subclass of ProviderConformance."
+        )
+        raise InvalidInput(message)
+
     class Suite(ProviderConformance):
         def make_provider(self, clock: Clock) -> Provider:
-            return make(clock)
+            made: Provider = suite(clock)
+            return made
 
     return Suite
 

@@ -1,7 +1,7 @@
 """
 Which function an activity's name means in a simulation: the real one or a fake, and every call is recorded.
 
-A fake is called as the real one would be: what it does not say of its input, the signature of the real one says.
+A fake is called as the real one would be: what it does not say of its input and result, the signature of the real one says.
 """
 
 from __future__ import annotations
@@ -145,6 +145,10 @@ class Fakes:
 
 
 def _as_activity(fake: Callable[..., Any], real: FunctionInfo) -> FunctionInfo:
-    """Return what is known of *fake*; what it does not say of its input is as with the *real* one."""
+    """Return what is known of *fake*; what it does not say of its input and its result is as with the *real* one."""
     info = inspect_activity(fake, name=real.name)
-    return evolve(info, input_type=real.input_type) if info.takes_input and info.input_type is Any else info
+    return evolve(
+        info,
+        input_type=real.input_type if info.input_type is Any else info.input_type,
+        result_type=real.result_type if info.result_type is Any else info.result_type,
+    )

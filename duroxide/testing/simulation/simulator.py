@@ -144,7 +144,8 @@ class Simulator:
         """
         Let *fake* be called instead of *activity* (a function or its name), and let it take a virtual time of *takes*.
 
-        Without *fake*, the real one is called. What the fake's signature does not say of its input, the real one's says.
+        Without *fake*, the real one is called. What the fake's signature does not say of its input or its result, the
+        real one's says.
 
         Raises:
             InvalidInput: If no such activity is registered.
@@ -178,7 +179,9 @@ class Simulator:
         self._send(
             at,
             f"the start of {instance_id!r}",
-            lambda: self._client.start_orchestration(instance_id, name, input, version=version, if_exists="reject"),
+            lambda: self._client.start_orchestration(
+                instance_id, orchestration, input, version=version, if_exists="reject"
+            ),
         )
 
     def raise_event(self, instance_id: str, name: str, data: object = None, *, at: When = None) -> None:

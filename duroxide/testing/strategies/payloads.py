@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+import types
+import typing
+
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
+from ..._core.hints import is_union, unwrapped
 from ..._core.payloads import decode, encode
 
 
@@ -20,17 +26,48 @@ _PLAIN: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+class _Plain:
+    """Stands for Any and object: of the one Hypothesis draws nothing, of the other whatever class it knows, for minutes."""
+
+
+st.register_type_strategy(_Plain, _PLAIN)
+
+#: What says nothing of its members, and would be drawn without any.
+_BARE: dict[object, Any] = {list: list[Any], dict: dict[str, Any], tuple: tuple[Any, ...]}
+
+
 def payloads(kind: Any = Any) -> st.SearchStrategy[Any]:
     """
     Draw values that an activity or orchestration may take or return, and that come back equal.
 
     Args:
-        kind: The type that its signature says: a class with annotated fields, ``list[int]``, and so on. By default
-            values of JSON's own kinds.
+        kind: The type that its signature says: a class with annotated fields, ``list[int]``, and so on. By default, and
+            for ``Any`` and ``object`` in it, values of JSON's own kinds.
     """
-    if kind is Any:
+    if kind in (Any, object):
         return _PLAIN
-    return st.from_type(kind).filter(lambda value: _comes_back(value, kind))
+    drawn = st.none() if kind is None else st.from_type(_drawable(kind))
+    return drawn.filter(lambda value: _comes_back(value, kind))
+
+
+def _drawable(kind: Any) -> Any:
+    """Return *kind* with a type that Hypothesis knows for ``Any`` and ``object``."""
+    kind = _BARE.get(kind, kind)
+    if kind in (Any, object):
+        return _Plain
+    inner = unwrapped(kind)
+    if inner is not kind:  # Annotated may say more, and Hypothesis goes by it
+        drawable = _drawable(inner)
+        return kind if drawable == inner else drawable
+    arguments = typing.get_args(kind)
+    changed = tuple(map(_drawable, arguments))
+    if changed == arguments:
+        return kind
+    if is_union(kind):
+        return functools.reduce(operator.or_, changed)
+    return (
+        kind.copy_with(changed) if hasattr(kind, "copy_with") else types.GenericAlias(typing.get_origin(kind), changed)
+    )
 
 
 def _comes_back(value: object, kind: object) -> bool:
