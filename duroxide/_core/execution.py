@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..errors import ErrorDetails, ErrorKind, LimitExceeded
 from . import events as e
 from .commit import (
+    NOTHING,
     ActivityLock,
     CustomStatusChange,
     ExecutionStatus,
@@ -133,7 +134,7 @@ class Execution:
             status=effects.status,
             output=effects.output,
             custom_status=_status_change(turn) if changes_state else None,
-            kv=self._kv_changes() if changes_state else e.NOTHING,
+            kv=self._kv_changes() if changes_state else NOTHING,
             activities=effects.activities,
             eager=_claimed(effects.activities, claim) if effects.activities else (),
             messages=effects.messages,

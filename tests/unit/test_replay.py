@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 
+from collections import deque
 from decimal import Decimal, getcontext, localcontext
 from typing import Any
 
@@ -919,6 +920,12 @@ class TestExecutor:
         executor = Executor(one_activity, started())
 
         assert executor.feed() == executor.feed()
+
+    def test_any_sequence(self) -> None:
+        """A history may be any sequence, also one that cannot be sliced."""
+        history = [started(), timer(2), fired(3, 2)]
+
+        assert run_turn(deque(history), one_timer) == run_turn(history, one_timer) == Turn(Completed("null"))
 
     def test_time(self) -> None:
         """The time is that of the event being processed, and never goes backwards."""
