@@ -444,13 +444,13 @@ _callees: WeakKeyDictionary[Callable[..., Any], _Callee] = WeakKeyDictionary()
 
 def _activity(activity: Callable[..., Any] | str) -> _Callee:
     if isinstance(activity, str):
-        limits.check_function_name("activity name", activity)
+        limits.check_activity_name(activity)
         return _Callee.called(activity, None)
     name = registered_name(activity, "activity")
     try:
         callee = _callees.get(activity)
         if callee is None or callee.name != name:
-            limits.check_function_name("activity name", name)
+            limits.check_activity_name(name)
             callee = _callees[activity] = _Callee.called(name, activity_result_type(activity))
     except TypeError:  # neither hashable nor weakly referable
         return _Callee.called(name, activity_result_type(activity))

@@ -275,12 +275,12 @@ class TestReplay:
         assert turn(zero) == Turn(Continue(), (timer(2, 1_000_000),))
 
     def test_empty_name_and_input(self) -> None:
-        """[36] An empty input is an input."""
+        """[36] [98] An empty input is an input, and an empty name a name."""
 
         def empty(ctx: Any) -> Steps:
-            return (yield ctx.schedule_activity("A", ""))
+            return (yield ctx.schedule_activity("", ""))
 
-        assert turn(empty, activity(2, input=""), completed(3, 2, "")) == Turn(Completed('""'))
+        assert turn(empty, activity(2, "", input=""), completed(3, 2, "")) == Turn(Completed('""'))
 
     def test_runs_once(self) -> None:
         """[39] Replay makes the generator once."""
