@@ -138,7 +138,7 @@ class ErrorDetails:
             kind=kind,
             message=_text_of(error),
             type=type_name(error),
-            traceback=_bounded("".join(tracebacks.format_exception(error))),
+            traceback=_traceback_of(error),
             cause=_cause_of(error, kind),
             retryable=kind is ErrorKind.ACTIVITY_FAILED and not isinstance(error, NonRetryableError),
             attempt=attempt,
@@ -187,6 +187,14 @@ def _text_of(error: BaseException) -> str:
         return f"<{type(error).__qualname__} whose __str__ raised {type(broken).__qualname__}>"
 
 
+def _traceback_of(error: BaseException) -> str:
+    """Return the traceback of *error*, for which Python asks it for attributes: a user's own `__getattr__` may raise, too."""
+    try:
+        return _bounded("".join(tracebacks.format_exception(error)))
+    except BaseException as broken:  # noqa: BLE001  # likewise
+        return f"<{type(error).__qualname__} of which no traceback can be made: {type(broken).__qualname__}>"
+
+
 #: Longer messages and tracebacks lose their middle: history keeps them for good, and each parent gets them, too.
 MAX_ERROR_CHARACTERS = 65_536
 
@@ -233,7 +241,10 @@ class DuroxideError(Exception):
 
 def _new(cls: type[ErrorT], *args: object) -> ErrorT:
     """Return an exception of *cls* without calling what its Python classes say about making one."""
-    builtin: Any = next(each for each in cls.__mro__ if each.__module__ == "builtins")
+    # Not the first of them in the order of inheritance: Python lets only that one make instances whose layout they have.
+    builtin: Any = cls
+    while builtin.__module__ != "builtins":
+        builtin = builtin.__base__
     made: ErrorT = builtin.__new__(cls, *args)
     return made
 
