@@ -49,6 +49,7 @@ from .requests import (
     ContinueAsNew,
     DequeueEvent,
     Request,
+    SetKeyValue,
     StartSubOrchestration,
     WaitExternal,
     agrees,
@@ -260,6 +261,8 @@ class Replay:
         action.event_id = event.event_id
         action.is_recorded = True
         if type(event) not in ANSWERED_BY:
+            if isinstance(event, e.KeyValueSet):
+                self._keep_recorded_time(event, action.request)
             return
         self.ledger.add(event)
         if action.outcome is not None and not action.is_cancelled:
@@ -269,6 +272,16 @@ class Replay:
         self._waiting[event.event_id] = action
         if isinstance(event, e.ExternalSubscribed) and not action.is_cancelled:
             self._mailbox.wait(event.name, action)
+
+    def _keep_recorded_time(self, event: e.KeyValueSet, request: Request) -> None:
+        """A key's age is what was recorded, also where that is not the time of the code (another release's, or a hand's)."""
+        entry = self.kv.get(event.key)
+        if (
+            isinstance(request, SetKeyValue)
+            and entry is not None
+            and (entry.value, entry.updated_at_ms) == (request.value, request.updated_at_ms)
+        ):
+            self.kv[event.key] = e.KvEntry(event.value, event.updated_at_ms)
 
     def _complete(self, event: e.CompletionEvent) -> None:
         """Give the answer to the code that waits for it, if it still does."""
