@@ -41,6 +41,7 @@ from .nondeterminism import (
     early_completion,
     extra_event,
     mismatch,
+    repeated_id,
     wrong_kind,
 )
 from .requests import (
@@ -262,9 +263,11 @@ class Replay:
         action.is_recorded = True
         if type(event) not in ANSWERED_BY:
             if isinstance(event, e.KeyValueSet):
-                self._keep_recorded_time(event, action.request)
+                _keep_recorded_time(self.kv, event, action.request)
             return
-        self.ledger.add(event)
+        if not self.ledger.add(event):
+            self._fail(repeated_id(event, self._scheduler.where(action.owner)))
+            return
         if action.outcome is not None and not action.is_cancelled:
             # A dequeue that found its message before it was recorded.
             self.ledger.close(event.event_id)
@@ -272,16 +275,6 @@ class Replay:
         self._waiting[event.event_id] = action
         if isinstance(event, e.ExternalSubscribed) and not action.is_cancelled:
             self._mailbox.wait(event.name, action)
-
-    def _keep_recorded_time(self, event: e.KeyValueSet, request: Request) -> None:
-        """A key's age is what was recorded, also where that is not the time of the code (another release's, or a hand's)."""
-        entry = self.kv.get(event.key)
-        if (
-            isinstance(request, SetKeyValue)
-            and entry is not None
-            and (entry.value, entry.updated_at_ms) == (request.value, request.updated_at_ms)
-        ):
-            self.kv[event.key] = e.KvEntry(event.value, event.updated_at_ms)
 
     def _complete(self, event: e.CompletionEvent) -> None:
         """Give the answer to the code that waits for it, if it still does."""
@@ -402,17 +395,11 @@ class Replay:
             return ContinuesAsNew(self._continuation.input, self._continuation.version)
         match self._scheduler.outcome:
             case Value(value):
-                return self._output(value)
+                return _completed(value, self._encode_output)
             case Error(make):
                 return _failed(make())
             case None:
                 return _CONTINUE.verdict
-
-    def _output(self, value: Any) -> Verdict:
-        try:
-            return Completed(self._encode_output(value))
-        except Exception as error:  # noqa: BLE001  # a user's unstructure hook may raise anything
-            return _failed(error)
 
     def _decisions(self, verdict: Verdict) -> Turn:
         """Number what is not in history yet: requests in order, then breadcrumbs by schedule."""
@@ -484,6 +471,19 @@ def _unfit(event: e.CompletionEvent, scheduled: e.ScheduleEvent | None, ledger: 
         return wrong_kind(event, scheduled, place)
     known = ledger.kind_of(event.source_event_id)
     return (closed_schedule if known else early_completion)(event, place)
+
+
+def _keep_recorded_time(kv: dict[str, e.KvEntry], event: e.KeyValueSet, request: Request) -> None:
+    """A key's age is what was recorded, also where that is not the time of the code (another release's, or a hand's)."""
+    if isinstance(request, SetKeyValue) and kv.get(event.key) == e.KvEntry(request.value, request.updated_at_ms):
+        kv[event.key] = e.KvEntry(event.value, event.updated_at_ms)
+
+
+def _completed(value: Any, encode_output: Callable[[Any], str]) -> Verdict:
+    try:
+        return Completed(encode_output(value))
+    except Exception as error:  # noqa: BLE001  # a user's unstructure hook may raise anything
+        return _failed(error)
 
 
 def _failed(error: BaseException) -> Failed:

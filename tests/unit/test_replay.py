@@ -20,6 +20,7 @@ from duroxide.errors import ErrorCategory, ErrorKind
 from .histories import (
     Instance,
     Steps,
+    T,
     activity,
     as_json,
     cancel,
@@ -590,6 +591,17 @@ class TestNondeterminism:
         assert """xxx","priority":2}' (1027 characters)""" in message
         assert message.count("input=…xxx") == 2
 
+    def test_repeated_id(self) -> None:
+        """Of two open schedules with one id nobody knows which is answered."""
+
+        def race(ctx: Any) -> Steps:
+            yield ctx.select(ctx.schedule_activity("A"), ctx.schedule_timer(1))
+
+        message = nondeterminism(turn(race, activity(2), timer(2), fired(3, 2)))
+
+        assert "event 2 TimerCreated" in message
+        assert "another schedule of that id has no answer yet" in message
+
     def test_n18_empty(self) -> None:
         """[85] N18: an empty history."""
         assert "empty" in nondeterminism(run_turn([], one_activity))
@@ -723,6 +735,23 @@ class TestTolerated:
         crumbs = [dropped(kind, event_id, 2) for event_id in (6, 7, 8)]
 
         assert turn(loses, recorded, timer(3), fired(4, 3), activity(5, "B"), *crumbs) == NOTHING
+
+    @pytest.mark.parametrize(
+        ("recorded", "kind", "lose"),
+        [
+            (waits(2), e.ExternalSubscribedCancelled, lambda ctx: ctx.schedule_wait("E")),
+            (activity(2), e.ActivityCancelRequested, lambda ctx: ctx.schedule_activity("A")),
+        ],
+    )
+    def test_t12_breadcrumb_of_another_reason(self, recorded: e.Event, kind: Any, lose: Any) -> None:
+        """What has a breadcrumb of any reason gets no other when the code gives it up."""
+
+        def loses(ctx: Any) -> Steps:
+            yield ctx.select(lose(ctx), ctx.schedule_timer(1))
+
+        crumb = kind(4, T, 2, "orchestration_terminal")
+
+        assert turn(loses, recorded, timer(3), crumb, fired(5, 3)) == Turn(Completed("null"))
 
     def test_t13_new_drops(self) -> None:
         """[138] T13: drops that come after recorded ones are the only new ones."""
