@@ -22,7 +22,17 @@ from ..errors import ActionCancelled, InvalidInput, OrchestrationMisuse
 from .actions import Action, AnyGenerator, Branch, Error, Join, Outcome, Scheduled, Select, Value, Winner
 from .arguments import check_bool
 from .requests import Request
-from .waiting import branches_of, delegates, is_executing, is_fresh, tell, wait_for, waits_for_itself, where
+from .waiting import (
+    branches_of,
+    delegates,
+    is_executing,
+    is_fresh,
+    tell,
+    wait_for,
+    wait_no_more,
+    waits_for_itself,
+    where,
+)
 
 
 #: How often code that is over and waits all the same is told to end, before it is left to the garbage collector.
@@ -228,6 +238,8 @@ class Scheduler:
             # Before those who wait for the select go on: they must not meet a loser that still runs.
             for loser in select.actions:
                 self.cancel(loser)
+        else:
+            wait_no_more(select.actions, select)
 
     def _actions(self, combinator: str, awaitables: tuple[object, ...]) -> tuple[Action[Any], ...]:
         self._running_branch(combinator)
