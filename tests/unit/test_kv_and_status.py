@@ -242,7 +242,8 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("act", "says"),
         [
-            (lambda ctx: ctx.set_kv_value("k", "x" * limits.MAX_KV_VALUE_BYTES), "KV value size"),
+            (lambda ctx: ctx.set_kv_value("k", "x" * (limits.MAX_KV_VALUE_BYTES + 1)), "KV value size"),
+            (lambda ctx: ctx.set_kv_value("k", ["x" * (limits.MAX_KV_VALUE_BYTES - 3)]), "KV value size"),
             (lambda ctx: ctx.set_custom_status("x" * (limits.MAX_CUSTOM_STATUS_BYTES + 1)), "Custom status size"),
             (lambda ctx: ctx.schedule_activity("A", tag="x" * 257), "tag size"),
         ],
@@ -268,7 +269,8 @@ class TestLimits:
 
         def exactly(ctx: Any) -> None:
             ctx.set_custom_status("x" * limits.MAX_CUSTOM_STATUS_BYTES)
-            ctx.set_kv_value("k", "x" * (limits.MAX_KV_VALUE_BYTES - 2))
+            ctx.set_kv_value("k", "é" * (limits.MAX_KV_VALUE_BYTES // 2))
+            ctx.set_kv_value("l", ["x" * (limits.MAX_KV_VALUE_BYTES - 4)])
 
         assert turn(exactly).verdict == Completed("null")
 
