@@ -339,10 +339,7 @@ class Scheduler:
         try:
             branch.generator.close()
         except BaseException as error:  # noqa: BLE001  # user code, also sys.exit(): a clean-up that fails has nobody to tell
-            self.misuse = self.misuse or OrchestrationMisuse(
-                f"closing a branch that lost a race raised {error!r} ({where(branch.generator)}). A branch that is"
-                " closed cannot wait any more: do not yield in its `finally`, and do not catch GeneratorExit."
-            )
+            self.misuse = self.misuse or OrchestrationMisuse(_not_closed(error, branch.generator))
             self.misuse.__cause__ = error
         finally:
             self._current = before
@@ -386,6 +383,14 @@ def _not_fresh(generator: AnyGenerator) -> str:
         f"{generator!r} has been begun or closed already, so it cannot be a branch ({where(generator)}). Call the generator"
         " function once for each branch. To wait for one branch twice, wait twice for the join that it was passed to."
     )
+
+
+def _not_closed(error: BaseException, generator: AnyGenerator) -> str:
+    if isinstance(error, RuntimeError) and "GeneratorExit" in str(error):
+        remedy = "A branch that is closed cannot wait any more: do not yield in its `finally`, and do not catch GeneratorExit."
+    else:
+        remedy = "Nobody waits for it any more who could catch that: catch it in the branch itself."
+    return f"closing a branch that lost a race raised {error!r} ({where(generator)}). {remedy}"
 
 
 def _not_an_action(awaited: object, place: str) -> str:
