@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from .._nouns import noun
-from ..errors import ActionCancelled, InvalidInput, OrchestrationMisuse
+from ..errors import ActionCancelled, InvalidInput, OrchestrationMisuse, text_of, type_name
 from .actions import Action, AnyGenerator, Branch, Error, Join, Outcome, Scheduled, Select, Value, Winner
 from .arguments import check_bool
 from .requests import Request
@@ -386,11 +386,12 @@ def _not_fresh(generator: AnyGenerator) -> str:
 
 
 def _not_closed(error: BaseException, generator: AnyGenerator) -> str:
-    if isinstance(error, RuntimeError) and "GeneratorExit" in str(error):
+    said = text_of(error)
+    if isinstance(error, RuntimeError) and "GeneratorExit" in said:
         remedy = "A branch that is closed cannot wait any more: do not yield in its `finally`, and do not catch GeneratorExit."
     else:
         remedy = "Nobody waits for it any more who could catch that: catch it in the branch itself."
-    return f"closing a branch that lost a race raised {error!r} ({where(generator)}). {remedy}"
+    return f"closing a branch that lost a race raised {type_name(error)}: {said} ({where(generator)}). {remedy}"
 
 
 def _not_an_action(awaited: object, place: str) -> str:
