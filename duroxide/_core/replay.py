@@ -163,6 +163,11 @@ class Replay:
         """Whether history has a cancel request."""
         return self._cancel_reason is not None
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether the code goes no further: it has ended, or continues as new."""
+        return self._continuation is not None or self._scheduler.is_finished
+
     def unread_messages(self) -> tuple[e.QueuedMessage, ...]:
         """Return the queue messages that no dequeue has taken, in order of arrival."""
         return self._mailbox.unread()
@@ -223,7 +228,7 @@ class Replay:
     def _serve(self) -> None:
         """The code waits: give it the messages that it has asked for and that are there, and let it go on after each."""
         mailbox, scheduler = self._mailbox, self._scheduler
-        while mailbox.asked and not scheduler.is_finished and self._continuation is None:
+        while mailbox.asked and not self._is_over:
             delivery = mailbox.hand_out()
             if delivery is not None:
                 self._receive(*delivery)
@@ -280,7 +285,7 @@ class Replay:
         """Give the answer to the code that waits for it, if it still does."""
         source = event.source_event_id
         scheduled = self.ledger.open.get(source)
-        if scheduled is None or type(event) not in ANSWERED_BY[type(scheduled)] or self._scheduler.is_finished:
+        if scheduled is None or type(event) not in ANSWERED_BY[type(scheduled)] or self._is_over:
             self._complete_in_vain(event, scheduled)
             return
         self.ledger.close(source)
@@ -300,7 +305,7 @@ class Replay:
     def _complete_in_vain(self, event: e.CompletionEvent, scheduled: e.ScheduleEvent | None) -> None:
         """Take an answer that nobody can wait for: the code has ended, or it is another code."""
         source = event.source_event_id
-        if self._scheduler.is_finished:
+        if self._is_over:
             self.ledger.close(source)
             action = self._waiting.pop(source, None)
             if action is not None:
@@ -309,7 +314,7 @@ class Replay:
             self._fail(_unfit(event, scheduled, self.ledger, self._scheduler.where()))
 
     def _answer(self, action: Scheduled[Any], text: str) -> None:
-        if action.outcome is not None or self._scheduler.is_finished:
+        if action.outcome is not None or self._is_over:
             return  # it was given up
         try:
             value = Value(action.decode(text))
@@ -422,13 +427,8 @@ class Replay:
         activities, children = add_breadcrumbs(
             events, self._dropped, fresh, self.ledger, after=event_id, timestamp_ms=now_ms
         )
-        return Turn(
-            verdict,
-            tuple(events),
-            activities,
-            children,
-            () if goes_on else left_open(self._dropped, fresh, self.ledger),
-        )
+        still_open = () if goes_on else left_open(self._dropped, fresh, self.ledger)
+        return Turn(verdict, tuple(events), activities, children, still_open)
 
 
 _APPLY: Mapping[type[e.Event], Callable[[Replay, Any], None]] = {
