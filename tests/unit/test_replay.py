@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from duroxide._core import events as e
+from duroxide._core.execution import Execution
 from duroxide._core.executor import Executor
+from duroxide._core.messages import Deliver
 from duroxide._core.turn import run_turn
 from duroxide._core.verdicts import Cancelled, Completed, Continue, ContinuesAsNew, Failed, Turn
 from duroxide.errors import ErrorCategory, ErrorKind
@@ -999,6 +1001,29 @@ class TestExecutor:
         run_turn([started(), activity(2), completed(3, 2)], talks, persisted=2, log=sink)
 
         assert lines == ["done"]
+
+    def test_logs_only_once_in_memory(self) -> None:
+        """What is replayed from the store was done when it was stored, also what came of its last event."""
+        lines: list[str] = []
+
+        def step(ctx: Any, name: str) -> Steps:
+            yield ctx.schedule_wait(name)
+            ctx.logger.info(name)
+
+        def talks(ctx: Any) -> Steps:
+            ctx.logger.info("begin")
+            yield ctx.join(*(step(ctx, name) for name in "ABC"))
+
+        def sink(level: int, message: str, args: tuple[object, ...], keywords: dict[str, Any]) -> None:
+            lines.append(message)
+
+        execution = Execution(Executor(talks, started(), log=sink), incarnation=1, is_new=False)
+        execution.catch_up([waits(2, "A"), waits(3, "B"), waits(4, "C"), raised(5, "A")])
+        execution.catch_up([raised(6, "B")])
+        assert lines == []
+
+        execution.advance([Deliver("i", None, raised(0, "C"))], now_ms=T)
+        assert lines == ["C"]
 
     def test_context_variables(self) -> None:
         """What code sets for its context, for a while or for good, is seen by no other execution, and again in replay."""
