@@ -135,7 +135,7 @@ class ErrorDetails:
         return cls(
             category=ErrorCategory.APPLICATION,
             kind=kind,
-            message=_text_of(error),
+            message=text_of(error),
             type=type_name(error),
             traceback=_traceback_of(error),
             cause=_cause_of(error, kind),
@@ -178,7 +178,7 @@ def type_name(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
     """Return the message of *error*; a user's own `__str__` may itself raise, whatever it likes."""
     try:
         return _bounded(str(error))
@@ -228,7 +228,7 @@ def _cause_of(error: BaseException, kind: ErrorKind, depth: int = 0) -> ErrorDet
     return ErrorDetails(
         category=ErrorCategory.APPLICATION,
         kind=kind,
-        message=_text_of(cause),
+        message=text_of(cause),
         type=type_name(cause),
         cause=_cause_of(cause, kind, depth + 1),
     )

@@ -137,7 +137,6 @@ _ONE_KV_TABLE = (
 
 #: Where this project decides differently on purpose, and why.
 DIFFERENT: Mapping[int, str] = {
-    98: "an activity without a name is refused where it is asked for; every other text works",
     190: _NO_BATCH_READER,
     191: _NO_BATCH_READER,
     194: _NO_BATCH_READER,

@@ -33,11 +33,14 @@ class Callees:
         kind: What errors call them: ``"activity"``.
 
         inspect: What says what is known of a function.
+
+        check_name: Refuses what cannot be the name of one.
     """
 
-    def __init__(self, kind: str, inspect: Callable[..., FunctionInfo]) -> None:
+    def __init__(self, kind: str, inspect: Callable[..., FunctionInfo], check_name: Callable[[str, str], None]) -> None:
         self._kind = kind
         self._inspect = inspect
+        self._check_name = check_name
         self._known: WeakKeyDictionary[Callable[..., Any], Callee] = WeakKeyDictionary()
 
     def find(self, function: Callable[..., Any] | str) -> Callee:
@@ -63,10 +66,10 @@ class Callees:
         return self._called(name, info.input_type, info.result_type)
 
     def _called(self, name: str, input_type: object, result_type: object) -> Callee:
-        limits.check_function_name(f"{self._kind} name", name)
+        self._check_name(f"{self._kind} name", name)
         decode = decoder(result_type, f"result of {self._kind} {name!r}")
         return Callee(name, f"input of {self._kind} {name!r}", input_type, decode)
 
 
-activities = Callees("activity", inspect_activity)
-orchestrations = Callees("orchestration", inspect_orchestration)
+activities = Callees("activity", inspect_activity, limits.check_activity_name)
+orchestrations = Callees("orchestration", inspect_orchestration, limits.check_function_name)

@@ -324,11 +324,16 @@ def _fields_of(cls: type, *, without: tuple[str, ...]) -> tuple[_Field, ...]:
             name=attribute.name,
             prefix=f'"{attribute.name}":',
             format=_format_of(hints[attribute.name]),
-            default=attribute.default,
+            default=_default_of(attribute),
         )
         for attribute in attributes
         if attribute.name not in without
     )
+
+
+def _default_of(attribute: Attribute[Any]) -> object:
+    default: Any = attribute.default
+    return default.factory() if hasattr(default, "factory") else default
 
 
 def _format_of(hint: Any) -> _Format:

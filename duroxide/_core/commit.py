@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, StrEnum
+from types import MappingProxyType
+from typing import Any
 
 from attrs import field
 
 from .._nouns import noun
-from .events import NOTHING, Event, KvEntry, Parent
+from .events import Event, KvEntry, Parent
 from .messages import ActivityExecute, ActivityKey, Message
+
+
+#: No changes. One for all commits, of which nearly every one has none.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ExecutionStatus(StrEnum):

@@ -32,7 +32,9 @@ def add_breadcrumbs(
     children: list[str] = []
     event_id = after
     for source in sorted(action.event_id for action in dropped):
-        scheduled = fresh.get(source) or ledger.open[source]
+        scheduled = fresh.get(source) or ledger.open.get(source)
+        if scheduled is None or source in ledger.cancelled:
+            continue  # history has a breadcrumb of it already, for another reason
         event_id += 1
         events.append(CANCELLED_BY[type(scheduled)](event_id, timestamp_ms, source, e.DROPPED))
         if isinstance(scheduled, e.ActivityScheduled):

@@ -14,8 +14,6 @@ everything an execution starts from. So a history can be exported, moved and rep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
 
 from attrs import field, fields
 
@@ -61,8 +59,6 @@ __all__ = [
     "TimerCreated",
     "TimerFired",
 ]
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @noun
@@ -120,7 +116,7 @@ class OrchestrationStarted(Event):
     duroxide_version: str = "0.0.0"
     #: Inherited over continue-as-new.
     custom_status: str | None = None
-    kv: Mapping[str, KvEntry] = field(default=NOTHING)
+    kv: Mapping[str, KvEntry] = field(factory=dict)
     queued: tuple[QueuedMessage, ...] = ()
 
 

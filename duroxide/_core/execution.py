@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..errors import ErrorDetails, ErrorKind, LimitExceeded
 from . import events as e
 from .commit import (
+    NOTHING,
     ActivityLock,
     CustomStatusChange,
     ExecutionStatus,
@@ -65,7 +66,8 @@ class Execution:
 
     def catch_up(self, events: Sequence[e.Event]) -> None:
         """Feed *events* that are in the store already."""
-        persisted = len(events) + 1 if self.executor.last_event_id == 1 else len(events)
+        # One more than there are: what the code does on the last of them it has done before, too, or they would not be stored.
+        persisted = len(events) + 2 if self.executor.last_event_id == 1 else len(events) + 1
         self.executor.absorb(events, persisted=persisted)
         self._stored_kv = dict(self.executor.kv)
 
@@ -133,7 +135,7 @@ class Execution:
             status=effects.status,
             output=effects.output,
             custom_status=_status_change(turn) if changes_state else None,
-            kv=self._kv_changes() if changes_state else e.NOTHING,
+            kv=self._kv_changes() if changes_state else NOTHING,
             activities=effects.activities,
             eager=_claimed(effects.activities, claim) if effects.activities else (),
             messages=effects.messages,

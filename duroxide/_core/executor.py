@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any
 
-from ..errors import PayloadError
+from ..errors import InvalidInput, PayloadError
 from . import payloads
 from .actions import AnyGenerator
 from .context import OrchestrationContext
@@ -38,6 +38,9 @@ class Executor(Replay):
         log: Where `OrchestrationContext.logger` writes to.
 
         limits: On payloads and on the length of the history.
+
+    Raises:
+        InvalidInput: If *fn* is no orchestration function, or *started* no start event.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Executor(Replay):
         log: LogSink = discard,
         limits: Limits = NO_LIMITS,
     ) -> None:
+        _check_started(started)
         info = fn if isinstance(fn, FunctionInfo) else inspect_orchestration(fn, name=started.name)
         logger = OrchestrationLogger(lambda: self.is_replaying, log)
         super().__init__(
@@ -71,6 +75,12 @@ class Executor(Replay):
 
     def __repr__(self) -> str:
         return f"<Executor of {self.started.instance_id!r}, at event {self.last_event_id}>"
+
+
+def _check_started(started: object) -> None:
+    if not isinstance(started, OrchestrationStarted):
+        msg = f"started is {started!r}: give the first event of the execution, which is OrchestrationStarted."
+        raise InvalidInput(msg)
 
 
 def _begin(info: FunctionInfo, context: OrchestrationContext, started: OrchestrationStarted) -> AnyGenerator:

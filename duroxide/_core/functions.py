@@ -161,7 +161,7 @@ def registered_name(function: Function | str, kind: str = "function") -> str:
         known = _registered_names.get(function)
     except TypeError:  # neither hashable nor weakly referable
         known = None
-    return known or _name_to_call(function, kind)
+    return _name_to_call(function, kind) if known is None else known
 
 
 def _name_to_call(function: Function, kind: str) -> str:

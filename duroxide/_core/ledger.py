@@ -60,16 +60,19 @@ class Ledger:
         elif isinstance(event, e.Breadcrumb):
             self._cancel(event.source_event_id)
 
-    def add(self, event: e.ScheduleEvent) -> None:
-        """Take note of a schedule that waits for an answer."""
+    def add(self, event: e.ScheduleEvent) -> bool:
+        """Take note of a schedule that waits for an answer. False: there is an open one of its id, and that stays."""
         event_id = event.event_id
-        self.open[event_id] = event
         kinds = self._kinds
         missing = event_id - len(kinds)
         if missing >= 0:
             kinds += bytes(missing + 1)
+        elif event_id in self.open:
+            return False
+        self.open[event_id] = event
         if event_id >= 0:
             kinds[event_id] = _CODES[type(event)]
+        return True
 
     def close(self, event_id: int) -> None:
         """The schedule *event_id* has got its answer."""

@@ -246,6 +246,19 @@ def check_function_name(what: str, name: str) -> None:
         raise InvalidInput(msg)
 
 
+def check_activity_name(what: str, name: str) -> None:
+    """
+    Refuse a name that no activity of a user can have. Unlike other names, it may be empty.
+
+    Raises:
+        InvalidInput: For the reasons of `check_function_name`.
+
+        LimitExceeded: As `check_name`.
+    """
+    if name != "":
+        check_function_name(what, name)
+
+
 def check_tag(tag: str) -> None:
     """
     Refuse a tag that cannot be stored or is over `MAX_TAG_BYTES`.

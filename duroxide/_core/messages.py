@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from attrs import field
 
 from .._nouns import noun
-from .events import NOTHING, Event, KvEntry, Parent, QueuedMessage
+from .events import Event, KvEntry, Parent, QueuedMessage
 
 
 @noun
@@ -36,7 +36,7 @@ class StartOrchestration:
     execution_id: int = 1
     parent: Parent | None = None
     custom_status: str | None = None
-    kv: Mapping[str, KvEntry] = field(default=NOTHING)
+    kv: Mapping[str, KvEntry] = field(factory=dict)
     queued: tuple[QueuedMessage, ...] = ()
 
 

@@ -73,6 +73,15 @@ def closed_schedule(event: e.CompletionEvent, place: str) -> Disagreement:
     return Disagreement(event.event_id, place, describe(event), "a completion without an open schedule", text)
 
 
+def repeated_id(event: e.ScheduleEvent, place: str) -> Disagreement:
+    """Two schedules that one answer would fit."""
+    text = (
+        f"history has {describe(event)}, but another schedule of that id has no answer yet (the code is at {place})."
+        " The history is damaged, or was put together by hand."
+    )
+    return Disagreement(event.event_id, place, describe(event), "a second open schedule of that id", text)
+
+
 def wrong_kind(event: e.CompletionEvent, scheduled: e.ScheduleEvent, place: str) -> Disagreement:
     """An answer of the wrong kind."""
     fitting = " or ".join(kind.__name__ for kind in ANSWERED_BY[type(scheduled)]) or "no completion"

@@ -21,7 +21,7 @@ from ..errors import InvalidInput, RegistrationError
 from .arguments import check_str
 from .failures import NEVER_RAISED
 from .functions import FunctionInfo, describe, inspect_activity, inspect_orchestration, names_in, remember_name
-from .limits import check_function_name, check_name
+from .limits import check_activity_name, check_function_name, check_name
 from .versions import Version
 
 
@@ -189,10 +189,10 @@ class ActivityRegistry:
 
     def add(self, info: FunctionInfo) -> None:
         """
-        Add a function under its name.
+        Add a function under its name, which may be empty.
 
         Raises:
-            RegistrationError: If the name is empty, reserved or taken.
+            RegistrationError: If the name is reserved or taken.
         """
         _check_registrable(_ACTIVITY, info)
         known = self._functions.setdefault(info.name, info)
@@ -440,7 +440,10 @@ def _check_exception(cls: object) -> None:
 
 def _check_registrable(kind: str, info: FunctionInfo) -> None:
     try:
-        check_function_name(f"{kind} name", info.name)
+        if kind == _ACTIVITY:
+            check_activity_name("activity name", info.name)
+        else:
+            check_function_name(_ORCHESTRATION_NAME, info.name)
     except InvalidInput as error:
         msg = f"{describe(info.fn)} cannot be registered: {error}"
         raise RegistrationError(msg) from error

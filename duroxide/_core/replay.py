@@ -41,6 +41,7 @@ from .nondeterminism import (
     early_completion,
     extra_event,
     mismatch,
+    repeated_id,
     wrong_kind,
 )
 from .requests import (
@@ -49,6 +50,7 @@ from .requests import (
     ContinueAsNew,
     DequeueEvent,
     Request,
+    SetKeyValue,
     StartSubOrchestration,
     WaitExternal,
     agrees,
@@ -161,6 +163,11 @@ class Replay:
         """Whether history has a cancel request."""
         return self._cancel_reason is not None
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether the code goes no further: it has ended, or continues as new."""
+        return self._continuation is not None or self._scheduler.is_finished
+
     def unread_messages(self) -> tuple[e.QueuedMessage, ...]:
         """Return the queue messages that no dequeue has taken, in order of arrival."""
         return self._mailbox.unread()
@@ -221,7 +228,7 @@ class Replay:
     def _serve(self) -> None:
         """The code waits: give it the messages that it has asked for and that are there, and let it go on after each."""
         mailbox, scheduler = self._mailbox, self._scheduler
-        while mailbox.asked and not scheduler.is_finished and self._continuation is None:
+        while mailbox.asked and not self._is_over:
             delivery = mailbox.hand_out()
             if delivery is not None:
                 self._receive(*delivery)
@@ -260,8 +267,12 @@ class Replay:
         action.event_id = event.event_id
         action.is_recorded = True
         if type(event) not in ANSWERED_BY:
+            if isinstance(event, e.KeyValueSet):
+                _keep_recorded_time(self.kv, event, action.request)
             return
-        self.ledger.add(event)
+        if not self.ledger.add(event):
+            self._fail(repeated_id(event, self._scheduler.where(action.owner)))
+            return
         if action.outcome is not None and not action.is_cancelled:
             # A dequeue that found its message before it was recorded.
             self.ledger.close(event.event_id)
@@ -274,7 +285,7 @@ class Replay:
         """Give the answer to the code that waits for it, if it still does."""
         source = event.source_event_id
         scheduled = self.ledger.open.get(source)
-        if scheduled is None or type(event) not in ANSWERED_BY[type(scheduled)] or self._scheduler.is_finished:
+        if scheduled is None or type(event) not in ANSWERED_BY[type(scheduled)] or self._is_over:
             self._complete_in_vain(event, scheduled)
             return
         self.ledger.close(source)
@@ -294,7 +305,7 @@ class Replay:
     def _complete_in_vain(self, event: e.CompletionEvent, scheduled: e.ScheduleEvent | None) -> None:
         """Take an answer that nobody can wait for: the code has ended, or it is another code."""
         source = event.source_event_id
-        if self._scheduler.is_finished:
+        if self._is_over:
             self.ledger.close(source)
             action = self._waiting.pop(source, None)
             if action is not None:
@@ -303,7 +314,7 @@ class Replay:
             self._fail(_unfit(event, scheduled, self.ledger, self._scheduler.where()))
 
     def _answer(self, action: Scheduled[Any], text: str) -> None:
-        if action.outcome is not None or self._scheduler.is_finished:
+        if action.outcome is not None or self._is_over:
             return  # it was given up
         try:
             value = Value(action.decode(text))
@@ -389,17 +400,11 @@ class Replay:
             return ContinuesAsNew(self._continuation.input, self._continuation.version)
         match self._scheduler.outcome:
             case Value(value):
-                return self._output(value)
+                return _completed(value, self._encode_output)
             case Error(make):
                 return _failed(make())
             case None:
                 return _CONTINUE.verdict
-
-    def _output(self, value: Any) -> Verdict:
-        try:
-            return Completed(self._encode_output(value))
-        except Exception as error:  # noqa: BLE001  # a user's unstructure hook may raise anything
-            return _failed(error)
 
     def _decisions(self, verdict: Verdict) -> Turn:
         """Number what is not in history yet: requests in order, then breadcrumbs by schedule."""
@@ -422,13 +427,8 @@ class Replay:
         activities, children = add_breadcrumbs(
             events, self._dropped, fresh, self.ledger, after=event_id, timestamp_ms=now_ms
         )
-        return Turn(
-            verdict,
-            tuple(events),
-            activities,
-            children,
-            () if goes_on else left_open(self._dropped, fresh, self.ledger),
-        )
+        still_open = () if goes_on else left_open(self._dropped, fresh, self.ledger)
+        return Turn(verdict, tuple(events), activities, children, still_open)
 
 
 _APPLY: Mapping[type[e.Event], Callable[[Replay, Any], None]] = {
@@ -471,6 +471,19 @@ def _unfit(event: e.CompletionEvent, scheduled: e.ScheduleEvent | None, ledger: 
         return wrong_kind(event, scheduled, place)
     known = ledger.kind_of(event.source_event_id)
     return (closed_schedule if known else early_completion)(event, place)
+
+
+def _keep_recorded_time(kv: dict[str, e.KvEntry], event: e.KeyValueSet, request: Request) -> None:
+    """A key's age is what was recorded, also where that is not the time of the code (another release's, or a hand's)."""
+    if isinstance(request, SetKeyValue) and kv.get(event.key) == e.KvEntry(request.value, request.updated_at_ms):
+        kv[event.key] = e.KvEntry(event.value, event.updated_at_ms)
+
+
+def _completed(value: Any, encode_output: Callable[[Any], str]) -> Verdict:
+    try:
+        return Completed(encode_output(value))
+    except Exception as error:  # noqa: BLE001  # a user's unstructure hook may raise anything
+        return _failed(error)
 
 
 def _failed(error: BaseException) -> Failed:

@@ -18,11 +18,21 @@ from functools import partial
 from typing import Any
 
 from .._nouns import noun
-from ..errors import ActionCancelled, InvalidInput, OrchestrationMisuse
+from ..errors import ActionCancelled, InvalidInput, OrchestrationMisuse, text_of, type_name
 from .actions import Action, AnyGenerator, Branch, Error, Join, Outcome, Scheduled, Select, Value, Winner
 from .arguments import check_bool
 from .requests import Request
-from .waiting import branches_of, delegates, is_executing, is_fresh, tell, wait_for, waits_for_itself, where
+from .waiting import (
+    branches_of,
+    delegates,
+    is_executing,
+    is_fresh,
+    tell,
+    wait_for,
+    wait_no_more,
+    waits_for_itself,
+    where,
+)
 
 
 #: How often code that is over and waits all the same is told to end, before it is left to the garbage collector.
@@ -228,6 +238,8 @@ class Scheduler:
             # Before those who wait for the select go on: they must not meet a loser that still runs.
             for loser in select.actions:
                 self.cancel(loser)
+        else:
+            wait_no_more(select.actions, select)
 
     def _actions(self, combinator: str, awaitables: tuple[object, ...]) -> tuple[Action[Any], ...]:
         self._running_branch(combinator)
@@ -327,10 +339,7 @@ class Scheduler:
         try:
             branch.generator.close()
         except BaseException as error:  # noqa: BLE001  # user code, also sys.exit(): a clean-up that fails has nobody to tell
-            self.misuse = self.misuse or OrchestrationMisuse(
-                f"closing a branch that lost a race raised {error!r} ({where(branch.generator)}). A branch that is"
-                " closed cannot wait any more: do not yield in its `finally`, and do not catch GeneratorExit."
-            )
+            self.misuse = self.misuse or OrchestrationMisuse(_not_closed(error, branch.generator))
             self.misuse.__cause__ = error
         finally:
             self._current = before
@@ -374,6 +383,15 @@ def _not_fresh(generator: AnyGenerator) -> str:
         f"{generator!r} has been begun or closed already, so it cannot be a branch ({where(generator)}). Call the generator"
         " function once for each branch. To wait for one branch twice, wait twice for the join that it was passed to."
     )
+
+
+def _not_closed(error: BaseException, generator: AnyGenerator) -> str:
+    said = text_of(error)
+    if isinstance(error, RuntimeError) and "GeneratorExit" in said:
+        remedy = "A branch that is closed cannot wait any more: do not yield in its `finally`, and do not catch GeneratorExit."
+    else:
+        remedy = "Nobody waits for it any more who could catch that: catch it in the branch itself."
+    return f"closing a branch that lost a race raised {type_name(error)}: {said} ({where(generator)}). {remedy}"
 
 
 def _not_an_action(awaited: object, place: str) -> str:

@@ -59,7 +59,7 @@ def run_turn(
         return Turn(Failed(ErrorDetails.nondeterminism(not_started(started))))
     executor = Executor(fn, started, exceptions=exceptions, log=log)
     try:
-        return executor.feed(history[1:], persisted=persisted)
+        return executor.feed(list(history)[1:], persisted=persisted)
     finally:
         executor.close()
 

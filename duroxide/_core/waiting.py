@@ -44,6 +44,13 @@ def wait_for(actions: tuple[Action[Any], ...], waiter: Waiter) -> None:
             action.waiters.append(waiter)
 
 
+def wait_no_more(actions: tuple[Action[Any], ...], waiter: Waiter) -> None:
+    """Forget that *waiter* is to be told of *actions*: one that goes on for long would keep all who ever waited for it."""
+    for action in actions:
+        if action.outcome is None and waiter in action.waiters:
+            action.waiters.remove(waiter)
+
+
 def waits_for_itself(branch: Branch[Any], awaited: Action[Any]) -> bool:
     """Whether *awaited* cannot be answered before *branch* ends, so that waiting for it there would never end."""
     if awaited.outcome is not None or isinstance(awaited, Scheduled):

@@ -121,6 +121,7 @@ def poison(
                 duroxide_version=duroxide_version,
             )
         ]
+    execution_id = item.execution_id if start is None else start.execution_id
     kind = ErrorKind.POISONED_ORCHESTRATION if history is not None else ErrorKind.UNREADABLE_HISTORY
     unreadable = item.unreadable_reason if history is not None else reason or item.unreadable_reason
     reason = reason or item.unreadable_reason
@@ -129,7 +130,7 @@ def poison(
         kind=kind,
         message=unreadable or "; ".join(repr(queued.message)[:500] for queued in item.messages),
         cause=None if reason is None else ErrorDetails.because(reason, kind=kind),
-        subject=f"orchestration {item.lock.instance_id!r} execution {max(item.execution_id, 1)}",
+        subject=f"orchestration {item.lock.instance_id!r} execution {execution_id}",
         attempt_count=item.attempt_count,
         max_attempts=max_attempts,
     )

@@ -269,7 +269,7 @@ class TestVersions:
         stage.start(max_attempts=2, unregistered_backoff=0.01)
         stage.client.start_orchestration("leap", leap)
 
-        with pytest.raises(OrchestrationFailed, match="exceeded 3 attempts") as failure:
+        with pytest.raises(OrchestrationFailed, match="'leap' execution 2 exceeded 3 attempts") as failure:
             stage.result("leap")
         assert failure.value.details.category is ErrorCategory.POISON
         assert stage.kinds("leap") == ["OrchestrationStarted", "OrchestrationFailed"]

@@ -31,7 +31,7 @@ def __duroxide_function(ctx: ActivityContext) -> None:
 
 
 CALLS: dict[str, Call] = {
-    "no activity name": lambda ctx: ctx.schedule_activity(""),
+    "no orchestration name": lambda ctx: ctx.schedule_sub_orchestration(""),
     "payload": lambda ctx: ctx.schedule_activity("a", object()),
     "tag": lambda ctx: ctx.schedule_activity("a", tag="x" * 257),
     "negative delay": lambda ctx: ctx.schedule_timer(-1),

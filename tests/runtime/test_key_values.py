@@ -219,9 +219,9 @@ class TestLimits:
 
         @registry.orchestration
         def put(ctx: OrchestrationContext) -> Orchestration[str]:
-            ctx.set_kv_value("big", "x" * (limits.MAX_KV_VALUE_BYTES - 2))
+            ctx.set_kv_value("big", "x" * limits.MAX_KV_VALUE_BYTES)
             yield from ctx.schedule_timer(0)
-            ctx.set_kv_value("big", "y" * (limits.MAX_KV_VALUE_BYTES - 1))
+            ctx.set_kv_value("big", "y" * (limits.MAX_KV_VALUE_BYTES + 1))
             return "fine"
 
         stage.start()

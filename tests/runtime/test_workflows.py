@@ -121,20 +121,23 @@ class TestActivities:
         assert stage.run("who", ask) == ["who", 1, "ask", "2.1.0", "who", 2, 1, "node-7", False]
 
     def test_without_a_name(self, stage: Stage, registry: Registry) -> None:
-        """What has no name of its own, like a lambda, goes by the name that it was registered under."""
+        """What has no name of its own, like a lambda, goes by the name that it was registered under, also an empty one."""
         double = registry.register_activity(lambda ctx, number: 2 * number, name="double")
+        nameless = registry.register_activity(lambda ctx, number: -number, name="")
         thrice = registry.register_orchestration(lambda ctx, number: 3 * number, name="thrice")
 
         @registry.orchestration
         def parent(ctx: OrchestrationContext) -> Orchestration[list[int]]:
             return [
                 (yield from ctx.schedule_activity(double, 4)),
+                (yield from ctx.schedule_activity(nameless, 1)),
+                (yield from ctx.schedule_activity("", 2)),
                 (yield from ctx.schedule_sub_orchestration(thrice, 5)),
             ]
 
         stage.start()
 
-        assert stage.run("named", parent) == [8, 15]
+        assert stage.run("named", parent) == [8, -1, -2, 15]
 
     def test_many_in_a_row(self, stage: Stage, registry: Registry) -> None:
         """Sixty activities one after the other: each once, in order."""

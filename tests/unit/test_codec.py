@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 from pathlib import Path
 
@@ -105,6 +107,12 @@ class TestEvents:
         exported = json.loads(json.dumps(codec.event_to_dict(event)))
 
         assert event == codec.event_from_dict(exported)
+
+    @pytest.mark.parametrize("event", EVENTS + BARE_EVENTS, ids=kind_of)
+    def test_copies(self, event):
+        """An event can be copied and pickled, also one that was made by hand."""
+        assert copy.deepcopy(event) == event
+        assert pickle.loads(pickle.dumps(event)) == event  # noqa: S301  # our own, from just now
 
     @given(st.text(), st.text(st.characters(codec="utf-8")), st.integers(), st.none() | st.text())
     def test_any_text(self, name, text, number, tag):

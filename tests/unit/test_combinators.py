@@ -105,6 +105,22 @@ class TestSelect:
         assert turn(both, *history) == Turn(Continue())
         assert turn(both, *history, completed(5, 2)) == Turn(output("ok"))
 
+    def test_keeps_no_old_races(self) -> None:
+        """What goes on for long does not keep all the races that it was in, nor the messages that won them."""
+        waiters: list[int] = []
+
+        def serves(ctx: Any) -> Steps:
+            stop = ctx.schedule_wait("stop")
+            for _ in range(5):
+                yield ctx.select(stop, stop, ctx.dequeue_event("Q"), cancel_losers=False)
+                waiters.append(len(stop.waiters))
+
+        instance = Instance(serves)
+        for number in range(5):
+            instance.deliver(enqueued(0, data=number))
+
+        assert waiters == [0] * 5
+
     def test_nothing_to_wait_for(self) -> None:
         """An empty race would never end, and says so."""
 

@@ -179,6 +179,29 @@ class TestLeftBehind:
         ]  # fmt: skip
         assert turn(chain, *instance.history[:2]).verdict == ContinuesAsNew("null", None)
 
+    def test_nothing_goes_on_after_it(self) -> None:
+        """Answers behind it in the same batch wake nobody up: the outcome is that of batches of one."""
+
+        def steps(ctx: Any) -> Steps:
+            yield ctx.schedule_activity("A")
+            yield ctx.continue_as_new(1)
+
+        def goes_on(ctx: Any) -> Steps:
+            yield ctx.schedule_activity("B")
+            ctx.set_kv_value("k", "too late")
+            ctx.schedule_orchestration("D", "d")
+
+        def both(ctx: Any) -> Steps:
+            yield ctx.join(steps(ctx), goes_on(ctx))
+
+        instance = Instance(both)
+        instance.deliver(completed(0, 2), completed(0, 3))
+
+        assert instance.kinds[-3:] == ["ActivityCompleted", "ActivityCompleted", "OrchestrationContinuedAsNew"]
+        assert instance.commit.kv == {}
+        assert [type(each.message) for each in instance.commit.messages] == [StartOrchestration]
+        assert turn(both, *instance.history[:-1]).verdict == ContinuesAsNew("1", None)
+
     def test_detached_starts_happen(self) -> None:
         """[Q4] A detached start in the turn that continues is not lost."""
 

@@ -39,7 +39,7 @@ from duroxide.errors import (
 )
 from duroxide.providers.management import ExecutionNotFound
 
-from .histories import details, failed, started
+from .histories import activity, details, failed, started
 
 
 class Wants(Exception):
@@ -92,6 +92,13 @@ class Missing(FileNotFoundError):
     """One whose class is laid out in memory in its own way."""
 
 
+class Asks(Exception):
+    """Knows no attributes but its own, as `urllib.error.HTTPError` does before it has got its file."""
+
+    def __getattr__(self, name: str) -> object:
+        return {}[name]
+
+
 class Final(Exception):
     """Does not want to be derived from."""
 
@@ -100,7 +107,7 @@ class Final(Exception):
         raise ValueError(msg)
 
 
-CLASSES = [Wants, Makes, Named, Frozen, Defined, Data, Immutable, Missing]
+CLASSES = [Wants, Makes, Named, Frozen, Defined, Data, Immutable, Missing, Asks, MemoryError]
 
 
 def is_raised_again(cls: object) -> bool:
@@ -163,6 +170,18 @@ class TestComingBack:
             turn = executor.feed([scheduled, failed(schedule + 1, schedule, details("no 1", type=type_of(cls)))])
 
         assert turn.verdict.output == '["no 1","no 1"]'
+
+    @pytest.mark.parametrize("cls", CLASSES)
+    def test_uncaught(self, cls: type[Exception]) -> None:
+        """Orchestration code that lets it pass fails with its text."""
+
+        def flow(ctx):
+            yield from ctx.schedule_activity("A")
+
+        executor = Executor(flow, started(), exceptions={type_of(cls): cls})
+        turn = executor.feed([activity(2), failed(3, 2, details("no 1", type=type_of(cls)))])
+
+        assert turn.verdict.details.message == "no 1"
 
 
 @pytest.mark.parametrize("kind", [InvalidInput, PayloadError, LimitExceeded, RegistrationError, OrchestrationMisuse])

@@ -178,6 +178,27 @@ class TestPruning:
         assert cleared == ["a", "b", "c"]
         assert turn(prunes, *instance.history) == Turn(Continue())
 
+    def test_recorded_age(self) -> None:
+        """[Q11] The age of a key is the one that was recorded; of two settings, that of the last."""
+
+        def prunes(ctx: Any) -> Steps:
+            for value in (1, 2):
+                ctx.set_kv_value("old", value)
+                ctx.set_kv_value("new", value)
+            yield ctx.schedule_wait("E")
+            return ctx.prune_kv_values_updated_before(T - 10)
+
+        ages = {"old": (T, T - 20), "new": (T - 20, T)}
+        sets = [
+            e.KeyValueSet(2 + 2 * step + place, T, key, str(step + 1), ages[key][step])
+            for step in (0, 1)
+            for place, key in enumerate(ages)
+        ]
+        result = turn(prunes, *sets, waits(6), raised(7))
+
+        assert result.verdict == Completed("1")
+        assert [event.key for event in result.events if isinstance(event, e.KeyValueCleared)] == ["old"]
+
     def test_naive_cutoff(self) -> None:
         """A cutoff without a time zone is refused, with the remedy."""
 
@@ -221,7 +242,8 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("act", "says"),
         [
-            (lambda ctx: ctx.set_kv_value("k", "x" * limits.MAX_KV_VALUE_BYTES), "KV value size"),
+            (lambda ctx: ctx.set_kv_value("k", "x" * (limits.MAX_KV_VALUE_BYTES + 1)), "KV value size"),
+            (lambda ctx: ctx.set_kv_value("k", ["x" * (limits.MAX_KV_VALUE_BYTES - 3)]), "KV value size"),
             (lambda ctx: ctx.set_custom_status("x" * (limits.MAX_CUSTOM_STATUS_BYTES + 1)), "Custom status size"),
             (lambda ctx: ctx.schedule_activity("A", tag="x" * 257), "tag size"),
         ],
@@ -247,7 +269,8 @@ class TestLimits:
 
         def exactly(ctx: Any) -> None:
             ctx.set_custom_status("x" * limits.MAX_CUSTOM_STATUS_BYTES)
-            ctx.set_kv_value("k", "x" * (limits.MAX_KV_VALUE_BYTES - 2))
+            ctx.set_kv_value("k", "é" * (limits.MAX_KV_VALUE_BYTES // 2))
+            ctx.set_kv_value("l", ["x" * (limits.MAX_KV_VALUE_BYTES - 4)])
 
         assert turn(exactly).verdict == Completed("null")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +94,47 @@ class TestLaw:
             execution.close()
 
             assert repr((history, last.messages)) == before
+
+
+@st.composite
+def damages(draw: st.DrawFn, history: Sequence[e.Event]) -> list[e.Event]:
+    """Draw *history* with some of its events lost, repeated, moved or changed; the start event aside."""
+    damaged = list(history)
+    for _ in range(draw(st.integers(1, 3))):
+        place, other = (draw(st.integers(1, max(len(damaged) - 1, 1))) for _ in range(2))
+        number = draw(st.sampled_from([each.event_id for each in history]) | st.sampled_from([-1, 0, 999]))
+        damage = draw(st.sampled_from(DAMAGES))
+        if place < len(damaged) and other < len(damaged):
+            damaged = damage(damaged, place, damaged[other], number)
+    return damaged
+
+
+DAMAGES: tuple[Callable[[list[e.Event], int, e.Event, int], list[e.Event]], ...] = (
+    lambda events, place, other, number: events[:place] + events[place + 1 :],
+    lambda events, place, other, number: [*events[:place], other, *events[place:]],
+    lambda events, place, other, number: [*events[:place], evolve(events[place], event_id=number), *events[place + 1 :]],
+    lambda events, place, other, number: [*events[:place], e.ActivityCompleted(number, 5, number, "1"), *events[place:]],
+    lambda events, place, other, number: [*events[:place], e.TimerFired(number, 5, number, 5), *events[place:]],
+    lambda events, place, other, number: [*events[:place], e.ActivityScheduled(number, 5, "a", "null"), *events[place:]],
+    lambda events, place, other, number: [
+        *events[:place], e.ExternalSubscribedCancelled(number, 5, number, "mended"), *events[place:]
+    ],
+    lambda events, place, other, number: [
+        *events[:place], e.ActivityCancelRequested(number, 5, number, e.DROPPED), *events[place:]
+    ],
+)  # fmt: skip
+
+
+class TestDamage:
+    @settings(max_examples=300)
+    @given(stories(), st.data())
+    def test_any_damage(self, story: Story, data: st.DataObject) -> None:
+        """Whatever has become of a history, a turn says how it stands, and the same however the history is cut."""
+        told = story.executions[0]
+        damaged = data.draw(damages(told.history), label="damaged")
+        cuts = sorted(data.draw(st.lists(st.integers(1, len(damaged)), max_size=4), label="cuts"))
+
+        assert run_turn(damaged, told.program.function()) == fed(told.program.function(), told.started, damaged, cuts)
 
 
 class TestHistories:

@@ -34,7 +34,7 @@ from duroxide._core.functions import registered_name
 from duroxide._core.verdicts import Completed, Failed
 from duroxide._core.versions import Version
 from duroxide._guard import executor_class
-from duroxide.turns import run_turn
+from duroxide.turns import Executor, run_turn
 
 from .histories import Steps, started, timer, turn
 
@@ -111,6 +111,7 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "no history": (lambda: run_turn(None, flow), "history is None: give the events"),  # type: ignore[arg-type]
     "history of numbers": (lambda: run_turn([5], flow), "history[0] is 5, which is no event"),  # type: ignore[list-item]
     "number in history": (lambda: run_turn([started(), 5], flow), "history[1] is 5"),  # type: ignore[list-item]
+    "no start event": (lambda: Executor(flow, timer(2)), "started is TimerCreated(event_id=2"),  # type: ignore[arg-type]
     "persisted": (lambda: run_turn([started()], flow, persisted="x"), "persisted is 'x'"),  # type: ignore[arg-type]
 }
 

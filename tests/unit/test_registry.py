@@ -106,7 +106,7 @@ class TestRegistering:
             (lambda r: r.orchestration(flow), "duplicate orchestration registration: 'flow' 1.0.0 is"),
             (lambda r: r.activity(name="__duroxide_x")(charge), "reserved for the library"),
             (lambda r: r.orchestration(name="__duroxide")(flow), "reserved for the library"),
-            (lambda r: r.activity(name="")(charge), "activity name is empty"),
+            (lambda r: r.orchestration(name="")(flow), "orchestration name is empty"),
             (lambda r: r.activity(name="a\0")(charge), "NUL"),
             (lambda r: r.orchestration(name="x", version="one")(flow), "'one' is not a version"),
             (lambda r: r.activity("Charge"), "@registry.activity(name='...')"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 
+from collections import deque
 from decimal import Decimal, getcontext, localcontext
 from typing import Any
 
 import pytest
 
 from duroxide._core import events as e
+from duroxide._core.execution import Execution
 from duroxide._core.executor import Executor
+from duroxide._core.messages import Deliver
 from duroxide._core.turn import run_turn
 from duroxide._core.verdicts import Cancelled, Completed, Continue, ContinuesAsNew, Failed, Turn
 from duroxide.errors import ErrorCategory, ErrorKind
@@ -19,6 +22,7 @@ from duroxide.errors import ErrorCategory, ErrorKind
 from .histories import (
     Instance,
     Steps,
+    T,
     activity,
     as_json,
     cancel,
@@ -274,12 +278,12 @@ class TestReplay:
         assert turn(zero) == Turn(Continue(), (timer(2, 1_000_000),))
 
     def test_empty_name_and_input(self) -> None:
-        """[36] An empty input is an input."""
+        """[36] [98] An empty input is an input, and an empty name a name."""
 
         def empty(ctx: Any) -> Steps:
-            return (yield ctx.schedule_activity("A", ""))
+            return (yield ctx.schedule_activity("", ""))
 
-        assert turn(empty, activity(2, input=""), completed(3, 2, "")) == Turn(Completed('""'))
+        assert turn(empty, activity(2, "", input=""), completed(3, 2, "")) == Turn(Completed('""'))
 
     def test_runs_once(self) -> None:
         """[39] Replay makes the generator once."""
@@ -589,6 +593,17 @@ class TestNondeterminism:
         assert """xxx","priority":2}' (1027 characters)""" in message
         assert message.count("input=…xxx") == 2
 
+    def test_repeated_id(self) -> None:
+        """Of two open schedules with one id nobody knows which is answered."""
+
+        def race(ctx: Any) -> Steps:
+            yield ctx.select(ctx.schedule_activity("A"), ctx.schedule_timer(1))
+
+        message = nondeterminism(turn(race, activity(2), timer(2), fired(3, 2)))
+
+        assert "event 2 TimerCreated" in message
+        assert "another schedule of that id has no answer yet" in message
+
     def test_n18_empty(self) -> None:
         """[85] N18: an empty history."""
         assert "empty" in nondeterminism(run_turn([], one_activity))
@@ -722,6 +737,23 @@ class TestTolerated:
         crumbs = [dropped(kind, event_id, 2) for event_id in (6, 7, 8)]
 
         assert turn(loses, recorded, timer(3), fired(4, 3), activity(5, "B"), *crumbs) == NOTHING
+
+    @pytest.mark.parametrize(
+        ("recorded", "kind", "lose"),
+        [
+            (waits(2), e.ExternalSubscribedCancelled, lambda ctx: ctx.schedule_wait("E")),
+            (activity(2), e.ActivityCancelRequested, lambda ctx: ctx.schedule_activity("A")),
+        ],
+    )
+    def test_t12_breadcrumb_of_another_reason(self, recorded: e.Event, kind: Any, lose: Any) -> None:
+        """What has a breadcrumb of any reason gets no other when the code gives it up."""
+
+        def loses(ctx: Any) -> Steps:
+            yield ctx.select(lose(ctx), ctx.schedule_timer(1))
+
+        crumb = kind(4, T, 2, "orchestration_terminal")
+
+        assert turn(loses, recorded, timer(3), crumb, fired(5, 3)) == Turn(Completed("null"))
 
     def test_t13_new_drops(self) -> None:
         """[138] T13: drops that come after recorded ones are the only new ones."""
@@ -920,6 +952,12 @@ class TestExecutor:
 
         assert executor.feed() == executor.feed()
 
+    def test_any_sequence(self) -> None:
+        """A history may be any sequence, also one that cannot be sliced."""
+        history = [started(), timer(2), fired(3, 2)]
+
+        assert run_turn(deque(history), one_timer) == run_turn(history, one_timer) == Turn(Completed("null"))
+
     def test_time(self) -> None:
         """The time is that of the event being processed, and never goes backwards."""
         seen: list[int] = []
@@ -963,6 +1001,29 @@ class TestExecutor:
         run_turn([started(), activity(2), completed(3, 2)], talks, persisted=2, log=sink)
 
         assert lines == ["done"]
+
+    def test_logs_only_once_in_memory(self) -> None:
+        """What is replayed from the store was done when it was stored, also what came of its last event."""
+        lines: list[str] = []
+
+        def step(ctx: Any, name: str) -> Steps:
+            yield ctx.schedule_wait(name)
+            ctx.logger.info(name)
+
+        def talks(ctx: Any) -> Steps:
+            ctx.logger.info("begin")
+            yield ctx.join(*(step(ctx, name) for name in "ABC"))
+
+        def sink(level: int, message: str, args: tuple[object, ...], keywords: dict[str, Any]) -> None:
+            lines.append(message)
+
+        execution = Execution(Executor(talks, started(), log=sink), incarnation=1, is_new=False)
+        execution.catch_up([waits(2, "A"), waits(3, "B"), waits(4, "C"), raised(5, "A")])
+        execution.catch_up([raised(6, "B")])
+        assert lines == []
+
+        execution.advance([Deliver("i", None, raised(0, "C"))], now_ms=T)
+        assert lines == ["C"]
 
     def test_context_variables(self) -> None:
         """What code sets for its context, for a while or for good, is seen by no other execution, and again in replay."""

@@ -406,6 +406,30 @@ class TestDyingCode:
         assert rounds < 20
         assert set(unraisable) <= {RuntimeError}
 
+    def test_clean_up_that_raises(self) -> None:
+        """The clean-up of a lost branch that raises has nobody to tell: that is said, and not that it waits."""
+
+        class Broken(Exception):
+            def __repr__(self) -> str:
+                raise NotImplementedError
+
+        def stumbles(ctx: Any) -> Steps:
+            try:
+                yield ctx.schedule_wait("E")
+            finally:
+                raise Broken("key")
+
+        def contest(ctx: Any) -> Steps:
+            yield ctx.select(stumbles(ctx), ctx.schedule_timer(1))
+
+        instance = Instance(contest)
+        instance.deliver(fired(0, 2))
+
+        said = str(instance.commit.output)
+        assert "closing a branch that lost a race raised tests.unit.test_tangles" in said
+        assert "Broken: key (" in said
+        assert said.endswith("catch it in the branch itself.")
+
     def test_few_rounds_are_silent(self, unraisable: list[Any]) -> None:
         """Code that catches its end a few times ends without a sound."""
 
