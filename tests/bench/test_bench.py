@@ -100,6 +100,33 @@ def test_failing_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert ["start_up"] == [each["scenario"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--url", "bench.db"], "'bench.db' is not a database URL"),
+        (["--url", "sqlite://"], "'sqlite://' cannot be measured"),
+        (["--size", "stpes=3"], "--size stpes: there is none of this name. There are steps."),
+        (["--option", "batchsize=3"], "--option batchsize: there is none of this name."),
+        (["--json", "no/such/folder/found.json"], "there is no such folder."),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What cannot work is refused before anything is measured, in a sentence."""
+    monkeypatch.chdir(tmp_path)
+
+    assert 2 == main(["--only", "chain", *arguments])
+
+    out, err = capsys.readouterr()
+    assert reason in err
+    assert "" == out
+
+
 def test_timeout(sqlite_url: str) -> None:
     """A run that is not done in time is given up."""
     chain = BY_NAME["chain"]
