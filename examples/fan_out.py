@@ -17,7 +17,7 @@ import time
 
 from demo import database, new_id
 
-from duroxide import ActivityContext, ActivityFailed, Completed, Orchestration, OrchestrationContext, Registry, Runtime
+from duroxide import ActivityContext, Completed, Orchestration, OrchestrationContext, Registry, Runtime
 
 
 PAGES = {
@@ -50,7 +50,7 @@ def count_what_is_there(ctx: OrchestrationContext, names: list[str]) -> Orchestr
     """Take what there is, and say what is missing."""
     tasks = [ctx.schedule_activity(count_words, f"main/{name}") for name in names]
     results = yield from ctx.join(*tasks, return_exceptions=True)
-    counts = (None if isinstance(result, ActivityFailed) else result for result in results)
+    counts = (None if isinstance(result, BaseException) else result for result in results)
     return dict(zip(names, counts, strict=True))
 
 

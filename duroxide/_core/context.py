@@ -12,15 +12,16 @@ import uuid
 
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from .._nouns import noun
-from ..errors import InvalidInput, OrchestrationMisuse
+from ..errors import InvalidInput
 from . import limits, payloads
-from .actions import Action, Value, Winner
+from .actions import Action, Value
 from .arguments import check_type
 from .attempts import attempts
+from .combining import Combining
 from .durations import Duration, duration_ms
 from .functions import activity_result_type, inspect_orchestration, registered_name
 from .logs import OrchestrationLogger
@@ -35,7 +36,6 @@ from .requests import (
     WaitExternal,
 )
 from .retry import RetryPolicy
-from .scheduler import Scheduler
 from .state import EPOCH, OrchestrationState, decoder, decoder_as
 from .versions import Version
 
@@ -43,14 +43,11 @@ from .versions import Version
 T = TypeVar("T")
 InputT = TypeVar("InputT")
 
-#: What join() and select() accept: an action, or a generator of several steps.
-Awaitable: TypeAlias = Action[T] | Generator[Action[Any], Any, T]
-
 #: Built into every runtime: reads a live key-value of any instance.
 GET_KV_VALUE = "__duroxide_syscall:get_kv_value"
 
 
-class OrchestrationContext(OrchestrationState):
+class OrchestrationContext(Combining, OrchestrationState):
     """The first argument of every orchestration function. Never made by users."""
 
     def __init__(self, replay: Replay, log: OrchestrationLogger, bounds: limits.Limits = limits.NO_LIMITS) -> None:
@@ -329,40 +326,6 @@ class OrchestrationContext(OrchestrationState):
         text = self._encode(input, where=f"input of orchestration {self.orchestration_name!r}")
         return self._replay.emit(ContinueAsNew(text, version))
 
-    # Combining
-
-    @overload
-    def join(self, *awaitables: Awaitable[T], return_exceptions: Literal[False] = False) -> Action[list[T]]: ...
-    @overload
-    def join(self, *awaitables: Awaitable[T], return_exceptions: bool) -> Action[list[T | BaseException]]: ...
-    def join(self, *awaitables: Awaitable[T], return_exceptions: bool = False) -> Action[list[Any]]:
-        """
-        Return an action that waits for all of *awaitables*; its value lists theirs in argument order.
-
-        A failure stops nothing: when all are done, the first error in argument order is raised, or,
-        with *return_exceptions*, stands in the list. Generators run as branches beside each other.
-        """
-        return self._replay.scheduler.join(awaitables, return_exceptions=return_exceptions)
-
-    def select(self, *awaitables: Awaitable[T], cancel_losers: bool = True) -> Action[Winner[T]]:
-        """
-        Return an action that waits for the first of *awaitables*, and says which it was.
-
-        Whose answer comes first in history wins; among those that are ready already, the first
-        argument does. If the first answer is an error, it is raised. The losers are cancelled, and the
-        branches among them closed, unless *cancel_losers* is off.
-        """
-        return self._replay.scheduler.select(awaitables, cancel_losers=cancel_losers)
-
-    def cancel(self, action: Action[Any]) -> None:
-        """
-        Give *action* up. No effect if it is done.
-
-        An activity that runs is told, one that waits is removed, a child is cancelled, a branch is closed.
-        """
-        _check_own(action, self._replay.scheduler)
-        self._replay.scheduler.cancel(action)
-
     # Time and identity
 
     def utc_now(self) -> datetime:
@@ -401,19 +364,6 @@ class OrchestrationContext(OrchestrationState):
         text = self._encode([instance_id, key], where="instance id and key")
         decode = decoder(None if type is None else type | None, f"key-value {key!r} of {instance_id!r}")
         return self._replay.emit(CallActivity(GET_KV_VALUE, text), decode)
-
-
-def _check_own(action: object, home: Scheduler) -> None:
-    """Refuse to cancel what is no action, or another instance's: that one knows nothing of it."""
-    if not isinstance(action, Action):
-        msg = f"cancel() takes an action of this orchestration, not {action!r}."
-        raise InvalidInput(msg)
-    if action.home is not home:
-        msg = (
-            f"cancel() was given {action!r}, which belongs to another execution: an action cannot be kept in a global or"
-            " passed between instances. Give one that this context returned."
-        )
-        raise OrchestrationMisuse(msg)
 
 
 def _check_retry(retry: object) -> None:
