@@ -294,6 +294,24 @@ class OrchestrationContext(Combining, OrchestrationState):
         decode = decoder(result_type, f"result of orchestration {name!r}")
         return self._replay.emit(StartSubOrchestration(name, text, instance_id, version), decode)
 
+    @overload
+    def schedule_orchestration(
+        self,
+        orchestration: Callable[[Any, InputT], Generator[Action[Any], Any, Any]],
+        instance_id: str,
+        input: InputT,
+        *,
+        version: str | None = None,
+    ) -> Action[str]: ...
+    @overload
+    def schedule_orchestration(
+        self,
+        orchestration: Callable[[Any], Any] | str,
+        instance_id: str,
+        input: object = None,
+        *,
+        version: str | None = None,
+    ) -> Action[str]: ...
     def schedule_orchestration(
         self,
         orchestration: Callable[..., Any] | str,

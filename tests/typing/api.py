@@ -101,6 +101,8 @@ def mistakes(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
     yield from ctx.schedule_activity(charge, "order")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     yield from ctx.schedule_activity(ship, 17)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     yield from ctx.schedule_sub_orchestration(pack, "order")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    yield from ctx.schedule_orchestration(pack, "id", "order")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    yield from ctx.schedule_orchestration(pack, "id")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     receipt: str = yield from ctx.schedule_activity(charge, order)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     label: int = yield from ctx.schedule_activity(ship, order)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     print(receipt, label)
@@ -130,6 +132,8 @@ def others(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
     assert_type((yield from ctx.schedule_sub_orchestration(audit)), int)
     assert_type((yield from ctx.schedule_sub_orchestration("pack", order)), Any)
     assert_type((yield from ctx.schedule_orchestration(pack, "id", order)), str)
+    assert_type((yield from ctx.schedule_orchestration(audit, "id")), str)
+    assert_type((yield from ctx.schedule_orchestration("pack", "id", order)), str)
     assert_type(ctx.get_kv_value("key", type=int), int | None)
     assert_type(ctx.utc_now(), datetime)
 
@@ -181,6 +185,10 @@ def mixed(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
 def clients(client: Client, order: Order) -> None:
     """What clients are given."""
     client.start_orchestration("id", pack, order)
+    client.start_orchestrations(pack, {"id": order, "other": Order("17")})
+    client.start_orchestrations(audit, {"id": None})
+    client.start_orchestrations("pack", {"id": order, "other": 17})
+    client.start_orchestrations(pack, {"id": "order"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(client.wait_for_result("id", timeout=1, type=Receipt), Receipt)
     assert_type(client.wait_for_result("id", 1, Receipt), Receipt)
     assert_type(client.wait_for_result("id", 1), Any)
