@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .dialect import Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
+from .dialect import NO_TABLES, Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_inserting, sqlite_query
-from .tables import TABLE_NAMES
+from .tables import PREFIX, TABLE_NAMES
 
 
 _WRITING = frozenset({Use.WRITE, Use.LEASE})
@@ -230,6 +230,8 @@ class SqliteDialect:
                 " write in your own, pass connection="
             )
         remedy = {**self._REMEDIES, **self._REPAIRS}.get(self._code(error) or 0)
+        if f"no such table: {PREFIX}" in str(driver_error(error)):  # SQLite has no code for it
+            remedy = NO_TABLES
         return reported(error) if remedy is None else f"{reported(error)}. {remedy}"
 
     @staticmethod
