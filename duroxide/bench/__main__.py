@@ -1,5 +1,5 @@
 """
-The command line of ``python -m duroxide.bench``. Exit codes: 0 measured, 1 a scenario failed, 2 wrong usage.
+The command line of ``python -m duroxide.bench``. Exit codes: 0 measured, 1 a scenario failed, 2 wrong usage, 130 Ctrl-C.
 
 What can be known to be wrong is refused before anything is measured, which may take an hour.
 """
@@ -30,6 +30,7 @@ from .scenarios import BY_NAME, SCENARIOS
 
 
 WRONG_USAGE = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,20 +49,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USAGE
     say(settings_lines(settings))
     results: list[Result] = []
-    failed = False
+    try:
+        code = _measure_all(asked, results)
+    except KeyboardInterrupt:
+        say("interrupted")
+        code = INTERRUPTED
+    say(f"\n{summary_table(results)}")
+    if asked.json is not None:
+        write_json(asked.json, results, settings)
+    return code
+
+
+def _measure_all(asked: argparse.Namespace, results: list[Result]) -> int:
+    """Add what is found to *results*, one by one; return 1 if a scenario failed."""
+    code = 0
     for scenario, sizes in _variants(asked):
         try:
             results.append(_measure(scenario, sizes, asked))
         except ScenarioFailed as error:
-            failed = True
+            code = 1
             say(f"{label(scenario.name, sizes)}: failed, see below")
             say(str(error), is_error=True)
         else:
             say(result_lines(results[-1]))
-    say(f"\n{summary_table(results)}")
-    if asked.json is not None:
-        write_json(asked.json, results, settings)
-    return int(failed)
+    return code
 
 
 def _check(asked: argparse.Namespace) -> None:
