@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -13,11 +14,26 @@ from typing import Any
 from sqlalchemy import Connection
 
 from .dialect import NO_TABLES, Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
-from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_inserting, sqlite_query
+from .statements import (
+    AnyRow,
+    Ask,
+    Bulk,
+    Query,
+    Step,
+    Values,
+    in_text_order,
+    sqlite_bulk,
+    sqlite_inserting,
+    sqlite_query,
+)
 from .tables import PREFIX, TABLE_NAMES
 
 
 _WRITING = frozenset({Use.WRITE, Use.LEASE})
+
+#: Whether parameters are numbered, so that a value is given once for all its places. Python 3.12.0 to 3.12.3 took numbers
+#: for names, and warned of each statement, an error where warnings are (CPython issue 117995).
+NUMBERED = not (3, 12) <= sys.version_info < (3, 12, 4)
 
 #: Rows that one INSERT takes at most. Each run of a statement lets go of the GIL twice, to whoever waits for it; and the
 #: numbers of rows are powers of two, so that the texts are few and stay prepared.
@@ -243,7 +259,8 @@ class SqliteDialect:
     def _write(self, cursor: sqlite3.Cursor, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Run *bulk* for *rows*; return how many rows it touched."""
         if bulk.into is None:
-            return cursor.executemany(self._bulk_text(bulk), rows).rowcount
+            given = rows if NUMBERED else in_text_order(bulk, rows)
+            return cursor.executemany(self._bulk_text(bulk), given).rowcount
         begun = 0
         while begun < len(rows):
             count = min(1 << (len(rows) - begun).bit_length() - 1, _PORTION)
@@ -261,5 +278,5 @@ class SqliteDialect:
     def _bulk_text(self, bulk: Bulk) -> str:
         text = self._texts.get(bulk)
         if text is None:
-            text = self._texts[bulk] = sqlite_bulk(bulk, self._words)
+            text = self._texts[bulk] = sqlite_bulk(bulk, self._words, numbered=NUMBERED)
         return text
