@@ -48,9 +48,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for folder in config.getini("duroxide_histories"):
         if not (folder.is_dir() or config.getoption(_RECORD)):
             text = (
-                f"duroxide_histories: there is no folder {folder}, so no history in it is replayed. Correct the name."
+                f"duroxide_histories: there is no folder {folder}, so no history in it is replayed. Correct the name, "
+                f"or record the first history with {_RECORD}."
             )
-            config.issue_config_time_warning(pytest.PytestConfigWarning(text), stacklevel=2)
+            try:
+                config.issue_config_time_warning(pytest.PytestConfigWarning(text), stacklevel=2)
+            except pytest.PytestConfigWarning as error:  # the settings make errors of warnings
+                raise pytest.UsageError(text) from error
     mode = config.getini("duroxide_guard")
     if mode == "off":
         return

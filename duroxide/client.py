@@ -158,8 +158,8 @@ class Client(ManagementClient):
 
     def start_orchestrations(
         self,
-        orchestration: Callable[..., Any] | str,
-        inputs: Mapping[str, object],
+        orchestration: Callable[[Any, InputT], Generator[Action[Any], Any, Any]] | Callable[[Any], Any] | str,
+        inputs: Mapping[str, InputT],
         *,
         version: str | None = None,
         if_exists: IfExists = "use_existing",

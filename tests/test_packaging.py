@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import re
+import tomllib
 
 from importlib import metadata
 from pathlib import Path
@@ -73,6 +74,21 @@ class TestPackage:
         versions = importlib.resources.files("duroxide") / "providers" / "sql" / "migrations" / "versions"
 
         assert any(entry.name.endswith(".py") for entry in versions.iterdir())
+
+    def test_source_distribution(self) -> None:
+        """The source distribution has all that its pages link to, and that its tests read."""
+        settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+        included = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+        by_itself = {"README.md", "LICENSE", "pyproject.toml"}
+        pages = [CHECKOUT / "README.md", *(CHECKOUT / "docs").rglob("*.md")]
+        links = {
+            (page.parent / link).resolve().relative_to(CHECKOUT.resolve()).parts[0]
+            for page in pages
+            for link in re.findall(r"\]\((?!https?://)([^)#\s]+)", page.read_text(encoding="utf-8"))
+        }
+
+        needed = links | {".ci", ".pre-commit-hooks.yaml", "tests"}
+        assert set() == needed - by_itself - {path.removeprefix("/") for path in included}
 
     def test_version(self) -> None:
         """The version of the distribution is the one in duroxide/_version.py."""

@@ -8,7 +8,7 @@ it is told. Waiting twice for one action gives the same answer twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from .._nouns import noun
 from .requests import Request
@@ -173,11 +173,30 @@ class Join(Action[T_co]):
 
 
 @noun
-class Winner(Generic[T]):
+class Winner(Generic[T_co]):
     """What a select returns: which of its arguments was first (from 0), and its value."""
 
     index: int
-    value: T
+    value: T_co
+
+
+if TYPE_CHECKING:
+    # What a winner is for a type checker that is told its index: then its value is of the type of that argument.
+    # Nobody makes one.
+    class First(Winner[T_co]):
+        """The first argument has won."""
+
+        index: Literal[0]
+
+    class Second(Winner[T_co]):
+        """The second argument has won."""
+
+        index: Literal[1]
+
+    class Third(Winner[T_co]):
+        """The third argument has won."""
+
+        index: Literal[2]
 
 
 class Select(Action[T_co]):

@@ -12,14 +12,15 @@ import uuid
 
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 
-from ..errors import InvalidInput, OrchestrationMisuse
+from ..errors import InvalidInput
 from . import limits, payloads
-from .actions import Action, Value, Winner
+from .actions import Action, Value
 from .arguments import check_type
 from .attempts import attempts
 from .callees import activities, orchestrations
+from .combining import Combining
 from .durations import Duration, duration_ms
 from .logs import OrchestrationLogger
 from .replay import Replay
@@ -33,7 +34,6 @@ from .requests import (
     WaitExternal,
 )
 from .retry import RetryPolicy
-from .scheduler import Scheduler
 from .state import EPOCH, OrchestrationState, decoder, decoder_as
 from .versions import Version
 
@@ -41,14 +41,11 @@ from .versions import Version
 T = TypeVar("T")
 InputT = TypeVar("InputT")
 
-#: What join() and select() accept: an action, or a generator of several steps.
-Awaitable: TypeAlias = Action[T] | Generator[Action[Any], Any, T]
-
 #: Built into every runtime: reads a live key-value of any instance.
 GET_KV_VALUE = "__duroxide_syscall:get_kv_value"
 
 
-class OrchestrationContext(OrchestrationState):
+class OrchestrationContext(Combining, OrchestrationState):
     """The first argument of every orchestration function. Never made by users."""
 
     def __init__(self, replay: Replay, log: OrchestrationLogger, bounds: limits.Limits, input_type: object) -> None:
@@ -295,6 +292,24 @@ class OrchestrationContext(OrchestrationState):
         text = self._encode(input, callee.what_goes_in, callee.input_type)
         return self._replay.emit(StartSubOrchestration(callee.name, text, instance_id, version), callee.decode)
 
+    @overload
+    def schedule_orchestration(
+        self,
+        orchestration: Callable[[Any, InputT], Generator[Action[Any], Any, Any]],
+        instance_id: str,
+        input: InputT,
+        *,
+        version: str | None = None,
+    ) -> Action[str]: ...
+    @overload
+    def schedule_orchestration(
+        self,
+        orchestration: Callable[[Any], Any] | str,
+        instance_id: str,
+        input: object = None,
+        *,
+        version: str | None = None,
+    ) -> Action[str]: ...
     def schedule_orchestration(
         self,
         orchestration: Callable[..., Any] | str,
@@ -326,40 +341,6 @@ class OrchestrationContext(OrchestrationState):
         _check_version(version)
         text = self._encode(input, f"input of orchestration {self.orchestration_name!r}", self._input_type)
         return self._replay.emit(ContinueAsNew(text, version))
-
-    # Combining
-
-    @overload
-    def join(self, *awaitables: Awaitable[T], return_exceptions: Literal[False] = False) -> Action[list[T]]: ...
-    @overload
-    def join(self, *awaitables: Awaitable[T], return_exceptions: bool) -> Action[list[T | BaseException]]: ...
-    def join(self, *awaitables: Awaitable[T], return_exceptions: bool = False) -> Action[list[Any]]:
-        """
-        Return an action that waits for all of *awaitables*; its value lists theirs in argument order.
-
-        A failure stops nothing: when all are done, the first error in argument order is raised, or,
-        with *return_exceptions*, stands in the list. Generators run as branches beside each other.
-        """
-        return self._replay.scheduler.join(awaitables, return_exceptions=return_exceptions)
-
-    def select(self, *awaitables: Awaitable[T], cancel_losers: bool = True) -> Action[Winner[T]]:
-        """
-        Return an action that waits for the first of *awaitables*, and says which it was.
-
-        Whose answer comes first in history wins; among those that are ready already, the first
-        argument does. If the first answer is an error, it is raised. The losers are cancelled, and the
-        branches among them closed, unless *cancel_losers* is off.
-        """
-        return self._replay.scheduler.select(awaitables, cancel_losers=cancel_losers)
-
-    def cancel(self, action: Action[Any]) -> None:
-        """
-        Give *action* up. No effect if it is done.
-
-        An activity that runs is told, one that waits is removed, a child is cancelled, a branch is closed.
-        """
-        _check_own(action, self._replay.scheduler)
-        self._replay.scheduler.cancel(action)
 
     # Time and identity
 
@@ -399,19 +380,6 @@ class OrchestrationContext(OrchestrationState):
         text = self._encode([instance_id, key], "instance id and key")
         decode = decoder(None if type is None else type | None, f"key-value {key!r} of {instance_id!r}")
         return self._replay.emit(CallActivity(GET_KV_VALUE, text), decode)
-
-
-def _check_own(action: object, home: Scheduler) -> None:
-    """Refuse to cancel what is no action, or another instance's: that one knows nothing of it."""
-    if not isinstance(action, Action):
-        msg = f"cancel() takes an action of this orchestration, not {action!r}."
-        raise InvalidInput(msg)
-    if action.home is not home:
-        msg = (
-            f"cancel() was given {action!r}, which belongs to another execution: an action cannot be kept in a global or"
-            " passed between instances. Give one that this context returned."
-        )
-        raise OrchestrationMisuse(msg)
 
 
 def _check_retry(retry: object) -> None:

@@ -49,6 +49,18 @@ def duration_ms(value: Duration, *, what: str) -> int:
     return min(milliseconds, MAX_DURATION_MS)
 
 
+def seconds_of(value: Duration, *, what: str) -> float:
+    """
+    Return *value* in seconds, for a wait: what is left of a time that is over, less than nothing, is no time.
+
+    Raises:
+        InvalidInput: If *value* is NaN, or neither a `timedelta` nor a number.
+    """
+    nothing: Duration = timedelta() if isinstance(value, timedelta) else 0
+    is_over = isinstance(value, timedelta | int | float) and value < nothing  # type: ignore[operator]  # of one kind
+    return 0.0 if is_over else duration_ms(value, what=what) / 1000
+
+
 def _from_seconds(seconds: float) -> int:
     if seconds > MAX_DURATION_MS:
         return MAX_DURATION_MS

@@ -7,6 +7,7 @@ import threading
 
 from typing import Any
 
+from .._core.durations import Duration, seconds_of
 from .._core.messages import ActivityExecute
 from ..client import Client
 from ..errors import ActivityCancelled
@@ -128,9 +129,10 @@ class ActivityContext:
         """Whether nobody wants the result any more."""
         return self._cancellation.is_set
 
-    def wait_cancelled(self, timeout: float | None = None) -> bool:
-        """Wait up to *timeout* seconds (None: without end) for a cancellation; return whether it came."""
-        return self._cancellation.wait(timeout)
+    def wait_cancelled(self, timeout: Duration | None = None) -> bool:
+        """Wait up to *timeout* (a timedelta, or seconds; None: without end) for a cancellation; return whether it came."""
+        seconds = None if timeout is None else seconds_of(timeout, what="timeout of wait_cancelled()")
+        return self._cancellation.wait(seconds)
 
     def raise_if_cancelled(self) -> None:
         """

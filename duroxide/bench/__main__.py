@@ -1,4 +1,8 @@
-"""The command line of ``python -m duroxide.bench``."""
+"""
+The command line of ``python -m duroxide.bench``. Exit codes: 0 measured, 1 a scenario failed, 2 wrong usage, 130 Ctrl-C.
+
+What can be known to be wrong is refused before anything is measured, which may take an hour.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import fields_dict
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from ..providers.sql.provider import SYNCHRONOUS
+from .._runtime.options import RuntimeOptions
+from .._terminal import positive, say
+from ..errors import InvalidInput
+from ..providers.sql.provider import SYNCHRONOUS, SqlProvider
 from .children import ScenarioFailed, run_in_child
 from .measuring import machine
 from .places import fresh_place
@@ -20,31 +29,69 @@ from .scenario import Scenario, Sizes
 from .scenarios import BY_NAME, SCENARIOS
 
 
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print what was found; return what the process ends with."""
     asked = _parser().parse_args(arguments)
     if asked.list:
         for scenario in SCENARIOS:
-            _say(f"{scenario.name:<17} {scenario.summary}")
+            say(f"{scenario.name:<17} {scenario.summary}")
         return 0
-    with fresh_place(asked.url, synchronous=asked.synchronous) as place:
-        settings: dict[str, Any] = {**machine(), **place.settings(), "options": dict(asked.option)}
-    _say(settings_lines(settings))
+    try:
+        _check(asked)
+        with fresh_place(asked.url, synchronous=asked.synchronous) as place:
+            settings: dict[str, Any] = {**machine(), **place.settings(), "options": dict(asked.option)}
+    except (InvalidInput, SQLAlchemyError) as error:
+        say(f"duroxide.bench: {error}", is_error=True)
+        return WRONG_USAGE
+    say(settings_lines(settings))
     results: list[Result] = []
-    failed = False
+    try:
+        code = _measure_all(asked, results)
+    except KeyboardInterrupt:
+        say("interrupted")
+        code = INTERRUPTED
+    say(f"\n{summary_table(results)}")
+    if asked.json is not None:
+        write_json(asked.json, results, settings)
+    return code
+
+
+def _measure_all(asked: argparse.Namespace, results: list[Result]) -> int:
+    """Add what is found to *results*, one by one; return 1 if a scenario failed."""
+    code = 0
     for scenario, sizes in _variants(asked):
         try:
             results.append(_measure(scenario, sizes, asked))
         except ScenarioFailed as error:
-            failed = True
-            _say(f"{label(scenario.name, sizes)}: failed, see below")
-            sys.stderr.write(f"{error}\n")
+            code = 1
+            say(f"{label(scenario.name, sizes)}: failed, see below")
+            say(str(error), is_error=True)
         else:
-            _say(result_lines(results[-1]))
-    _say(f"\n{summary_table(results)}")
-    if asked.json is not None:
-        write_json(asked.json, results, settings)
-    return int(failed)
+            say(result_lines(results[-1]))
+    return code
+
+
+def _check(asked: argparse.Namespace) -> None:
+    """
+    Refuse what no scenario could do anything with.
+
+    Raises:
+        InvalidInput: If the database cannot be one, the file not be written, or a size or an option does not exist.
+    """
+    SqlProvider(asked.url, synchronous=asked.synchronous).close()
+    if asked.json is not None and not asked.json.absolute().parent.is_dir():
+        msg = f"--json {asked.json}: there is no such folder."
+        raise InvalidInput(msg)
+    sizes = {size for name in asked.only or BY_NAME for size in BY_NAME[name].tiny}
+    for kind, known, given in (("size", sizes, asked.size), ("option", fields_dict(RuntimeOptions), asked.option)):
+        for name, _ in given:
+            if name not in known:
+                msg = f"--{kind} {name}: there is none of this name. There are {', '.join(sorted(known))}."
+                raise InvalidInput(msg)
 
 
 def _measure(scenario: Scenario, sizes: Sizes, asked: argparse.Namespace) -> Result:
@@ -61,7 +108,7 @@ def _variants(asked: argparse.Namespace) -> Iterator[tuple[Scenario, Sizes]]:
     for name in asked.only or BY_NAME:
         scenario = BY_NAME[name]
         if scenario.needs_postgres is not None and not is_postgres:
-            _say(f"{name}: not measured, needs Postgres ({scenario.needs_postgres})")
+            say(f"{name}: not measured, needs Postgres ({scenario.needs_postgres})")
             continue
         variants = _sizes(scenario, asked)
         given = {size: value for size, value in asked.size if size in variants[0]}
@@ -81,9 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=BY_NAME, help="only this scenario; may be repeated")
     parser.add_argument("--list", action="store_true", help="say what scenarios there are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything into FILE")
-    parser.add_argument("--runs", type=_positive, default=1, metavar="N", help="run each scenario N times")
+    parser.add_argument("--runs", type=positive, default=1, metavar="N", help="run each scenario N times")
     parser.add_argument(
-        "--timeout", type=_positive, default=300, metavar="S", help="give a run up after so many seconds (%(default)s)"
+        "--timeout", type=positive, default=300, metavar="S", help="give a run up after so many seconds (%(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="smaller sizes: all scenarios in about a minute")
     parser.add_argument("--size", action="append", type=_pair, default=[], metavar="NAME=N", help="change a size")
@@ -102,19 +149,6 @@ def _pair(text: str) -> tuple[str, int | float]:
     except ValueError:
         msg = f"{text!r} is not of the form NAME=NUMBER"
         raise argparse.ArgumentTypeError(msg) from None
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        msg = f"{text!r}: at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return number
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

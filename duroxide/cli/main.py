@@ -1,7 +1,8 @@
 """
 ``python -m duroxide COMMAND ...``: a table of commands, each of which lives with the thing that it is about.
 
-A command declares its arguments and runs with them; it returns the exit code. 2 is wrong usage, for all of them.
+A command declares its arguments and runs with them; it returns the exit code. For all of them, 2 is wrong usage, and 130
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import MappingProxyType
 
 from attrs import frozen
 
+from .._version import __version__
 from ..lint import command as lint
 from ..providers.sql import command as schema
 from ..testing import export_command as export
@@ -39,11 +41,21 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 )
 
 
+_ABOUT = "Tools around durable orchestrations."
+_ELSEWHERE = "`python -m duroxide.bench --help`: measure duroxide on your machine and database."
+
+INTERRUPTED = 130
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* (by default, those of the process) name; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m duroxide", description="Tools around durable orchestrations.")
+    parser = argparse.ArgumentParser(prog="python -m duroxide", description=_ABOUT, epilog=_ELSEWHERE)
+    parser.add_argument("--version", action="version", version=f"duroxide-python {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         command.add_arguments(subparsers.add_parser(name, help=command.summary, description=command.summary))
     parsed = parser.parse_args(arguments)
-    return COMMANDS[parsed.command].run(parsed)
+    try:
+        return COMMANDS[parsed.command].run(parsed)
+    except KeyboardInterrupt:
+        return INTERRUPTED

@@ -55,10 +55,14 @@ def read_folder(folder: str | Path) -> Iterator[dict[str, Any]]:
     Yield the exported instances in *folder* and below, by name.
 
     Raises:
-        InvalidInput: If there is no such folder, or it holds a JSON file that cannot be read.
+        InvalidInput: If there is no such folder, or none of them in it, or a JSON file that cannot be read.
     """
     if not Path(folder).is_dir():
         msg = f"{str(folder)!r} is no folder: give the one that `python -m duroxide export -o` has written."
         raise InvalidInput(msg)
-    for path in sorted(Path(folder).rglob("*.json")):
+    paths = sorted(Path(folder).rglob("*.json"))
+    if not paths:  # usually the wrong folder; and a check that has looked at nothing must not pass
+        msg = f"{str(folder)!r} has no exported instance in it, nor below: there is no file *.json."
+        raise InvalidInput(msg)
+    for path in paths:
         yield read_document(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.commit import ExecutionStatus
-from .._terminal import say
+from .._terminal import count, say
 from ..client import Client
 from ..errors import DuroxideError, InstanceNotFound
 from ..providers.management import InstanceFilter
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=statuses, action="append", help="only instances that stand so; repeatable")
     parser.add_argument("--name", help="only instances of this orchestration")
     parser.add_argument("--prefix", help="only instances whose id begins so")
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many, the newest first (100)")
+    parser.add_argument("--limit", type=count, default=100, metavar="N", help="at most so many, the newest first (100)")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="a file for each; without it, a line of JSON for each"
     )
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         provider = SqlProvider(arguments.url, schema=arguments.schema, read_only=True)
         try:
             provider.initialize()
-            count = sum(_put(document, arguments.output) for document in _documents(Client(provider), arguments))
+            exported = sum(_put(document, arguments.output) for document in _documents(Client(provider), arguments))
         finally:
             provider.close()
     except InstanceNotFound as error:
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (DuroxideError, OSError) as error:
         say(f"duroxide export: {error}", is_error=True)
         return WRONG_USAGE
-    say(f"{count} instances exported", is_error=True)
+    say(f"{exported} instances exported", is_error=True)
     return 0
 
 
@@ -63,7 +63,7 @@ def _documents(client: Client, arguments: argparse.Namespace) -> Iterator[Mappin
     if arguments.ids:
         return (client.export_instance(instance_id) for instance_id in arguments.ids)
     which = InstanceFilter(statuses=arguments.status, orchestration_name=arguments.name, id_prefix=arguments.prefix)
-    return islice(client.export_instances(which), max(arguments.limit, 0))
+    return islice(client.export_instances(which), arguments.limit)
 
 
 def _put(document: Mapping[str, Any], folder: Path | None) -> int:

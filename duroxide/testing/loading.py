@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 
 from collections.abc import Callable
@@ -11,6 +12,10 @@ from typing import Any
 
 from .._core.registry import Registry
 from ..errors import InvalidInput
+
+
+#: What is no name of a module, but people write.
+_FILE = re.compile(r"[/\\]|\.py$")
 
 
 def load_registry(text: str) -> Registry:
@@ -23,8 +28,11 @@ def load_registry(text: str) -> Registry:
         InvalidInput: If there is none; what the module itself raises is passed on as the cause.
     """
     name, colon, path = text.partition(":")
-    if not name or not colon or not path:
-        msg = f"{text!r} names no registry: write module:registry, for example shop.orders:registry."
+    if not name or not colon or not path or _FILE.search(name):
+        msg = (
+            f"{text!r} names no registry: write module:registry, the module as it is imported, "
+            "for example shop.orders:registry."
+        )
         raise InvalidInput(msg)
     found = _attribute(_module(name, text), path, text)
     if callable(found) and not isinstance(found, Registry):

@@ -10,7 +10,7 @@ from typing import get_args
 from attrs import define
 
 from .._guard import Mode
-from .._terminal import say
+from .._terminal import count, say
 from ..errors import DuroxideError, InvalidInput
 from ..providers.sql import SqlProvider
 from .documents import read_folder
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--folder", help="a folder of exported instances, instead of a database")
     parser.add_argument("--schema", help="the schema that holds the tables (Postgres)")
     parser.add_argument("--all", action="store_true", help="report everything that would break, not just the first")
-    parser.add_argument("--finished", type=int, default=0, metavar="N", help="also the newest N that have ended")
+    parser.add_argument("--finished", type=count, default=0, metavar="N", help="also the newest N that have ended")
     parser.add_argument("--skip-unregistered", action="store_true", help="leave out what is not registered here")
     parser.add_argument("--guard", choices=get_args(Mode), default="off", help="about calls to the clock etc. (off)")
 
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0 if report.is_clean else BREAKS
     selection = Selection(
         ids=tuple(arguments.ids) or None,
-        finished=max(arguments.finished, 0),
+        finished=arguments.finished,
         skip_unregistered=arguments.skip_unregistered,
         guard=arguments.guard,
     )
@@ -82,16 +82,16 @@ class _Count:
 
 
 def _report(outcomes: Iterable[Outcome], *, stop_at_first: bool) -> int:
-    count = _Count()
+    counted = _Count()
     for outcome in outcomes:
-        count.skipped += outcome.is_skipped
-        count.replayed += not outcome.is_skipped
+        counted.skipped += outcome.is_skipped
+        counted.replayed += not outcome.is_skipped
         if outcome.divergence is not None:
-            count.broken += 1
+            counted.broken += 1
             say(str(outcome.divergence))
             if stop_at_first:
                 break
-    left_out = f", {count.skipped} left out" if count.skipped else ""
-    stopped = " (stopped at the first; --all goes on)" if count.broken and stop_at_first else ""
-    say(f"{count.replayed} instances replayed{left_out}, {count.broken} would break{stopped}", is_error=True)
-    return BREAKS if count.broken else 0
+    left_out = f", {counted.skipped} left out" if counted.skipped else ""
+    stopped = " (stopped at the first; --all goes on)" if counted.broken and stop_at_first else ""
+    say(f"{counted.replayed} instances replayed{left_out}, {counted.broken} would break{stopped}", is_error=True)
+    return BREAKS if counted.broken else 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from attrs import asdict
 
 from duroxide.bench.__main__ import main
-from duroxide.bench.children import ScenarioFailed, run_here, run_in_child
+from duroxide.bench.children import Run, ScenarioFailed, run_here, run_in_child
 from duroxide.bench.measuring import percentile
 from duroxide.bench.places import fresh_place
 from duroxide.bench.scenario import Scenario
@@ -98,6 +99,50 @@ def test_failing_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "chain steps=4: failed" in out
     assert "batch_size is 0" in err
     assert ["start_up"] == [each["scenario"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
+
+
+def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends the measuring; what was found so far is shown and kept."""
+    url, file = f"sqlite:///{tmp_path / 'bench.db'}", tmp_path / "found.json"
+
+    def interrupted(scenario: Scenario, *arguments: Any, **options: Any) -> Run:
+        if scenario.name == "idle_latency":
+            raise KeyboardInterrupt
+        return Run({"steps_per_s": 1.0}, 1.0, 1.0, 1.0)
+
+    monkeypatch.setattr("duroxide.bench.__main__.run_in_child", interrupted)
+    code = main(["--url", url, "--json", str(file), "--tiny", "--only", "chain", "--only", "idle_latency"])
+
+    assert 130 == code
+    assert "| chain steps=4 | steps_per_s | 1 |" in capsys.readouterr().out
+    assert ["chain"] == [each["scenario"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--url", "bench.db"], "'bench.db' is not a database URL"),
+        (["--url", "sqlite://"], "'sqlite://' cannot be measured"),
+        (["--size", "stpes=3"], "--size stpes: there is none of this name. There are steps."),
+        (["--option", "batchsize=3"], "--option batchsize: there is none of this name."),
+        (["--json", "no/such/folder/found.json"], "there is no such folder."),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What cannot work is refused before anything is measured, in a sentence."""
+    monkeypatch.chdir(tmp_path)
+
+    assert 2 == main(["--only", "chain", *arguments])
+
+    out, err = capsys.readouterr()
+    assert reason in err
+    assert "" == out
 
 
 def test_timeout(sqlite_url: str) -> None:

@@ -16,8 +16,9 @@ from sqlalchemy import delete, update
 from duroxide._clock import Clock
 from duroxide.errors import InvalidInput
 from duroxide.providers.contract import Provider
-from duroxide.providers.sql import SqlProvider
+from duroxide.providers.sql import SqlProvider, sqlite
 from duroxide.providers.sql.schema import TABLES, history, orchestrator_queue
+from duroxide.providers.sql.statements import Bulk, in_text_order, sqlite_bulk
 from duroxide.testing import conformance
 from duroxide.testing.conformance import GROUPS, Checks, HeldClock, ProviderConformance, run_conformance
 from duroxide.testing.conformance.pipelining import Pipelining
@@ -72,6 +73,22 @@ class TestSqliteInMemory(SqlConformance):
 
     def make_another(self) -> Provider:
         return self.provider
+
+
+class TestSqliteWithoutNumbers(TestSqliteInMemory):
+    """As on Pythons that warn of numbered parameters, 3.12.0 to 3.12.3."""
+
+    @pytest.fixture(autouse=True)
+    def place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let no statement have any."""
+        monkeypatch.setattr(sqlite, "NUMBERED", False)
+
+    def test_no_numbers(self) -> None:
+        """Values are given as often as the text has places, none of which has a number."""
+        bulk = Bulk("a text, b bigint", "UPDATE {history} SET a = :b WHERE a = :a AND b = :b {rows}")
+
+        assert "UPDATE h SET a = ? WHERE a = ? AND b = ? " == sqlite_bulk(bulk, {"history": "h"}, numbered=False)
+        assert [(1, "x", 1), (2, "y", 2)] == in_text_order(bulk, [("x", 1), ("y", 2)])
 
 
 class TestSqliteFile(SqlConformance):

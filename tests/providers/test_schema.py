@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from duroxide import Registry, Runtime
 from duroxide.errors import ProviderError
 from duroxide.providers.sql import SqlProvider, migrate
 from duroxide.providers.sql.definitions import definitions
@@ -31,6 +32,19 @@ def set_revision(store: Store, provider: SqlProvider, revision: str) -> None:
     table = VERSION_TABLE if store.schema is None else f'"{store.schema}".{VERSION_TABLE}'
     with provider._engine.begin() as connection:
         connection.execute(text(f"UPDATE {table} SET version_num = '{revision}'"))  # noqa: S608
+
+
+class TestMissing:
+    def test_says_what_to_do(self, store_url: str) -> None:
+        """A database that nobody has initialized: what has to come first, not just which table is missing."""
+        runtime = Runtime(store_url, Registry())
+        try:
+            with pytest.raises(ProviderError, match="call its start") as raised:
+                runtime.client.start_orchestration("a", "flow")
+            assert "duroxide_" in str(raised.value)
+            assert not raised.value.retryable
+        finally:
+            runtime.shutdown()
 
 
 class TestMigrations:

@@ -203,6 +203,8 @@ class TestReplay:
         [
             ("same_flows", "'same_flows' names no registry: write module:registry"),
             (":registry", "':registry' names no registry"),
+            ("./same_flows.py:registry", "names no registry: write module:registry, the module as it is imported"),
+            ("same_flows.py:registry", "names no registry: write module:registry, the module as it is imported"),
             ("nothing_there:registry", "nothing_there:registry: there is no such module. Run this where"),
             ("broken_flows:registry", "importing it raised ModuleNotFoundError: No module named 'nothing_of_the_kind'"),
             ("leaving_flows:registry", "importing it raised SystemExit: 0"),
@@ -224,7 +226,9 @@ class TestReplay:
     ) -> None:
         """A database that is not there, or has no tables, is wrong usage, and is not created."""
         assert 2 == main(["replay", "--url", sqlite_url, "same_flows:registry"])
-        assert "unable to open database file" in lines(capsys)[1]
+        said = lines(capsys)[1]
+        assert "unable to open database file" in said
+        assert "if it is only to be read, that it exists" in said
         assert not (tmp_path / "duroxide.db").exists()
 
         (tmp_path / "duroxide.db").touch()
@@ -277,6 +281,9 @@ class TestExport:
         assert "'elsewhere' is no folder" in lines(capsys)[1]
         assert 2 == main(["replay", "--folder", "some/histories", "same_flows:registry", "ended-0"])
         assert "a folder is replayed as a whole" in lines(capsys)[1]
+        (checkout / "empty").mkdir()
+        assert 2 == main(["replay", "--folder", "empty", "same_flows:registry"])
+        assert "'empty' has no exported instance in it" in lines(capsys)[1]
 
     @pytest.mark.parametrize(
         ("arguments", "expected"),

@@ -270,6 +270,15 @@ class TestCollection:
         run(project).stdout.fnmatch_lines([warning])
         run(project, "--duroxide-record").stdout.no_fnmatch_line(warning)
 
+    def test_no_folder_is_an_error(self, project: pytest.Pytester) -> None:
+        """Where warnings are errors, it is wrong usage, and no crash of pytest."""
+        project.makeini("[pytest]\nfilterwarnings = error\nduroxide_histories = tests/historys\n")
+
+        result = run(project)
+
+        assert pytest.ExitCode.USAGE_ERROR == result.ret
+        result.stderr.fnmatch_lines(["ERROR: duroxide_histories: there is no folder *historys*--duroxide-record."])
+
     def test_other_files(self, project: pytest.Pytester, histories: Path) -> None:
         """JSON files elsewhere are nobody's business."""
         self.code(project, "pay")

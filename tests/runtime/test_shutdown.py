@@ -7,11 +7,21 @@ import threading
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from duroxide import ActivityContext, Client, Orchestration, OrchestrationContext, Registry, Runtime, TagFilter
+from duroxide import (
+    ActivityContext,
+    Client,
+    InvalidInput,
+    Orchestration,
+    OrchestrationContext,
+    Registry,
+    Runtime,
+    TagFilter,
+)
 from duroxide._clock import monotonic
 from duroxide._core import events as e
 from duroxide._runtime import stopping
@@ -67,6 +77,24 @@ class TestGraceful:
         assert monotonic() - before < PATIENCE / 3
         with pytest.raises(RuntimeError, match="started once"):
             runtime.start()
+
+    def test_durations(self, stage: Stage, registry: Registry) -> None:
+        """Its time-out is a duration like others, and so is that of `wait_cancelled`; what is none stops nothing."""
+
+        @registry.activity
+        def patient(ctx: ActivityContext) -> bool:
+            return ctx.wait_cancelled(timedelta(milliseconds=1))
+
+        @registry.orchestration
+        def one(ctx: OrchestrationContext) -> Orchestration[bool]:
+            return (yield from ctx.schedule_activity(patient))
+
+        runtime = stage.start()
+        with pytest.raises(InvalidInput, match=r"timeout of shutdown\(\) is 'soon'"):
+            runtime.shutdown("soon")  # type: ignore[arg-type]
+        assert stage.run("a", "one") is False
+
+        runtime.shutdown(timedelta(seconds=PATIENCE))
 
     def test_idle_with_a_history(self, stage: Stage, gates: tuple[threading.Event, threading.Event]) -> None:
         """A runtime that has worked, and waits for events and timers, stops at once."""

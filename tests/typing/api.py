@@ -101,6 +101,8 @@ def mistakes(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
     yield from ctx.schedule_activity(charge, "order")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     yield from ctx.schedule_activity(ship, 17)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     yield from ctx.schedule_sub_orchestration(pack, "order")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    yield from ctx.schedule_orchestration(pack, "id", "order")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    yield from ctx.schedule_orchestration(pack, "id")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     receipt: str = yield from ctx.schedule_activity(charge, order)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     label: int = yield from ctx.schedule_activity(ship, order)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     print(receipt, label)
@@ -130,6 +132,8 @@ def others(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
     assert_type((yield from ctx.schedule_sub_orchestration(audit)), int)
     assert_type((yield from ctx.schedule_sub_orchestration("pack", order)), Any)
     assert_type((yield from ctx.schedule_orchestration(pack, "id", order)), str)
+    assert_type((yield from ctx.schedule_orchestration(audit, "id")), str)
+    assert_type((yield from ctx.schedule_orchestration("pack", "id", order)), str)
     assert_type(ctx.get_kv_value("key", type=int), int | None)
     assert_type(ctx.utc_now(), datetime)
 
@@ -143,28 +147,48 @@ def combining(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
     )
     assert_type((yield from ctx.join(steps(ctx, order), steps(ctx, order))), list[bool])
     winner = yield from ctx.select(ctx.schedule_activity(charge, order), ctx.schedule_activity(charge, order))
-    assert_type(winner, Winner[Receipt])
-    assert_type(winner.index, int)
+    either: Winner[Receipt] = winner
+    index: int = winner.index
     assert_type(winner.value, Receipt)
+    assert_type((yield from ctx.select(*(steps(ctx, order) for _ in range(9)))), Winner[bool])
+    del either, index
     nested = yield from ctx.select(ctx.join(steps(ctx, order)), ctx.join(steps(ctx, order)), cancel_losers=False)
     assert_type(nested.value, list[bool])
     ctx.cancel(ctx.schedule_timer(1))
     yield ctx.continue_as_new(order)
 
 
+def deadline(ctx: OrchestrationContext, order: Order) -> Orchestration[str]:
+    """The index of a winner says of which type its value is: what most selects are for."""
+    winner = yield from ctx.select(ctx.dequeue_event("orders", type=Order), ctx.schedule_timer(1))
+    if winner.index == 1:
+        assert_type(winner.value, None)
+        return "too late"
+    assert_type(winner.value, Order)
+    branch = yield from ctx.select(steps(ctx, order), ctx.schedule_timer(1))
+    assert_type(branch.value if branch.index == 0 else False, bool)
+    race = yield from ctx.select(ctx.schedule_activity(charge, order), steps(ctx, order), ctx.schedule_timer(1))
+    if race.index == 0:
+        assert_type(race.value, Receipt)
+    elif race.index == 1:
+        assert_type(race.value, bool)
+    else:
+        assert_type(race.value, None)
+    return winner.value.id
+
+
 def mixed(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
     """Actions of different types can be combined; what comes out has to be looked at."""
-    winner = yield from ctx.select(ctx.schedule_activity(charge, order), ctx.schedule_timer(1))
-    if winner.index == 0:
-        value = winner.value
-        assert isinstance(value, Receipt)
-        assert_type(value.total, int)
     yield from ctx.join(ctx.schedule_activity(charge, order), ctx.schedule_timer(1), steps(ctx, order))
 
 
 def clients(client: Client, order: Order) -> None:
     """What clients are given."""
     client.start_orchestration("id", pack, order)
+    client.start_orchestrations(pack, {"id": order, "other": Order("17")})
+    client.start_orchestrations(audit, {"id": None})
+    client.start_orchestrations("pack", {"id": order, "other": 17})
+    client.start_orchestrations(pack, {"id": "order"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(client.wait_for_result("id", timeout=1, type=Receipt), Receipt)
     assert_type(client.wait_for_result("id", 1, Receipt), Receipt)
     assert_type(client.wait_for_result("id", 1), Any)

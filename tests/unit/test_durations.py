@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duroxide._core.durations import MAX_DURATION_MS, duration_ms, to_timedelta
+from duroxide._core.durations import MAX_DURATION_MS, duration_ms, seconds_of, to_timedelta
 from duroxide.errors import InvalidInput
 
 
@@ -54,3 +54,27 @@ class TestDurationMs:
     def test_never_shorter(self, value):
         """The result is at least as long, and less than a millisecond longer."""
         assert value <= to_timedelta(value, what="delay") < value + timedelta(milliseconds=1)
+
+
+class TestSecondsOf:
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (2, 2.0),
+            (0.0701, 0.071),
+            (timedelta(minutes=1), 60.0),
+            (timedelta(seconds=-1), 0.0),
+            (-0.5, 0.0),
+            (-math.inf, 0.0),
+            (math.inf, MAX_DURATION_MS / 1000),
+        ],
+    )
+    def test_understands(self, value: timedelta | float, expected: float) -> None:
+        """What is left of a time may be negative, and then is nothing."""
+        assert expected == seconds_of(value, what="a wait")
+
+    @pytest.mark.parametrize("value", ["1", None, math.nan, True])
+    def test_refuses(self, value: object) -> None:
+        """What is no duration is refused by its name."""
+        with pytest.raises(InvalidInput, match="a wait is"):
+            seconds_of(value, what="a wait")  # type: ignore[arg-type]

@@ -8,10 +8,10 @@ It only prints, and connects to nothing.
 from __future__ import annotations
 
 import argparse
-import sys
 
 from collections.abc import Iterator
 
+from ..._terminal import say
 from ...errors import InvalidInput
 from .definitions import definitions, grants
 from .migrate import upgrade_script
@@ -43,10 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
         provider = SqlProvider(arguments.url, schema=arguments.schema)
         statements = list(script(provider, arguments.schema, found=arguments.found, role=arguments.grant_to))
     except InvalidInput as error:
-        print(f"duroxide schema: {error}", file=sys.stderr)  # noqa: T201  # a command prints
+        say(f"duroxide schema: {error}", is_error=True)
         return WRONG_USAGE
-    print("".join(f"{statement};\n" for statement in statements), end="")  # noqa: T201  # a command prints
     provider.close()
+    say("\n".join(f"{statement};" for statement in statements))
     return 0
 
 

@@ -17,6 +17,13 @@ from sqlalchemy.exc import DBAPIError
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
 
+#: What to do about tables that are not there.
+NO_TABLES = (
+    "There are no tables of duroxide yet, unless URL or schema are wrong: use the Runtime in a `with`, or call its start()"
+    " or the provider's initialize(), before anything is asked of them"
+)
+
+
 class Conflict(Exception):  # internal: a refusal, on its way to becoming a result
     """A row that was to be inserted is there already, or one that was to be changed is not."""
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect
 
 from ...errors import ProviderError
-from .dialect import Conflict, Use, driver_connection, driver_error, reported
+from .dialect import NO_TABLES, Conflict, Use, driver_connection, driver_error, reported
 from .postgres_literals import array_literals, literal
 from .postgres_session import Answer, Call, Session
 from .schema import STORAGE
@@ -91,6 +91,7 @@ class PostgresDialect:
     _CONTENTION = frozenset({"40001", "40P01"})
     # A statement that the server has prepared already, or not: another session than the one before.
     _PREPARED = frozenset({"42P05", "26000"})
+    _NO_TABLE = "42P01"
     # A statement was prepared before the type of a column was changed.
     _OTHER_TYPES = "0A000"
     # A standby, or a server in maintenance.
@@ -355,6 +356,8 @@ class PostgresDialect:
             return f"{reported(error)}. Behind a pooler: create_engine(..., connect_args={{'prepare_threshold': None}})"
         if isinstance(error, UnicodeEncodeError):
             return f"{reported(error)}. Use create_engine(..., connect_args={{'client_encoding': 'utf8'}})"
+        if self._state(error) == self._NO_TABLE:
+            return f"{reported(error)}. {NO_TABLES}"
         return reported(error)
 
     @staticmethod

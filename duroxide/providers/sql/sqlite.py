@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -12,12 +13,27 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .dialect import Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
-from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_inserting, sqlite_query
-from .tables import TABLE_NAMES
+from .dialect import NO_TABLES, Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
+from .statements import (
+    AnyRow,
+    Ask,
+    Bulk,
+    Query,
+    Step,
+    Values,
+    in_text_order,
+    sqlite_bulk,
+    sqlite_inserting,
+    sqlite_query,
+)
+from .tables import PREFIX, TABLE_NAMES
 
 
 _WRITING = frozenset({Use.WRITE, Use.LEASE})
+
+#: Whether parameters are numbered, so that a value is given once for all its places. Python 3.12.0 to 3.12.3 took numbers
+#: for names, and warned of each statement, an error where warnings are (CPython issue 117995).
+NUMBERED = not (3, 12) <= sys.version_info < (3, 12, 4)
 
 #: Rows that one INSERT takes at most. Each run of a statement lets go of the GIL twice, to whoever waits for it; and the
 #: numbers of rows are powers of two, so that the texts are few and stay prepared.
@@ -40,7 +56,8 @@ class SqliteDialect:
         sqlite3.SQLITE_IOERR: "Check the disk that holds the file",
         sqlite3.SQLITE_FULL: "Make room on the disk",
         sqlite3.SQLITE_CANTOPEN: (
-            "Check that its folder exists, and that this user may create files in it; a folder is no database"
+            "Check that its folder exists, that this user may create files in it, and, "
+            "if it is only to be read, that it exists; a folder is no database"
         ),
         sqlite3.SQLITE_READONLY: "Let this user write to the file, to its -wal and -shm, and to their folder",
     }
@@ -229,6 +246,8 @@ class SqliteDialect:
                 " write in your own, pass connection="
             )
         remedy = {**self._REMEDIES, **self._REPAIRS}.get(self._code(error) or 0)
+        if f"no such table: {PREFIX}" in str(driver_error(error)):  # SQLite has no code for it
+            remedy = NO_TABLES
         return reported(error) if remedy is None else f"{reported(error)}. {remedy}"
 
     @staticmethod
@@ -240,7 +259,8 @@ class SqliteDialect:
     def _write(self, cursor: sqlite3.Cursor, bulk: Bulk, rows: Sequence[Values]) -> int:
         """Run *bulk* for *rows*; return how many rows it touched."""
         if bulk.into is None:
-            return cursor.executemany(self._bulk_text(bulk), rows).rowcount
+            given = rows if NUMBERED else in_text_order(bulk, rows)
+            return cursor.executemany(self._bulk_text(bulk), given).rowcount
         begun = 0
         while begun < len(rows):
             count = min(1 << (len(rows) - begun).bit_length() - 1, _PORTION)
@@ -258,5 +278,5 @@ class SqliteDialect:
     def _bulk_text(self, bulk: Bulk) -> str:
         text = self._texts.get(bulk)
         if text is None:
-            text = self._texts[bulk] = sqlite_bulk(bulk, self._words)
+            text = self._texts[bulk] = sqlite_bulk(bulk, self._words, numbered=NUMBERED)
         return text

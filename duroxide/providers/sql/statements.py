@@ -90,10 +90,17 @@ def declared(columns: str) -> list[tuple[str, str]]:
     return [(name, kind) for name, _, kind in (part.strip().partition(" ") for part in columns.split(",") if part)]
 
 
-def sqlite_bulk(bulk: Bulk, tables: Mapping[str, str]) -> str:
-    """Return *bulk* as text for `executemany`."""
-    numbers = {name: number for number, (name, _) in enumerate(declared(bulk.columns), start=1)}
+def sqlite_bulk(bulk: Bulk, tables: Mapping[str, str], *, numbered: bool = True) -> str:
+    """Return *bulk* as text for `executemany`; if its parameters are not *numbered*, for rows that `in_text_order` makes."""
+    numbers = {name: number if numbered else "" for number, (name, _) in enumerate(declared(bulk.columns), start=1)}
     return _PARAMETER.sub(lambda found: f"?{numbers[found[1]]}", bulk.text.format(rows="", **tables))
+
+
+def in_text_order(bulk: Bulk, rows: Sequence[Values]) -> list[Values]:
+    """Return *rows* with their values as often, and in the order, as the text of *bulk* mentions them."""
+    names = [name for name, _ in declared(bulk.columns)]
+    positions = [names.index(name) for name in _PARAMETER.findall(bulk.text)]
+    return [tuple(row[position] for position in positions) for row in rows]
 
 
 def sqlite_inserting(bulk: Bulk, tables: Mapping[str, str], count: int) -> str:

@@ -42,7 +42,9 @@ def payloads(kind: Any = Any) -> st.SearchStrategy[Any]:
 
     Args:
         kind: The type that its signature says: a class with annotated fields, ``list[int]``, and so on. By default, and
-            for ``Any`` and ``object`` in it, values of JSON's own kinds.
+            for ``Any`` and ``object`` in it, values of JSON's own kinds. A class of which Hypothesis cannot make one,
+            since a field is annotated `Any` for example, needs ``hypothesis.strategies.register_type_strategy(cls, ...)``
+            first.
     """
     if kind in (Any, object):
         return _PLAIN
