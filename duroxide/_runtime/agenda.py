@@ -14,7 +14,7 @@ from ..providers.contract import Provider
 #: How long (seconds) nothing must have happened before the store is asked what is due next: who has work has no time.
 _IDLE = 0.02
 
-#: How much later (milliseconds) than others a dispatcher comes for what it has passed on: one that can work on it is to be first.
+#: How much later (milliseconds) than others a dispatcher or worker comes for what it has passed on: one that can work on it is to be first.
 LATE_MS = 100
 
 

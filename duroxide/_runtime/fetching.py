@@ -9,8 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 
+from .._clock import monotonic
 from ..errors import ProviderError
 from ..providers.contract import Provider
+from .agenda import LATE_MS
 from .bell import Bell
 from .pauses import pause_after
 from .resting import Rest
@@ -51,12 +53,18 @@ class Fetcher:
         #: Whether there may be activities for later that nobody will tell of when they are due: those that it is told of are,
         #: if they are passed on, or the clock of who wrote them is ahead. So may be those of before the start.
         self._is_told = True
+        #: Until when (monotonic) something may wait that this worker has passed on.
+        self._comes_late_until = 0.0
         self._is_stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to fetch."""
         self._thread.start()
+
+    def leave_to_others(self, delay_ms: int) -> None:
+        """Come late for what is due in *delay_ms*: it was passed on, and one that can run it is to be first."""
+        self._comes_late_until = max(self._comes_late_until, monotonic() + (delay_ms + LATE_MS) / 1000)
 
     def stop(self, timeout: float) -> None:
         """End after the fetch that is under way, and wait for that up to *timeout* seconds. Idempotent."""
@@ -94,4 +102,8 @@ class Fetcher:
         # What was told of was fetched, or is for later.
         due_ms = self._provider.next_due_ms(before_ms, activities_only=True)
         self._is_told = due_ms is not None
-        return self._poll if due_ms is None else min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), self._poll)
+        if due_ms is None:
+            return self._poll
+        if monotonic() < self._comes_late_until:
+            due_ms += LATE_MS
+        return min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), self._poll)
