@@ -7,6 +7,7 @@ import threading
 
 from typing import Any
 
+from .._core.durations import Duration, duration_ms
 from .._core.messages import ActivityExecute
 from ..client import Client
 from ..errors import ActivityCancelled
@@ -128,9 +129,14 @@ class ActivityContext:
         """Whether nobody wants the result any more."""
         return self._cancellation.is_set
 
-    def wait_cancelled(self, timeout: float | None = None) -> bool:
-        """Wait up to *timeout* seconds (None: without end) for a cancellation; return whether it came."""
-        return self._cancellation.wait(timeout)
+    def wait_cancelled(self, timeout: Duration | None = None) -> bool:
+        """
+        Wait up to *timeout* (a timedelta, or seconds; None: without end) for a cancellation; return whether it came.
+
+        Raises:
+            InvalidInput: If *timeout* is negative, or no duration.
+        """
+        return self._cancellation.wait(None if timeout is None else duration_ms(timeout, what="timeout") / 1000)
 
     def raise_if_cancelled(self) -> None:
         """

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from .._clock import new_token
 from .._core.context import GET_KV_VALUE
+from .._core.durations import Duration, duration_ms
 from .._core.functions import FunctionInfo, inspect_activity
 from .._core.registry import Registry
 from ..client import Client
@@ -161,11 +162,11 @@ class Runtime:
             extra={"action": "runtime_started", "worker_id": self._id},
         )
 
-    def shutdown(self, timeout: float | None = None) -> None:
+    def shutdown(self, timeout: Duration | None = None) -> None:
         """
         Stop, and hand everything back so that others can take it over at once. Idempotent.
 
-        Takes no new work, waits up to *timeout* seconds (by default the option `shutdown_timeout`) for
+        Takes no new work, waits up to *timeout* (a timedelta, or seconds; by default the option `shutdown_timeout`) for
         running activities and writes their results down; what runs on is given back, to be run again.
         Who calls it while it goes on waits for the same. A database that does not answer is given three seconds more;
         then this returns, and what is left goes on in daemon threads. In a child that was forked it does nothing: the
@@ -173,7 +174,10 @@ class Runtime:
 
         Raises:
             RuntimeError: If an activity or an orchestration of this runtime calls it. Nothing has happened then.
+
+            InvalidInput: If *timeout* is negative, or no duration. Nothing has happened then, either.
         """
+        seconds = duration_ms(self._options.shutdown_timeout if timeout is None else timeout, what="timeout") / 1000
         if self._state in {"new", "stopped"} or self._birthplace.is_elsewhere:
             if self._state == "new" and self._owns_provider:
                 self._provider.close()
@@ -185,7 +189,6 @@ class Runtime:
                 " in another thread: let the main one wait for a threading.Event, and set that."
             )
             raise RuntimeError(msg)
-        seconds = self._options.shutdown_timeout.total_seconds() if timeout is None else timeout
         if not self._stopper.stop(seconds):
             _log.warning(
                 "%s is not stopped after %.1f s and some more, and goes on stopping in the background: the database does"

@@ -7,6 +7,7 @@ import threading
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -149,6 +150,18 @@ class TestGraceful:
         for number in range(20):
             assert stage.result(f"count-{number}") == 10
             assert stage.kinds(f"count-{number}").count("ActivityCompleted") == 30
+
+    @pytest.mark.parametrize("timeout", [timedelta(seconds=PATIENCE), float("inf"), 1e12])
+    def test_timeouts(self, stage: Stage, gates: tuple[threading.Event, threading.Event], timeout: Any) -> None:
+        """A time-out is any duration, however long."""
+        entered, release = gates
+        runtime = stage.start()
+        stage.client.start_orchestration("x", "gated")
+        entered.wait(PATIENCE)
+        release.set()
+        runtime.shutdown(timeout)
+
+        assert "stopped" in repr(runtime)
 
 
 class TestImpatient:
