@@ -117,7 +117,7 @@ class ErrorDetails:
             return f"canceled: {self.message}"
         if self.kind is ErrorKind.PANICKED:
             return f"orchestration panicked: {self.message}"
-        return self.message
+        return self.message or self.type or ""  # a bare ``assert`` says nothing
 
     @classmethod
     def from_exception(
