@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve, field
@@ -301,7 +302,10 @@ class Turns:
                 "worker_id": self._worker_id,
                 **(keywords.pop("extra", None) or {}),
             }
-            _orchestration_log.log(level, message, *args, extra=extra, **keywords)
+            keywords["stacklevel"] += 1
+            # Of a handler of the application's: what the code does next must not depend on it, since it is silent in replay.
+            with suppress(Exception):
+                _orchestration_log.log(level, message, *args, extra=extra, **keywords)
 
         make = executor_class(self._options.guard)
         return make(info, started, exceptions=self._registry.exceptions, log=log, limits=self._options.limits)
