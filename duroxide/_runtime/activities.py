@@ -251,7 +251,7 @@ class ActivityWorker:
             outcome = _poisoned(item, self._options.max_attempts, is_registered=is_known)
             self._outcomes.take(Finished(item.lock, outcome))
         if unknown:
-            self._fetcher.leave_to_others(max(delays))
+            self._fetcher.come_late(self._options.passing_on_seconds)
             self._provider.release_activities(
                 [Release(item.lock, delay_ms) for item, delay_ms in zip(unknown, delays, strict=True)]
             )

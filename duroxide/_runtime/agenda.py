@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from .._clock import monotonic
 from ..providers.contract import Provider
 
@@ -14,7 +11,8 @@ from ..providers.contract import Provider
 #: How long (seconds) nothing must have happened before the store is asked what is due next: who has work has no time.
 _IDLE = 0.02
 
-#: How much later (milliseconds) than others a dispatcher or worker comes for what it has passed on: one that can work on it is to be first.
+#: How much later (milliseconds) than others a dispatcher or worker that has passed something on comes for what is for
+#: later: one that can work on it is to be first.
 LATE_MS = 100
 
 
@@ -37,10 +35,8 @@ class Agenda:
         self._ask_at: float | None = 0.0
         #: A time just before the last fetch, which saw nothing that became visible later.
         self._fetched_at_ms: int | None = None
-        #: When instances are due that this dispatcher has passed on.
-        self._left_to_others: frozenset[int] = frozenset()
-        #: The thread that passes some on at the moment: who publishes when they are due does so in that thread.
-        self._passes_on_in: int | None = None
+        #: Until when (monotonic) it leaves what is for later to others first.
+        self._comes_late_until = 0.0
 
     @property
     def has_question(self) -> bool:
@@ -52,21 +48,24 @@ class Agenda:
         """Whether it is time for the slow poll."""
         return monotonic() >= self._poll_at
 
-    @contextmanager
-    def passing_on(self) -> Iterator[None]:
-        """What this dispatcher gives back meanwhile, it leaves to others when it is due."""
-        self._passes_on_in = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._passes_on_in = None
+    @property
+    def is_late(self) -> bool:
+        """Whether this dispatcher comes late."""
+        return self._comes_late_until > 0 and monotonic() < self._comes_late_until
+
+    def come_late(self, seconds: float) -> None:
+        """
+        Come late for what is for later, as long as what was passed on may be.
+
+        For all of it: of several dispatchers that cannot work on an instance, each would be on time for what another has
+        passed on, and there may be more of them than attempts.
+        """
+        self._comes_late_until = monotonic() + seconds
 
     def note(self, due_ms: int) -> bool:
         """Take note that a message becomes visible at *due_ms* (since the epoch); return whether that is news."""
         with self._lock:
-            if self._passes_on_in == threading.get_ident():
-                self._left_to_others |= {due_ms}
-            if due_ms in self._left_to_others:
+            if self.is_late:
                 due_ms += LATE_MS
             if self._due_ms is not None and self._due_ms <= due_ms:
                 return False
@@ -86,19 +85,16 @@ class Agenda:
         return pause if due_ms is None else min(pause, (due_ms - self._provider.now_ms()) / 1000)
 
     def _ask(self, after_ms: int | None) -> None:
-        """Ask the store what is due next; what is left to others must not hide what is not."""
+        """Ask the store what is due next."""
         due_ms = self._provider.next_due_ms(after_ms)
-        while due_ms is not None:
+        if due_ms is not None:
             self.note(due_ms)
-            due_ms = self._provider.next_due_ms(due_ms) if due_ms in self._left_to_others else None
 
     def before_fetch(self) -> None:
         """What is due now is about to be fetched."""
         self._fetched_at_ms = now_ms = self._provider.now_ms()
         self._ask_at = monotonic() + _IDLE
         with self._lock:
-            if self._left_to_others:
-                self._left_to_others = frozenset(each for each in self._left_to_others if each + LATE_MS > now_ms)
             if self._due_ms is not None and self._due_ms <= now_ms:
                 # What comes after it is not known, and may be soon.
                 self._due_ms, self._ask_at = None, 0.0

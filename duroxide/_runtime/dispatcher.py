@@ -264,7 +264,10 @@ class Dispatcher:
         """Return how many seconds there is nothing to do, as far as is known."""
         if not self._takes_messages:
             return self._options.poll_interval.total_seconds()
-        return self._agenda.pause()
+        pause = self._agenda.pause()
+        if self._agenda.is_late:  # but not for timers of its own
+            pause = min(pause, (self._timers.next_ms - self._provider.now_ms()) / 1000)
+        return pause
 
     def _round(self) -> int:
         """Run a round, and return how many turns it had."""

@@ -53,7 +53,7 @@ class Fetcher:
         #: Whether there may be activities for later that nobody will tell of when they are due: those that it is told of are,
         #: if they are passed on, or the clock of who wrote them is ahead. So may be those of before the start.
         self._is_told = True
-        #: Until when (monotonic) something may wait that this worker has passed on.
+        #: Until when (monotonic) it leaves what is for later to others first.
         self._comes_late_until = 0.0
         self._is_stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
@@ -62,9 +62,9 @@ class Fetcher:
         """Begin to fetch."""
         self._thread.start()
 
-    def leave_to_others(self, delay_ms: int) -> None:
-        """Come late for what is due in *delay_ms*: it was passed on, and one that can run it is to be first."""
-        self._comes_late_until = max(self._comes_late_until, monotonic() + (delay_ms + LATE_MS) / 1000)
+    def come_late(self, seconds: float) -> None:
+        """Come late for what is for later, as long as what was passed on may be: see `Agenda.come_late`."""
+        self._comes_late_until = monotonic() + seconds
 
     def stop(self, timeout: float) -> None:
         """End after the fetch that is under way, and wait for that up to *timeout* seconds. Idempotent."""

@@ -161,6 +161,11 @@ class RuntimeOptions:
             )
             raise InvalidInput(msg)
 
+    @property
+    def passing_on_seconds(self) -> float:
+        """How long something that is registered nowhere may be passed on, at most."""
+        return self.max_attempts * self.unregistered_backoff_max.total_seconds()
+
     def unregistered_delay_ms(self, attempt: int) -> int:
         """Return the pause after delivery number *attempt* (from 1) of something that is not registered here."""
         base, longest = self.unregistered_backoff, self.unregistered_backoff_max

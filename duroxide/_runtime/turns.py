@@ -425,8 +425,8 @@ class Turns:
             extra={"action": "passed_on", "instance_id": item.lock.instance_id},
         )
         self._reasons.note(item, reason)
-        with self._agenda.passing_on():
-            self._returns.instances([Release(item.lock, delay_ms)])
+        self._agenda.come_late(self._options.passing_on_seconds)
+        self._returns.instances([Release(item.lock, delay_ms)])
 
 
 def _split(outcomes: list[Finished], execution: Execution) -> tuple[list[Finished], list[Finished]]:

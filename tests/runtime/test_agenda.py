@@ -5,9 +5,14 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from duroxide import Registry, RuntimeOptions
 from duroxide._runtime.agenda import LATE_MS, Agenda
+from duroxide._runtime.dispatcher import Dispatcher
+from duroxide._runtime.metrics import Metrics
+from duroxide.testing.conformance.vocabulary import first_turn, timer
 
 
 NOW = 1_700_000_000_000
@@ -49,34 +54,42 @@ def pause_ms(agenda: Agenda) -> int:
 
 
 def test_passing_on() -> None:
-    """Who has passed an instance on comes later for it than those who have not."""
+    """Who has passed an instance on comes later than others: for that one, and for what others have passed on meanwhile."""
     mine, other = agenda_of(Store()), agenda_of(Store())
-    with mine.passing_on():
+    mine.come_late(3600)
+    for due in (590, 500):
         for agenda in (mine, other):
-            agenda.note(NOW + 500)
+            elsewhere(partial(agenda.note, NOW + due))
 
     assert (500 + LATE_MS, 500) == (pause_ms(mine), pause_ms(other))
 
 
-def test_nothing_else_is_late() -> None:
-    """What was not passed on here is fetched when it is due, whoever tells of it and when."""
-    agenda = agenda_of(Store())
-    with agenda.passing_on():
-        agenda.note(NOW + 500)
-        elsewhere(lambda: agenda.note(NOW + 590))
-    assert 590 == pause_ms(agenda)
-    agenda.note(NOW + 550)
-
-    assert 550 == pause_ms(agenda)
-
-
 def test_question() -> None:
-    """The store says when that is due, too: it is not taken for news, and hides nothing else."""
-    store = Store(500, 510, 520, 1000)
+    """So it does if the store says when something is due."""
+    store = Store(500, 510)
     agenda = agenda_of(store)
-    with agenda.passing_on():
-        agenda.note(NOW + 500)
-        agenda.note(NOW + 510)
+    agenda.come_late(3600)
     agenda._ask_at = 0.0
 
-    assert (520, 3) == (pause_ms(agenda), store.questions)
+    assert (500 + LATE_MS, 1) == (pause_ms(agenda), store.questions)
+
+
+def test_for_a_while() -> None:
+    """When nothing can be left of what was passed on, it is on time again."""
+    agenda = agenda_of(Store())
+    agenda.come_late(0)
+    agenda.note(NOW + 500)
+
+    assert 500 == pause_ms(agenda)
+
+
+def test_own_timers() -> None:
+    """The timers of executions in memory fire on time all the same."""
+    provider: Any = Store()
+    dispatcher = Dispatcher(provider, Registry(), RuntimeOptions(), runtime_id="runtime", metrics=Metrics())
+    dispatcher._agenda = agenda_of(provider)
+    dispatcher._agenda.come_late(3600)
+    dispatcher._timers.add(first_turn(messages=(timer("a", 2, NOW + 500),)))
+    dispatcher.notice_messages(NOW + 500)
+
+    assert 0.5 == round(dispatcher._pause(), 3)
