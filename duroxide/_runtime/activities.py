@@ -256,7 +256,7 @@ class ActivityWorker:
                 [Release(item.lock, delay_ms) for item, delay_ms in zip(unknown, delays, strict=True)]
             )
         for item in poison:
-            _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
+            _say_that_it_is_poison(item)
         for item, delay_ms in zip(unknown, delays, strict=True):
             _log.warning(
                 "activity %r is not registered here; passing it on for %d ms (delivery %d of %d)",
@@ -420,6 +420,16 @@ class ActivityWorker:
             monotonic() - (running.cancelled_at or 0),
             extra={"action": "activity_abandoned", "instance_id": running.work.key.instance_id},
         )
+
+
+def _say_that_it_is_poison(item: ActivityItem) -> None:
+    _log.error(
+        "activity %r of %r is poison: it was delivered %d times",
+        item.work.name,
+        item.work.key.instance_id,
+        item.attempt_count,
+        extra={"action": "poison", "instance_id": item.work.key.instance_id},
+    )
 
 
 def _say_that_nothing_begins(error: BaseException, seconds: float, *, is_borrowed: bool) -> None:

@@ -139,7 +139,8 @@ class Dispatcher:
         self._is_stopping = True
         self._stopping.set()
         self._bell.ring()
-        self._thread.join(timeout + _LAST_WORDS)
+        if self._thread.is_alive():
+            self._thread.join(timeout + _LAST_WORDS)
         return not self._thread.is_alive()
 
     def take(self, finished: Finished, *, quietly: bool = False) -> None:
