@@ -251,7 +251,8 @@ class ActivityWorker:
             outcome = _poisoned(item, self._options.max_attempts, is_registered=is_known)
             self._outcomes.take(Finished(item.lock, outcome))
         if unknown:
-            self._fetcher.come_late(self._options.passing_on_seconds)
+            for delay_ms in delays:
+                self._fetcher.lateness.pass_on(self._provider.now_ms(), delay_ms, self._options.passing_on_seconds)
             self._provider.release_activities(
                 [Release(item.lock, delay_ms) for item, delay_ms in zip(unknown, delays, strict=True)]
             )

@@ -6,14 +6,11 @@ import threading
 
 from .._clock import monotonic
 from ..providers.contract import Provider
+from .lateness import Lateness
 
 
 #: How long (seconds) nothing must have happened before the store is asked what is due next: who has work has no time.
 _IDLE = 0.02
-
-#: How much later (milliseconds) than others a dispatcher or worker that has passed something on comes for what is for
-#: later: one that can work on it is to be first.
-LATE_MS = 100
 
 
 class Agenda:
@@ -35,8 +32,7 @@ class Agenda:
         self._ask_at: float | None = 0.0
         #: A time just before the last fetch, which saw nothing that became visible later.
         self._fetched_at_ms: int | None = None
-        #: Until when (monotonic) it leaves what is for later to others first.
-        self._comes_late_until = 0.0
+        self.lateness = Lateness()
 
     @property
     def has_question(self) -> bool:
@@ -48,25 +44,10 @@ class Agenda:
         """Whether it is time for the slow poll."""
         return monotonic() >= self._poll_at
 
-    @property
-    def is_late(self) -> bool:
-        """Whether this dispatcher comes late."""
-        return self._comes_late_until > 0 and monotonic() < self._comes_late_until
-
-    def come_late(self, seconds: float) -> None:
-        """
-        Come late for what is for later, as long as what was passed on may be.
-
-        For all of it: of several dispatchers that cannot work on an instance, each would be on time for what another has
-        passed on, and there may be more of them than attempts.
-        """
-        self._comes_late_until = monotonic() + seconds
-
     def note(self, due_ms: int) -> bool:
         """Take note that a message becomes visible at *due_ms* (since the epoch); return whether that is news."""
         with self._lock:
-            if self.is_late:
-                due_ms += LATE_MS
+            due_ms += self.lateness.of(due_ms)
             if self._due_ms is not None and self._due_ms <= due_ms:
                 return False
             self._due_ms = due_ms

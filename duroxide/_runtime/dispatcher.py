@@ -266,7 +266,7 @@ class Dispatcher:
         if not self._takes_messages:
             return self._options.poll_interval.total_seconds()
         pause = self._agenda.pause()
-        if self._agenda.is_late:  # but not for timers of its own
+        if self._agenda.lateness.is_on:  # but not for timers of its own
             pause = min(pause, (self._timers.next_ms - self._provider.now_ms()) / 1000)
         return pause
 

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 
-from .._clock import monotonic
 from ..errors import ProviderError
 from ..providers.contract import Provider
-from .agenda import LATE_MS
 from .bell import Bell
+from .lateness import Lateness
 from .pauses import pause_after
 from .resting import Rest
 from .stopping import end
@@ -53,18 +52,13 @@ class Fetcher:
         #: Whether there may be activities for later that nobody will tell of when they are due: those that it is told of are,
         #: if they are passed on, or the clock of who wrote them is ahead. So may be those of before the start.
         self._is_told = True
-        #: Until when (monotonic) it leaves what is for later to others first.
-        self._comes_late_until = 0.0
+        self.lateness = Lateness()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to fetch."""
         self._thread.start()
-
-    def come_late(self, seconds: float) -> None:
-        """Come late for what is for later, as long as what was passed on may be: see `Agenda.come_late`."""
-        self._comes_late_until = monotonic() + seconds
 
     def stop(self, timeout: float) -> None:
         """End after the fetch that is under way, and wait for that up to *timeout* seconds. Idempotent."""
@@ -104,6 +98,5 @@ class Fetcher:
         self._is_told = due_ms is not None
         if due_ms is None:
             return self._poll
-        if monotonic() < self._comes_late_until:
-            due_ms += LATE_MS
+        due_ms += self.lateness.of(due_ms)
         return min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), self._poll)

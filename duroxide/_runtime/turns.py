@@ -425,7 +425,7 @@ class Turns:
             extra={"action": "passed_on", "instance_id": item.lock.instance_id},
         )
         self._reasons.note(item, reason)
-        self._agenda.come_late(self._options.passing_on_seconds)
+        self._agenda.lateness.pass_on(self._provider.now_ms(), delay_ms, self._options.passing_on_seconds)
         self._returns.instances([Release(item.lock, delay_ms)])
 
 

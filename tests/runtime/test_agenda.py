@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from duroxide import Registry, RuntimeOptions
-from duroxide._runtime.agenda import LATE_MS, Agenda
+from duroxide._runtime.agenda import Agenda
 from duroxide._runtime.dispatcher import Dispatcher
+from duroxide._runtime.lateness import LATE_MS
 from duroxide._runtime.metrics import Metrics
 from duroxide.testing.conformance.vocabulary import first_turn, timer
 
@@ -42,33 +39,26 @@ def agenda_of(store: Any) -> Agenda:
     return agenda
 
 
-def elsewhere(work: Callable[[], object]) -> None:
-    """Do *work* in another thread."""
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-
-
 def pause_ms(agenda: Agenda) -> int:
     return round(agenda.pause() * 1000)
 
 
 def test_passing_on() -> None:
-    """Who has passed an instance on comes later than others: for that one, and for what others have passed on meanwhile."""
-    mine, other = agenda_of(Store()), agenda_of(Store())
-    mine.come_late(3600)
-    for due in (590, 500):
-        for agenda in (mine, other):
-            elsewhere(partial(agenda.note, NOW + due))
+    """Who has passed an instance on comes later for it than one that has passed on another, and that one later than the rest."""
+    mine, others, rest = (agenda_of(Store()) for _ in range(3))
+    mine.lateness.pass_on(NOW, 500, 3600)
+    others.lateness.pass_on(NOW, 900, 3600)
+    for agenda in (mine, others, rest):
+        agenda.note(NOW + 500)
 
-    assert (500 + LATE_MS, 500) == (pause_ms(mine), pause_ms(other))
+    assert [500 + 2 * LATE_MS, 500 + LATE_MS, 500] == [pause_ms(agenda) for agenda in (mine, others, rest)]
 
 
 def test_question() -> None:
     """So it does if the store says when something is due."""
     store = Store(500, 510)
     agenda = agenda_of(store)
-    agenda.come_late(3600)
+    agenda.lateness.pass_on(NOW, 900, 3600)
     agenda._ask_at = 0.0
 
     assert (500 + LATE_MS, 1) == (pause_ms(agenda), store.questions)
@@ -77,7 +67,7 @@ def test_question() -> None:
 def test_for_a_while() -> None:
     """When nothing can be left of what was passed on, it is on time again."""
     agenda = agenda_of(Store())
-    agenda.come_late(0)
+    agenda.lateness.pass_on(NOW, 500, 0)
     agenda.note(NOW + 500)
 
     assert 500 == pause_ms(agenda)
@@ -88,7 +78,7 @@ def test_own_timers() -> None:
     provider: Any = Store()
     dispatcher = Dispatcher(provider, Registry(), RuntimeOptions(), runtime_id="runtime", metrics=Metrics())
     dispatcher._agenda = agenda_of(provider)
-    dispatcher._agenda.come_late(3600)
+    dispatcher._agenda.lateness.pass_on(NOW, 500, 3600)
     dispatcher._timers.add(first_turn(messages=(timer("a", 2, NOW + 500),)))
     dispatcher.notice_messages(NOW + 500)
 

@@ -9,8 +9,8 @@ from attrs import evolve
 from duroxide import ActivityContext, Client, Registry, RuntimeOptions
 from duroxide._core.commit import Outgoing
 from duroxide._runtime.activities import Finished
-from duroxide._runtime.agenda import LATE_MS
 from duroxide._runtime.fetching import Fetcher, Next
+from duroxide._runtime.lateness import LATE_MS
 from duroxide._runtime.metrics import Metrics
 from duroxide.providers.contract import Release
 from duroxide.providers.sql import SqlProvider
@@ -183,4 +183,4 @@ def test_passed_on(taken: Taken) -> None:
         pass  # there may be more to fetch
 
     pauses = [worker._fetcher._look(is_told=True) for worker in (ignorant, other)]
-    assert pauses == [600 + LATE_MS / 1000, 600]
+    assert pauses == [600 + 2 * LATE_MS / 1000, 600]
