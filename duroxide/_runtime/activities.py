@@ -253,11 +253,13 @@ class ActivityWorker:
             outcome = _poisoned(item, self._options.max_attempts, is_registered=is_known)
             self._outcomes.take(Finished(item.lock, outcome))
         if unknown:
+            for delay_ms in delays:
+                self._fetcher.lateness.pass_on(self._provider.now_ms(), delay_ms, self._options.passing_on_seconds)
             self._provider.release_activities(
                 [Release(item.lock, delay_ms) for item, delay_ms in zip(unknown, delays, strict=True)]
             )
         for item in poison:
-            _log.warning("activity %r is poison: %s", item.work.name, item.work.key)
+            _say_that_it_is_poison(item)
         for item, delay_ms in zip(unknown, delays, strict=True):
             _log.warning(
                 "activity %r is not registered here; passing it on for %d ms (delivery %d of %d)",
@@ -421,6 +423,16 @@ class ActivityWorker:
             monotonic() - (running.cancelled_at or 0),
             extra={"action": "activity_abandoned", "instance_id": running.work.key.instance_id},
         )
+
+
+def _say_that_it_is_poison(item: ActivityItem) -> None:
+    _log.error(
+        "activity %r of %r is poison: it was delivered %d times",
+        item.work.name,
+        item.work.key.instance_id,
+        item.attempt_count,
+        extra={"action": "poison", "instance_id": item.work.key.instance_id},
+    )
 
 
 def _say_that_nothing_begins(error: BaseException, seconds: float, *, is_borrowed: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from collections.abc import MutableMapping
 from typing import Any
 
 from .._core.durations import Duration, seconds_of
@@ -166,4 +167,13 @@ class ActivityContext:
             "activity_tag": self.tag,
             "worker_id": self.worker_id,
         }
-        return logging.LoggerAdapter(_log, extra)
+        return _ActivityLogger(_log, extra)
+
+
+class _ActivityLogger(logging.LoggerAdapter[logging.Logger]):
+    """Names the activity in each record, and keeps the *extra* that is given with it, which the adapter would replace."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add our names to *kwargs*."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from .._clock import monotonic
 from ..providers.contract import Provider
+from .lateness import Lateness
 
 
 #: How long (seconds) nothing must have happened before the store is asked what is due next: who has work has no time.
 _IDLE = 0.02
-
-#: How much later (milliseconds) than others a dispatcher comes for what it has passed on: one that can work on it is to be first.
-LATE_MS = 100
 
 
 class Agenda:
@@ -37,10 +32,7 @@ class Agenda:
         self._ask_at: float | None = 0.0
         #: A time just before the last fetch, which saw nothing that became visible later.
         self._fetched_at_ms: int | None = None
-        #: When instances are due that this dispatcher has passed on.
-        self._left_to_others: frozenset[int] = frozenset()
-        #: The thread that passes some on at the moment: who publishes when they are due does so in that thread.
-        self._passes_on_in: int | None = None
+        self.lateness = Lateness()
 
     @property
     def has_question(self) -> bool:
@@ -52,22 +44,10 @@ class Agenda:
         """Whether it is time for the slow poll."""
         return monotonic() >= self._poll_at
 
-    @contextmanager
-    def passing_on(self) -> Iterator[None]:
-        """What this dispatcher gives back meanwhile, it leaves to others when it is due."""
-        self._passes_on_in = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._passes_on_in = None
-
     def note(self, due_ms: int) -> bool:
         """Take note that a message becomes visible at *due_ms* (since the epoch); return whether that is news."""
         with self._lock:
-            if self._passes_on_in == threading.get_ident():
-                self._left_to_others |= {due_ms}
-            if due_ms in self._left_to_others:
-                due_ms += LATE_MS
+            due_ms += self.lateness.of(due_ms)
             if self._due_ms is not None and self._due_ms <= due_ms:
                 return False
             self._due_ms = due_ms
@@ -86,19 +66,16 @@ class Agenda:
         return pause if due_ms is None else min(pause, (due_ms - self._provider.now_ms()) / 1000)
 
     def _ask(self, after_ms: int | None) -> None:
-        """Ask the store what is due next; what is left to others must not hide what is not."""
+        """Ask the store what is due next."""
         due_ms = self._provider.next_due_ms(after_ms)
-        while due_ms is not None:
+        if due_ms is not None:
             self.note(due_ms)
-            due_ms = self._provider.next_due_ms(due_ms) if due_ms in self._left_to_others else None
 
     def before_fetch(self) -> None:
         """What is due now is about to be fetched."""
         self._fetched_at_ms = now_ms = self._provider.now_ms()
         self._ask_at = monotonic() + _IDLE
         with self._lock:
-            if self._left_to_others:
-                self._left_to_others = frozenset(each for each in self._left_to_others if each + LATE_MS > now_ms)
             if self._due_ms is not None and self._due_ms <= now_ms:
                 # What comes after it is not known, and may be soon.
                 self._due_ms, self._ask_at = None, 0.0

@@ -139,7 +139,8 @@ class Dispatcher:
         self._is_stopping = True
         self._stopping.set()
         self._bell.ring()
-        self._thread.join(timeout + _LAST_WORDS)
+        if self._thread.is_alive():
+            self._thread.join(timeout + _LAST_WORDS)
         return not self._thread.is_alive()
 
     def take(self, finished: Finished, *, quietly: bool = False) -> None:
@@ -264,7 +265,10 @@ class Dispatcher:
         """Return how many seconds there is nothing to do, as far as is known."""
         if not self._takes_messages:
             return self._options.poll_interval.total_seconds()
-        return self._agenda.pause()
+        pause = self._agenda.pause()
+        if self._agenda.lateness.is_on:  # but not for timers of its own
+            pause = min(pause, (self._timers.next_ms - self._provider.now_ms()) / 1000)
+        return pause
 
     def _round(self) -> int:
         """Run a round, and return how many turns it had."""

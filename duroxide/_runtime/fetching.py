@@ -12,6 +12,7 @@ from enum import Enum, auto
 from ..errors import ProviderError
 from ..providers.contract import Provider
 from .bell import Bell
+from .lateness import Lateness
 from .pauses import pause_after
 from .resting import Rest
 from .stopping import end
@@ -51,6 +52,7 @@ class Fetcher:
         #: Whether there may be activities for later that nobody will tell of when they are due: those that it is told of are,
         #: if they are passed on, or the clock of who wrote them is ahead. So may be those of before the start.
         self._is_told = True
+        self.lateness = Lateness()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
@@ -94,4 +96,7 @@ class Fetcher:
         # What was told of was fetched, or is for later.
         due_ms = self._provider.next_due_ms(before_ms, activities_only=True)
         self._is_told = due_ms is not None
-        return self._poll if due_ms is None else min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), self._poll)
+        if due_ms is None:
+            return self._poll
+        due_ms += self.lateness.of(due_ms)
+        return min(max((due_ms - self._provider.now_ms()) / 1000, 0.001), self._poll)

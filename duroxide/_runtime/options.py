@@ -19,10 +19,16 @@ from ..providers.contract import TagFilter
 from ..retention import RetentionPolicy
 
 
-def _at_least(least: int) -> Callable[[object, Attribute[int], int], None]:
-    def check(_: object, option: Attribute[int], value: int) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            msg = f"RuntimeOptions.{option.name} is {value!r}: give a whole number of at least {least}."
+#: The most that a query can be asked for, on any database.
+_MOST = 2**31 - 1
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[object, Attribute[int], int], None]:
+    def check(_: object, option: Attribute[int], value: object) -> None:
+        is_int = isinstance(value, int) and not isinstance(value, bool)
+        if not is_int or value < least or (most is not None and value > most):  # type: ignore[operator]
+            bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+            msg = f"RuntimeOptions.{option.name} is {value!r}: give a whole number {bounds}."
             raise InvalidInput(msg)
 
     return check
@@ -78,9 +84,9 @@ class RuntimeOptions:
     """
 
     #: Activities that may run at the same time. 0: this runtime runs orchestrations only.
-    worker_concurrency: int = field(default=32, validator=_at_least(0))
+    worker_concurrency: int = field(default=32, validator=_whole(0, _MOST))
     #: 0: this runtime runs activities only. More than 1 has no effect: one dispatcher batches best.
-    orchestration_concurrency: int = field(default=1, validator=_at_least(0))
+    orchestration_concurrency: int = field(default=1, validator=_whole(0))
     #: Run activities here instead of on threads of the runtime's own. It is not shut down; what a function makes is, and
     #: is made anew if it breaks.
     executor: Executor | Callable[[], Executor] | None = field(default=None, validator=_runs_things)
@@ -92,7 +98,7 @@ class RuntimeOptions:
     #: Names this node in logs, and owns its sessions over restarts.
     worker_node_id: str | None = field(default=None, validator=_is_node_id)
     #: Sessions that may be in flight here at the same time.
-    max_sessions_per_runtime: int = field(default=10, validator=_at_least(0))
+    max_sessions_per_runtime: int = field(default=10, validator=_whole(0, _MOST))
 
     #: How long a turn's instance stays locked if its runtime dies.
     orchestrator_lock_timeout: timedelta = field(
@@ -109,7 +115,7 @@ class RuntimeOptions:
     )
 
     #: Deliveries before a message is poison: a crash loop must end.
-    max_attempts: int = field(default=10, validator=_at_least(1))
+    max_attempts: int = field(default=10, validator=_whole(1))
     #: Pause before a message is tried again whose orchestration or activity is not registered here: this much,
     #: doubled each time, up to the maximum.
     unregistered_backoff: timedelta = field(default=timedelta(seconds=1), converter=as_timedelta, validator=_positive)
@@ -130,9 +136,9 @@ class RuntimeOptions:
     #: The slow poll behind all notifications: finds what a dead runtime has left.
     poll_interval: timedelta = field(default=timedelta(seconds=5), converter=as_timedelta, validator=_positive)
     #: Turns that one transaction may commit.
-    batch_size: int = field(default=512, validator=_at_least(1))
+    batch_size: int = field(default=512, validator=_whole(1, _MOST))
     #: Executions kept in memory between turns; others are replayed when they are needed.
-    cache_size: int = field(default=4096, validator=_at_least(0))
+    cache_size: int = field(default=4096, validator=_whole(0))
     #: On payloads, on the length of histories, and on queue messages that are carried over.
     limits: Limits = field(
         default=NO_LIMITS, validator=_is_a(Limits, "a Limits, like Limits(max_history_events=10_000)")
@@ -162,6 +168,11 @@ class RuntimeOptions:
                 f" worker_lock_timeout ({self.worker_lock_timeout}), or sessions lapse between two renewals."
             )
             raise InvalidInput(msg)
+
+    @property
+    def passing_on_seconds(self) -> float:
+        """How long something that is registered nowhere may be passed on, at most."""
+        return self.max_attempts * self.unregistered_backoff_max.total_seconds()
 
     def unregistered_delay_ms(self, attempt: int) -> int:
         """Return the pause after delivery number *attempt* (from 1) of something that is not registered here."""

@@ -133,7 +133,7 @@ class Runtime:
         Create or upgrade the schema, and begin to work. Returns at once.
 
         Raises:
-            RuntimeError: If it was started before; make a new one.
+            RuntimeError: If it was started before, or the system gives it no threads; make a new one.
 
             ProviderError: If the database cannot be used.
         """
@@ -142,6 +142,22 @@ class Runtime:
             raise RuntimeError(msg)
         self._provider.initialize()
         self._state = "running"
+        try:
+            self._begin()
+        except BaseException:
+            self.shutdown(
+                0
+            )  # what has begun would go on without the rest: without its locks being renewed, for example
+            raise
+        _log.info(
+            "started %s with %d orchestrations and %d activities",
+            self._id,
+            self._registry.orchestrations.count(),
+            self._registry.activities.count(),
+            extra={"action": "runtime_started", "worker_id": self._id},
+        )
+
+    def _begin(self) -> None:
         wakeups = self._provider.wakeups
         if self._options.orchestration_concurrency:
             self._subscriptions.append(wakeups.on_messages(self._dispatcher.notice_messages))
@@ -154,13 +170,6 @@ class Runtime:
         self._worker.start()
         self._leases.start()
         self._retention.start()
-        _log.info(
-            "started %s with %d orchestrations and %d activities",
-            self._id,
-            self._registry.orchestrations.count(),
-            self._registry.activities.count(),
-            extra={"action": "runtime_started", "worker_id": self._id},
-        )
 
     def shutdown(self, timeout: Duration | None = None) -> None:
         """

@@ -46,6 +46,11 @@ class Timers:
         """Whether there is any."""
         return bool(self._heap)
 
+    @property
+    def next_ms(self) -> float:
+        """When the earliest is due; never, if there is none. It may have been given up."""
+        return self._heap[0].fire_at_ms if self._heap else float("inf")
+
     def add(self, commit: TurnCommit) -> None:
         """Remember the timers that *commit*, which was accepted, has set."""
         for outgoing in commit.messages:

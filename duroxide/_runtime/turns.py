@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve, field
@@ -301,7 +302,10 @@ class Turns:
                 "worker_id": self._worker_id,
                 **(keywords.pop("extra", None) or {}),
             }
-            _orchestration_log.log(level, message, *args, extra=extra, **keywords)
+            keywords["stacklevel"] += 1
+            # Of a handler of the application's: what the code does next must not depend on it, since it is silent in replay.
+            with suppress(Exception):
+                _orchestration_log.log(level, message, *args, extra=extra, **keywords)
 
         make = executor_class(self._options.guard)
         return make(info, started, exceptions=self._registry.exceptions, log=log, limits=self._options.limits)
@@ -421,8 +425,8 @@ class Turns:
             extra={"action": "passed_on", "instance_id": item.lock.instance_id},
         )
         self._reasons.note(item, reason)
-        with self._agenda.passing_on():
-            self._returns.instances([Release(item.lock, delay_ms)])
+        self._agenda.lateness.pass_on(self._provider.now_ms(), delay_ms, self._options.passing_on_seconds)
+        self._returns.instances([Release(item.lock, delay_ms)])
 
 
 def _split(outcomes: list[Finished], execution: Execution) -> tuple[list[Finished], list[Finished]]:

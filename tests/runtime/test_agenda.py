@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-
-from collections.abc import Callable
 from typing import Any
 
-from duroxide._runtime.agenda import LATE_MS, Agenda
+from duroxide import Registry, RuntimeOptions
+from duroxide._runtime.agenda import Agenda
+from duroxide._runtime.dispatcher import Dispatcher
+from duroxide._runtime.lateness import LATE_MS
+from duroxide._runtime.metrics import Metrics
+from duroxide.testing.conformance.vocabulary import first_turn, timer
 
 
 NOW = 1_700_000_000_000
@@ -37,46 +39,47 @@ def agenda_of(store: Any) -> Agenda:
     return agenda
 
 
-def elsewhere(work: Callable[[], object]) -> None:
-    """Do *work* in another thread."""
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-
-
 def pause_ms(agenda: Agenda) -> int:
     return round(agenda.pause() * 1000)
 
 
 def test_passing_on() -> None:
-    """Who has passed an instance on comes later for it than those who have not."""
-    mine, other = agenda_of(Store()), agenda_of(Store())
-    with mine.passing_on():
-        for agenda in (mine, other):
-            agenda.note(NOW + 500)
-
-    assert (500 + LATE_MS, 500) == (pause_ms(mine), pause_ms(other))
-
-
-def test_nothing_else_is_late() -> None:
-    """What was not passed on here is fetched when it is due, whoever tells of it and when."""
-    agenda = agenda_of(Store())
-    with agenda.passing_on():
+    """Who has passed an instance on comes later for it than one that has passed on another, and that one later than the rest."""
+    mine, others, rest = (agenda_of(Store()) for _ in range(3))
+    mine.lateness.pass_on(NOW, 500, 3600)
+    others.lateness.pass_on(NOW, 900, 3600)
+    for agenda in (mine, others, rest):
         agenda.note(NOW + 500)
-        elsewhere(lambda: agenda.note(NOW + 590))
-    assert 590 == pause_ms(agenda)
-    agenda.note(NOW + 550)
 
-    assert 550 == pause_ms(agenda)
+    assert [500 + 2 * LATE_MS, 500 + LATE_MS, 500] == [pause_ms(agenda) for agenda in (mine, others, rest)]
 
 
 def test_question() -> None:
-    """The store says when that is due, too: it is not taken for news, and hides nothing else."""
-    store = Store(500, 510, 520, 1000)
+    """So it does if the store says when something is due."""
+    store = Store(500, 510)
     agenda = agenda_of(store)
-    with agenda.passing_on():
-        agenda.note(NOW + 500)
-        agenda.note(NOW + 510)
+    agenda.lateness.pass_on(NOW, 900, 3600)
     agenda._ask_at = 0.0
 
-    assert (520, 3) == (pause_ms(agenda), store.questions)
+    assert (500 + LATE_MS, 1) == (pause_ms(agenda), store.questions)
+
+
+def test_for_a_while() -> None:
+    """When nothing can be left of what was passed on, it is on time again."""
+    agenda = agenda_of(Store())
+    agenda.lateness.pass_on(NOW, 500, 0)
+    agenda.note(NOW + 500)
+
+    assert 500 == pause_ms(agenda)
+
+
+def test_own_timers() -> None:
+    """The timers of executions in memory fire on time all the same."""
+    provider: Any = Store()
+    dispatcher = Dispatcher(provider, Registry(), RuntimeOptions(), runtime_id="runtime", metrics=Metrics())
+    dispatcher._agenda = agenda_of(provider)
+    dispatcher._agenda.lateness.pass_on(NOW, 500, 3600)
+    dispatcher._timers.add(first_turn(messages=(timer("a", 2, NOW + 500),)))
+    dispatcher.notice_messages(NOW + 500)
+
+    assert 0.5 == round(dispatcher._pause(), 3)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from duroxide import ActivityContext, Orchestration, OrchestrationContext
+from duroxide import ActivityContext, Fixed, Orchestration, OrchestrationContext, RetryPolicy
 from duroxide._core import events as e
 from duroxide.providers.contract import Release
 from duroxide.testing.faults import Fail, FaultPlan, FaultyProvider, Rule
@@ -100,6 +100,29 @@ def test_threads_go_on(stage: Stage, away: Away, operation: str, thread: str) ->
     release.set()
     assert stage.result("held") is None
     runtime.shutdown()
+
+
+def test_orchestration(stage: Stage, away: Away) -> None:
+    """What an orchestration logs, also of its retries, is nothing that it can fail of: it would go another way in replay."""
+    attempts: list[int] = []
+
+    @stage.registry.activity
+    def flaky(ctx: ActivityContext) -> int:
+        attempts.append(ctx.attempt)
+        if len(attempts) == 1:
+            msg = "not yet"
+            raise ValueError(msg)
+        return ctx.attempt
+
+    @stage.registry.orchestration
+    def chatty(ctx: OrchestrationContext) -> Orchestration[int]:
+        ctx.logger.warning("beginning")
+        return (yield from ctx.schedule_activity(flaky, retry=RetryPolicy(max_attempts=2, backoff=Fixed(0))))
+
+    stage.start()
+
+    assert stage.run("chatty", chatty) == 2
+    assert any(name.startswith(("duroxide-dispatch", "duroxide-activity")) for name in away.threads)
 
 
 def test_batch(stage: Stage, away: Away) -> None:

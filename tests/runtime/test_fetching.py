@@ -10,6 +10,7 @@ from duroxide import ActivityContext, Client, Registry, RuntimeOptions
 from duroxide._core.commit import Outgoing
 from duroxide._runtime.activities import Finished
 from duroxide._runtime.fetching import Fetcher, Next
+from duroxide._runtime.lateness import LATE_MS
 from duroxide._runtime.metrics import Metrics
 from duroxide.providers.contract import Release
 from duroxide.providers.sql import SqlProvider
@@ -158,3 +159,28 @@ def test_nothing_for_later() -> None:
 
     assert [3600.0] * 5 == pauses
     assert 2 == provider.calls["next_due_ms"]
+
+
+def test_passed_on(taken: Taken) -> None:
+    """Who has passed an activity on comes later for it than those who have not: one that has it registered is to be first."""
+    provider = SqlProvider.in_memory(clock=HeldClock())
+    provider.initialize()
+    must_commit(provider, first_turn("a", activity()))
+    options = RuntimeOptions(unregistered_backoff=600, unregistered_backoff_max=600, poll_interval=3600)
+    ignorant, other = (
+        Held(
+            provider,
+            options,
+            worker_id=worker_id,
+            find=lambda name: None,
+            outcomes=taken,
+            client=Client(provider),
+            metrics=Metrics(),
+        )
+        for worker_id in ("ignorant", "other")
+    )
+    while ignorant._fetcher._look(is_told=True) == 0:
+        pass  # there may be more to fetch
+
+    pauses = [worker._fetcher._look(is_told=True) for worker in (ignorant, other)]
+    assert pauses == [600 + 2 * LATE_MS / 1000, 600]

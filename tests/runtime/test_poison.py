@@ -143,7 +143,7 @@ class TestPoison:
         assert stage.run("fine", "work") == "toiled"
         assert "toil of middle" not in ran
 
-    def test_activity(self, stage: Stage, ran: list[str]) -> None:
+    def test_activity(self, stage: Stage, ran: list[str], caplog: pytest.LogCaptureFixture) -> None:
         """An activity that was delivered too often fails its orchestration, which cannot catch it; it does not run."""
         runtime = stage.start(worker_concurrency=0)
         stage.client.start_orchestration("poison", "work")
@@ -158,6 +158,8 @@ class TestPoison:
         assert (details.attempt_count, details.max_attempts) == (11, 10)
         assert "toil#2" in (details.subject or "")
         assert "toil of poison" not in ran
+        said = [vars(record) for record in caplog.records if vars(record).get("action") == "poison"]
+        assert ["poison"] == [record["instance_id"] for record in said]
 
     def test_only_the_one(self, stage: Stage, ran: list[str]) -> None:
         """Others are not touched by a poisoned instance."""

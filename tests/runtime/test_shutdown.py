@@ -178,6 +178,18 @@ class TestGraceful:
             assert stage.result(f"count-{number}") == 10
             assert stage.kinds(f"count-{number}").count("ActivityCompleted") == 30
 
+    @pytest.mark.parametrize("timeout", [timedelta(seconds=PATIENCE), float("inf"), 1e12])
+    def test_timeouts(self, stage: Stage, gates: tuple[threading.Event, threading.Event], timeout: Any) -> None:
+        """A time-out is any duration, however long."""
+        entered, release = gates
+        runtime = stage.start()
+        stage.client.start_orchestration("x", "gated")
+        entered.wait(PATIENCE)
+        release.set()
+        runtime.shutdown(timeout)
+
+        assert "stopped" in repr(runtime)
+
 
 class TestImpatient:
     def test_given_back(self, stage: Stage, gates: tuple[threading.Event, threading.Event]) -> None:

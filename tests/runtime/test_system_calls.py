@@ -193,6 +193,30 @@ class TestLogs:
         assert getattr(orchestration[1], "color", None) == "red"
         assert not any(hasattr(record, "activity_name") for record in orchestration)
 
+    def test_as_from_any_logger(self, stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+        """What is given as *extra* is kept, and the place in the code is the caller's, whichever method it calls."""
+
+        def say(logger: Any) -> None:
+            logger.warning("said", extra={"color": "red"})
+            logger.log(logging.WARNING, "said", extra={"color": "red"})
+            logger.exception("said", extra={"color": "red"}, exc_info=ValueError("red"))  # noqa: LOG004  # as any logger takes it
+
+        @registry.activity
+        def work(ctx: ActivityContext) -> None:
+            say(ctx.logger)
+
+        @registry.orchestration
+        def order(ctx: OrchestrationContext) -> Orchestration[None]:
+            say(ctx.logger)
+            return (yield from ctx.schedule_activity(work))
+
+        stage.start()
+        stage.run("order", order)
+
+        said = [record for record in caplog.records if record.getMessage() == "said"]
+        assert [getattr(record, "color", None) for record in said] == ["red"] * 6
+        assert {(record.pathname, record.funcName) for record in said} == {(__file__, "say")}
+
     def test_silent_in_replay(self, stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
         """[470] [142] [145] Every line is logged once, however often the code is run again."""
 

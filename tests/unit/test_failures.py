@@ -209,6 +209,18 @@ class Unformattable(Exception):
         raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize(("error", "said"), [(AssertionError(), "AssertionError"), (ValueError("5"), "5")])
+def test_without_a_text(error: Exception, said: str) -> None:
+    """A failure whose exception says nothing is shown by its type."""
+    failure = ActivityFailed(ErrorDetails.from_exception(error, kind=ErrorKind.ACTIVITY_FAILED))
+
+    assert [said] * 3 == [
+        failure.details.display,
+        str(failure),
+        ErrorDetails.from_exception(failure, kind=ErrorKind.ACTIVITY_FAILED).message,
+    ]
+
+
 def test_recorded() -> None:
     """An exception whose text or traceback is not to be had is recorded all the same."""
     recorded = ErrorDetails.from_exception(Broken(), kind=ErrorKind.ACTIVITY_FAILED)

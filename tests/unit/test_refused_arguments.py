@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from duroxide import (
+    ActivityContext,
     Client,
     Exact,
     Exponential,
@@ -31,9 +32,11 @@ from duroxide import (
 from duroxide._core.actions import Action
 from duroxide._core.arguments import check_type
 from duroxide._core.functions import registered_name
+from duroxide._core.messages import ActivityExecute, ActivityKey
 from duroxide._core.verdicts import Completed, Failed
 from duroxide._core.versions import Version
 from duroxide._guard import executor_class
+from duroxide._runtime.activity_context import Cancellation
 from duroxide.turns import Executor, run_turn
 
 from .histories import Steps, started, timer, turn
@@ -51,6 +54,12 @@ def flow(ctx: Any) -> Steps:
 def client() -> Client:
     """Return a client of an empty database."""
     return Client("sqlite://")
+
+
+def in_an_activity(do: Callable[[ActivityContext], object]) -> None:
+    """Do something with the context of an activity that nobody cancels."""
+    work = ActivityExecute(ActivityKey("i", 1, 2), "a", "null", "o", "1.0.0")
+    do(ActivityContext(work, worker_id="w", cancellation=Cancellation(), client=None))
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -81,6 +90,14 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "registered number": (lambda: run_turn([started()], 5), "5 is not a function. Write one: def "),  # type: ignore[arg-type]
     "registered built-in": (lambda: Registry().register_activity(iter), "Wrap it: def iter(ctx, input): ..."),
     "options": (lambda: Runtime("sqlite://", Registry(), 5), "options of a Runtime are 5: pass RuntimeOptions"),  # type: ignore[arg-type]
+    "time-out of a shutdown": (
+        lambda: Runtime("sqlite://", Registry()).shutdown("x"),
+        "timeout of shutdown() is 'x': give a timedelta",
+    ),  # type: ignore[arg-type]
+    "wait for a cancellation": (
+        lambda: in_an_activity(lambda ctx: ctx.wait_cancelled("x")),  # type: ignore[arg-type]
+        "timeout of wait_cancelled() is 'x': give a timedelta",
+    ),
     "client's limits": (lambda: Client("sqlite://", limits=5), "limits is 5: give a Limits"),  # type: ignore[arg-type]
     "a class as database": (lambda: Client(SqlProvider), "is no database"),  # type: ignore[arg-type]
     "ids": (lambda: InstanceFilter(ids=5), "ids is 5: use a collection of instance ids"),
@@ -150,6 +167,9 @@ def test_limit_without_none() -> None:
         ("limits", 5),
         ("retention", 30),
         ("supported_replay_versions", "1.0.0"),
+        ("worker_concurrency", 2**63),
+        ("max_sessions_per_runtime", 2**31),
+        ("batch_size", 10**30),
         ("worker_node_id", 5),
         ("worker_node_id", ""),
         ("worker_node_id", "a\0"),

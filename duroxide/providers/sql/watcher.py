@@ -60,8 +60,15 @@ class Watcher:
         with self._lock:
             if self._thread is None:
                 self._stop = threading.Event()
-                self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
+                try:
+                    thread.start()
+                except (
+                    RuntimeError
+                ) as error:  # the system gives no more threads; the next one who subscribes tries again
+                    _log.warning("what other processes write is found by polling alone for now: %s", error)
+                else:
+                    self._thread = thread
 
     def stop(self) -> None:
         """Stop watching, and wait for the thread to end, but not for a server that does not answer. Idempotent."""
