@@ -44,8 +44,10 @@ def _settings(**values: str) -> Call:
 
 #: Find rows one by one, in the order in which they are given. Two batches that meet in several rows would otherwise lock
 #: them in the order of their plans, and wait for each other in a circle. So there is one plan for each statement, and no
-#: use in planning a prepared one again.
+#: use in planning a prepared one again. And rows that are asked for in the order of an index are read from it until there
+#: are enough: a planner without statistics, or with those of a queue that was empty, would collect and sort all that wait.
 _ONE_BY_ONE = {
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
@@ -306,7 +308,11 @@ class PostgresDialect:
 
     def find_one_by_one(self, connection: Connection) -> None:
         """Leave the planner no other way: it takes the few rows of a recursion for thousands, and reads whole indexes."""
-        self._run(Session.of(connection), [_IN_ORDER])
+        session = Session.of(connection)
+        if session.is_in_transaction:
+            self._run(session, [_IN_ORDER])
+        else:
+            session.settings = _IN_ORDER  # goes the same way as the first question
 
     def definitions(self) -> Sequence[str]:
         """Return nothing: what creates the tables depends on the schema."""
