@@ -156,8 +156,8 @@ class Database:
         return result
 
     def notify(self, payload: str) -> None:
-        """Send *payload* as a notification of its own."""
-        self.write("notify", lambda transaction: self.dialect.notify(transaction.connection, payload))
+        """Send *payload* as a notification of its own; who only reads may do so, too."""
+        self.read("notify", lambda transaction: self.dialect.notify(transaction.connection, payload))
 
     def check_clock(self, operation: str) -> None:
         """Measure the distance to the database's clock before *operation*, if it is time for that. Raises as `read` does."""

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect
 
 from ...errors import ProviderError
-from .dialect import Conflict, Use, driver_connection, driver_error, reported
+from .dialect import Conflict, Use, driver_connection, driver_error, only_reads, reported
 from .postgres_literals import array_literals, literal
 from .postgres_session import Answer, Call, Session
 from .schema import STORAGE
@@ -172,7 +172,7 @@ class PostgresDialect:
         The steps themselves say whether they held, in a way that undoes it.
         """
         if self._read_only:
-            self.begin(connection, Use.WRITE)  # only to be refused
+            raise only_reads()
         session = Session.of(connection)
         question = None if ask is None else self._telling_call(ask, tell)
         sent = session.send(self._calls(steps, question), prepare=self._prepares(session))
@@ -241,8 +241,10 @@ class PostgresDialect:
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Let the first script begin the transaction: that spares a round trip."""
+        if self._read_only and use in {Use.WRITE, Use.LEASE}:
+            raise only_reads()
         session = Session.of(connection)
-        session.opening = ("BEGIN READ ONLY",) if self._read_only else _OPENINGS[use]
+        session.opening = _OPENINGS[use]
         session.settings = _NEED_NOT_LAST if use is Use.LEASE else None
 
     def attempt(self, connection: Connection, work: Callable[[], None]) -> Exception | None:

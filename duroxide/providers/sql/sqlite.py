@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .dialect import Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
+from .dialect import Conflict, Use, driver_connection, driver_error, execute, only_reads, reported, rows_of
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values, sqlite_bulk, sqlite_inserting, sqlite_query
 from .tables import TABLE_NAMES
 
@@ -51,7 +51,8 @@ class SqliteDialect:
         sqlite3.SQLITE_CORRUPT: "Restore it from a backup",
     }
 
-    def __init__(self, *, relaxes: bool = False) -> None:
+    def __init__(self, *, relaxes: bool = False, read_only: bool = False) -> None:
+        self._read_only = read_only
         # With synchronous=FULL, leases do without it. The next commit that does not makes them last, too.
         self._relaxes = relaxes
         self._is_used_for = Use.WRITE
@@ -124,6 +125,8 @@ class SqliteDialect:
         """Take the write lock at once for writing: upgrading later fails whatever the busy timeout."""
         driver = driver_connection(connection)
         if use in _WRITING:
+            if self._read_only:
+                raise only_reads()
             if self._relaxes and use is not self._is_used_for:
                 driver.execute("PRAGMA synchronous=" + ("NORMAL" if use is Use.LEASE else "FULL"))
                 self._is_used_for = use
