@@ -347,6 +347,14 @@ class TestReadOnly:
         ):
             Client(provider).start_orchestration("new", "pay", 1)
 
+    def test_runtime(self, filled: str) -> None:
+        """A runtime, which writes, refuses a provider that does not."""
+        with (
+            SqlProvider(filled, read_only=True) as provider,
+            pytest.raises(InvalidInput, match="only reads, and a runtime writes"),
+        ):
+            Runtime(provider, registry_of(pay))
+
     def test_engine(self, sqlite_url: str) -> None:
         """An engine of the caller's own cannot be made to read only."""
         engine = create_engine(sqlite_url)
