@@ -6,7 +6,7 @@ Rule: what is unknown is an error that a caller can catch, and what is no good i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ._core import limits
@@ -143,7 +143,7 @@ class ManagementClient:
 
     def get_system_metrics(self, *, count_events: bool = False) -> SystemMetrics:
         """
-        Return how many instances and executions there are.
+        Return how many instances and executions there are. Counts all of them: ask every few seconds at most.
 
         Args:
             count_events: Also count all events of all histories, which takes long when there are many.
@@ -152,7 +152,11 @@ class ManagementClient:
         return self._management.get_system_metrics(count_events=count_events)
 
     def get_queue_depths(self) -> QueueDepths:
-        """Return how much waits to be worked on, and how much is being worked on."""
+        """
+        Return how much waits to be worked on, and how much is being worked on.
+
+        Counts all timers, also those of instances that sleep: ask every few seconds at most.
+        """
         return self._management.get_queue_depths()
 
     # Exporting
@@ -177,17 +181,34 @@ class ManagementClient:
             raise InstanceNotFound(instance_id)
         return ExportedInstance.of(histories).to_document()
 
-    def export_instances(self, filter: InstanceFilter = ANY_INSTANCE) -> Iterator[dict[str, Any]]:
+    def export_instances(
+        self,
+        filter: InstanceFilter = ANY_INSTANCE,
+        *,
+        on_unreadable: Callable[[UnreadableHistory], object] | None = None,
+    ) -> Iterator[dict[str, Any]]:
         """
         Yield the instances that match, the newest first, each as `export_instance` returns it.
 
         Reads page by page, while it is iterated over; what is deleted meanwhile is left out.
+
+        Args:
+            on_unreadable: Called with the error of each instance that cannot be read, which is left out then.
+
+        Raises:
+            UnreadableHistory: If an event cannot be read, and *on_unreadable* is not given. The iteration ends there.
         """
         for info in self.iterate_instances(filter):
             try:
-                yield self.export_instance(info.instance_id)
+                document = self.export_instance(info.instance_id)
             except InstanceNotFound:
                 continue
+            except UnreadableHistory as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(error)
+            else:
+                yield document
 
     def iterate_instances(self, filter: InstanceFilter = ANY_INSTANCE) -> Iterator[InstanceInfo]:
         """Yield the instances that match, the newest first, reading page by page."""

@@ -68,6 +68,9 @@ class Runtime:
         self._registry = registry = _checked(registry)
         self._options = _checked_options(options)
         self._provider, self._owns_provider = open_provider(database)
+        if getattr(self._provider, "read_only", False):
+            msg = f"{self._provider!r} only reads, and a runtime writes: make it without read_only=True."
+            raise InvalidInput(msg)
         self._id = self._options.worker_node_id or f"runtime-{new_token()[:12]}"
         self._client = Client(self._provider, limits=self._options.limits)
         self._subscriptions: list[Subscription] = []

@@ -174,8 +174,12 @@ def _wait_until_asleep(client: Client) -> None:
         pause(0.01)
 
 
-def fill(provider: SqlProvider, schema: str | None, *, finished: int, sleeping: int) -> Filled:
-    """Insert *finished* roots that have ended, and *sleeping* ones that wait for a timer, spread over a year."""
+def fill(provider: SqlProvider, schema: str | None, *, finished: int, sleeping: int, settles: bool = True) -> Filled:
+    """
+    Insert *finished* roots that have ended, and *sleeping* ones that wait for a timer, spread over a year.
+
+    Unless it *settles*, a database is left as it is before it has found time to look at what it has got.
+    """
     watch = Stopwatch()
     templates = template_rows()
     engine = provider._engine.execution_options(schema_translate_map={None: schema})  # noqa: SLF001  # nor this
@@ -190,7 +194,8 @@ def fill(provider: SqlProvider, schema: str | None, *, finished: int, sleeping: 
                     numbers = range(first, min(first + CHUNK, count))
                     _multiply(connection, stencils[name], TABLES[name], numbers, count, is_sleeping=is_sleeping)
                     connection.commit()
-    settle(provider, schema)
+    if settles:
+        settle(provider, schema)
     return Filled(finished, sleeping, watch.seconds())
 
 

@@ -137,6 +137,7 @@ def idle(timings: Timings) -> None:
     take("idle: fetch_activities", lambda: provider.fetch_activities(10, LOCK_MS, tags=TagFilter(), session=None))
     take("idle: fetch_expired_activities", lambda: provider.fetch_expired_activities(10, LOCK_MS))
     take("idle: next_due_ms", provider.next_due_ms)
+    take("idle: next_due_ms of activities", lambda: provider.next_due_ms(activities_only=True))
 
 
 def lists(timings: Timings, middle_ms: int) -> None:

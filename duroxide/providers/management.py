@@ -222,7 +222,8 @@ class InstanceFilter:
     orchestration_name: str | None = field(default=None, validator=_storable)
     #: All but those of these orchestrations.
     except_names: frozenset[str] | None = field(default=None, converter=_names, validator=_storable)
-    #: What the instance id begins with.
+    #: What the instance id begins with. No index helps: all instances that the other conditions leave are looked at, the newest
+    #: first, until there are enough.
     id_prefix: str | None = field(default=None, validator=_storable)
     created_before: Time | None = field(default=None, validator=_is_time)
     created_after: Time | None = field(default=None, validator=_is_time)

@@ -76,6 +76,8 @@ def door_of(provider: Provider) -> object:
     """
     Return what a client must share with a runtime of its process to hand messages over to it.
 
-    That is the database, and a wrapper, if there is one: its faults, or what it counts, are those of its own users.
+    That is the database, and a wrapper, if there is one: its faults, or what it counts, are those of its own users. And who
+    only reads is not to write by way of somebody else.
     """
-    return provider if isinstance(provider, WrappedProvider) else None
+    is_apart = isinstance(provider, WrappedProvider) or getattr(provider, "read_only", False)
+    return provider if is_apart else None

@@ -1,19 +1,20 @@
-"""The command ``python -m duroxide export``. Exit codes: 0 done, 1 an instance was not found, 2 wrong usage."""
+"""The command ``python -m duroxide export``. Exit codes: 0 done, 1 not all could be found and read, 2 wrong usage."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from .._core.commit import ExecutionStatus
+from .._nouns import define
 from .._terminal import count, say
 from ..client import Client
-from ..errors import DuroxideError, InstanceNotFound
+from ..errors import DuroxideError, InstanceNotFound, UnreadableHistory
 from ..providers.management import InstanceFilter
 from ..providers.sql import SqlProvider
 from .documents import file_name, write_document
@@ -21,7 +22,7 @@ from .documents import file_name, write_document
 
 SUMMARY = "write instances with their histories as JSON, for tests that replay them; writes nothing to the database"
 
-NOT_FOUND = 1
+INCOMPLETE = 1
 WRONG_USAGE = 2
 
 
@@ -42,28 +43,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and return the exit code."""
+    missed = _Missed()
     try:
         provider = SqlProvider(arguments.url, schema=arguments.schema, read_only=True)
         try:
             provider.initialize()
-            exported = sum(_put(document, arguments.output) for document in _documents(Client(provider), arguments))
+            documents = _documents(Client(provider), arguments, missed)
+            exported = sum(_put(document, arguments.output) for document in documents)
         finally:
             provider.close()
-    except InstanceNotFound as error:
-        say(f"duroxide export: {error}", is_error=True)
-        return NOT_FOUND
     except (DuroxideError, OSError) as error:
         say(f"duroxide export: {error}", is_error=True)
         return WRONG_USAGE
+    if missed.count:
+        say(f"{exported} instances exported, {missed.count} not", is_error=True)
+        return INCOMPLETE
     say(f"{exported} instances exported", is_error=True)
     return 0
 
 
-def _documents(client: Client, arguments: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+@define
+class _Missed:
+    """Tells of what is not exported, and counts it."""
+
+    count: int = 0
+
+    def tell(self, error: DuroxideError) -> None:
+        """Say why an instance is left out."""
+        self.count += 1
+        say(f"duroxide export: {error}", is_error=True)
+
+
+def _documents(client: Client, arguments: argparse.Namespace, missed: _Missed) -> Iterator[Mapping[str, Any]]:
     if arguments.ids:
-        return (client.export_instance(instance_id) for instance_id in arguments.ids)
+        return _listed(client, arguments.ids, missed)
     which = InstanceFilter(statuses=arguments.status, orchestration_name=arguments.name, id_prefix=arguments.prefix)
-    return islice(client.export_instances(which), arguments.limit)
+    return islice(client.export_instances(which, on_unreadable=missed.tell), arguments.limit)
+
+
+def _listed(client: Client, ids: Sequence[str], missed: _Missed) -> Iterator[Mapping[str, Any]]:
+    for instance_id in ids:
+        try:
+            document = client.export_instance(instance_id)
+        except (InstanceNotFound, UnreadableHistory) as error:
+            missed.tell(error)
+        else:
+            yield document
 
 
 def _put(document: Mapping[str, Any], folder: Path | None) -> int:

@@ -242,3 +242,17 @@ class TestReadOnly:
         with Runtime(provider, registry, OPTIONS):
             check(provider, start_one_of_each(Client(provider), 1))
         provider.close()
+
+    def test_file_and_folder(self, humble_path: Path) -> None:
+        """Where not even reading works, as that takes a file beside it, the error says so; then reading works."""
+        with SqlProvider(f"sqlite:///{humble_path}"):
+            pass
+        humble_path.chmod(0o444)
+        humble_path.parent.chmod(0o555)
+        provider = SqlProvider(f"sqlite:///{humble_path}")
+        with pytest.raises(ProviderError, match="Let this user write to the file, to its -wal"):
+            provider.get_instance_info("a")
+        humble_path.parent.chmod(0o755)
+        humble_path.chmod(0o644)
+        assert provider.get_instance_info("a") is None
+        provider.close()

@@ -12,8 +12,8 @@ from sqlalchemy import update
 from duroxide._core.events import KvEntry
 from duroxide.client import Client
 from duroxide.errors import InvalidInput
-from duroxide.providers.management import ANY_INSTANCE, DeleteResult
-from duroxide.providers.sql import SqlProvider, deletion
+from duroxide.providers.management import ANY_INSTANCE, DeleteResult, InstanceFilter
+from duroxide.providers.sql import SqlProvider, deletion, listing
 from duroxide.providers.sql.schema import instances
 from duroxide.providers.sql.statements import Query
 from duroxide.providers.sql.transaction import Transaction
@@ -140,6 +140,32 @@ class TestBulk:
 
         results = [provider.delete_instance_bulk(ANY_INSTANCE, limit=2) for _ in range(2)]
         assert [(2, NOW + 1), (1, None)] == [(result.instances, result.up_to_ms) for result in results]
+
+    def test_many_ids(self, provider: SqlProvider, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of many ids, no statement is asked about all, and the oldest go first all the same."""
+        monkeypatch.setattr(listing, "MAX_IDS", 2)
+        ids = ["d", "a", "c", "e", "b"]
+        for number, instance_id in enumerate(ids):
+            clock.ms = NOW + number
+            ended(provider, instance_id)
+        asked: list[int] = []
+        query = type(provider._database.dialect).query
+
+        def counting(self: Any, connection: Any, text: Any, keys: Any, parameters: Any) -> Any:
+            asked.append(len(keys or ()))
+            return query(self, connection, text, keys, parameters)
+
+        monkeypatch.setattr(type(provider._database.dialect), "query", counting)
+        which = InstanceFilter(ids=[*ids, "nobody"])
+        result = provider.delete_instance_bulk(which, limit=3)
+        most = max(asked)
+
+        assert (3, NOW + 2) == (result.instances, result.up_to_ms)
+        assert ["b", "e"] == sorted(info.instance_id for info in Client(provider).iterate_instances())
+        assert 2 == most
+        result = provider.delete_instance_bulk(which, limit=3)
+        assert (2, None) == (result.instances, result.up_to_ms)
+        assert 0 == provider.delete_instance_bulk(InstanceFilter(ids=[]), limit=3).instances
 
     def test_used_again_meanwhile(self, provider: SqlProvider, monkeypatch: pytest.MonkeyPatch) -> None:
         """An id that is used again between looking and deleting is another instance: it stays."""

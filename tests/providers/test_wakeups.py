@@ -246,6 +246,30 @@ def test_a_busy_writer_looks(shared_store: Store) -> None:
     assert ear._look()
 
 
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+def test_a_file_that_is_gone(
+    is_replaced: bool, sqlite_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite: a file that somebody has removed while it is in use is said to be gone, once."""
+    path = tmp_path / "duroxide.db"
+    with SqlProvider(sqlite_url) as provider:
+        ear = DataVersionEar(provider._database)
+        stop = threading.Event()
+        stop.set()
+        with provider.wakeups.on_messages(lambda _: None):
+            # Nobody else is to say it.
+            provider._watching.stop()  # type: ignore[union-attr]
+            ear.listen(stop)
+            path.rename(tmp_path / "elsewhere.db")
+            if is_replaced:
+                path.touch()
+            ear.listen(stop)
+            ear.listen(stop)
+
+    (message,) = caplog.messages
+    assert f"the file {path} was removed or replaced" in message
+
+
 ENQUEUE = """
 import sys
 from duroxide._core.messages import StartOrchestration

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, text, update
 
-from duroxide import Client, InvalidInput, ProviderError, Registry, Runtime, SqlProvider
+from duroxide import Client, InvalidInput, ProviderError, Registry, Runtime, SqlProvider, UnreadableHistory
 from duroxide._core.messages import StartOrchestration
 from duroxide.cli.main import main
+from duroxide.providers.sql.schema import TABLES
 from duroxide.providers.sql.tables import VERSION_TABLE
 from duroxide.testing import gate
 from duroxide.testing.loading import load_registry
@@ -303,23 +304,63 @@ class TestExport:
         assert expected == [json.loads(line)["instance_id"] for line in lines(capsys)[0]]
 
     def test_not_found(self, filled: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """An instance that is not there is an error of its own."""
-        assert 1 == main(["export", "--url", filled, "nobody"])
-        assert "duroxide export: instance 'nobody' not found" in lines(capsys)[1]
+        """An instance that is not there is told, and the others are exported."""
+        assert 1 == main(["export", "--url", filled, "ended-0", "nobody", "ended-1"])
+
+        out, err = lines(capsys)
+        assert ["ended-0", "ended-1"] == [json.loads(line)["instance_id"] for line in out]
+        assert "duroxide export: instance 'nobody' not found" in err
+        assert err.endswith("2 instances exported, 1 not")
+
+    @pytest.mark.parametrize("ids", [[], ["running-1", "running-0", "ended-1", "ended-0"]], ids=["all", "listed"])
+    def test_unreadable(self, ids: list[str], filled: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """An instance that cannot be read is told, and the others are exported."""
+        with SqlProvider(filled) as provider:
+            with provider._engine.begin() as connection:
+                connection.execute(
+                    update(TABLES["history"])
+                    .where(TABLES["history"].c.instance_id == "ended-1")
+                    .values(event_type="New")
+                )
+            with pytest.raises(UnreadableHistory, match="of instance 'ended-1'"):
+                list(Client(provider).export_instances())
+        assert 1 == main(["export", "--url", filled, *ids])
+
+        out, err = lines(capsys)
+        assert ["running-1", "running-0", "ended-0"] == [json.loads(line)["instance_id"] for line in out]
+        assert "(New) of instance 'ended-1'" in err
+        assert err.endswith("3 instances exported, 1 not")
 
 
 class TestReadOnly:
-    def test_refuses_to_write(self, filled: str) -> None:
-        """A provider that only reads reads, and the database itself refuses what would change something."""
-        provider = SqlProvider(filled, read_only=True)
-        try:
-            provider.initialize()
+    def test_refuses_to_write(self, filled: str, caplog: pytest.LogCaptureFixture) -> None:
+        """A provider that only reads reads, and refuses what would change something, once and in these words."""
+        with SqlProvider(filled, read_only=True) as provider, caplog.at_level("INFO", "duroxide"):
             assert provider.get_instance_info("running-0") is not None
             assert [] == list(provider.audit())
-            with pytest.raises(ProviderError, match=r"(?i)read-?only"):
+            with pytest.raises(ProviderError, match="this provider only reads") as caught:
                 provider.start_instances([StartOrchestration("new", "pay", "1")])
-        finally:
-            provider.close()
+            with pytest.raises(ProviderError, match="this provider only reads"):
+                provider.delete_instance("ended-0", force=False)
+        assert not caught.value.retryable
+        assert [] == caplog.messages
+
+    def test_hands_nothing_over(self, store_url: str) -> None:
+        """Nor does a client that only reads write by way of a runtime of its process, which is idle."""
+        with (
+            Runtime(store_url, registry_of(pay)),
+            SqlProvider(store_url, read_only=True) as provider,
+            pytest.raises(ProviderError, match="this provider only reads"),
+        ):
+            Client(provider).start_orchestration("new", "pay", 1)
+
+    def test_runtime(self, filled: str) -> None:
+        """A runtime, which writes, refuses a provider that does not."""
+        with (
+            SqlProvider(filled, read_only=True) as provider,
+            pytest.raises(InvalidInput, match="only reads, and a runtime writes"),
+        ):
+            Runtime(provider, registry_of(pay))
 
     def test_engine(self, sqlite_url: str) -> None:
         """An engine of the caller's own cannot be made to read only."""

@@ -224,6 +224,7 @@ def ack(transaction: Transaction, acks: Sequence[ActivityAck]) -> Sequence[bool]
 
 def release(transaction: Transaction, releases: Sequence[Release]) -> Sequence[bool]:
     """Unlock activities; return for each whether its lock was still held."""
+    transaction.find_one_by_one()
     keys = [_lock_values(_activity_lock(release)) for release in releases]
     now_ms = transaction.now_ms
     held = {tuple(row) for row in transaction.query(_HOLD, keys, now_ms=now_ms)}

@@ -156,8 +156,8 @@ class Database:
         return result
 
     def notify(self, payload: str) -> None:
-        """Send *payload* as a notification of its own."""
-        self.write("notify", lambda transaction: self.dialect.notify(transaction.connection, payload))
+        """Send *payload* as a notification of its own; who only reads may do so, too."""
+        self.read("notify", lambda transaction: self.dialect.notify(transaction.connection, payload))
 
     def check_clock(self, operation: str) -> None:
         """Measure the distance to the database's clock before *operation*, if it is time for that. Raises as `read` does."""
@@ -367,14 +367,13 @@ class Database:
                 self.engine.dispose()  # replaces the pool, also of an Engine that is the caller's: that harms nobody
 
     def _discard(self, connection: Connection) -> None:
-        if connection is self._writer:
-            self._writer = None
         with suppress(SQLAlchemyError):
             # SQLAlchemy recognises a lost connection by this, and empties the pool of older ones.
             connection.exec_driver_sql("SELECT 1")
         connection.invalidate()
         self._let_go()
-        if self.dialect.single_writer:
+        if connection is self._writer:  # else who has lent it closes it
+            self._writer = None
             connection.close()
 
     def _retried(self, operation: str, attempt: Callable[[], ResultT]) -> ResultT:

@@ -19,7 +19,7 @@ its commit finds no lock, and is refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -33,10 +33,10 @@ from ..management import DeleteResult, InstanceFilter
 from .children import IS_FIRST_START, Sent, children_of_instances, sent_to
 from .database import Database
 from .dialect import Use
-from .listing import ENDED, IS_ENDED, Where
+from .listing import ENDED, IS_ENDED, Where, portions
 from .orchestrations import tell_of_waiting_messages
 from .pauses import Turns
-from .statements import AnyRow, Bulk, Query
+from .statements import AnyRow, Bulk, Query, Values
 from .transaction import Transaction
 
 
@@ -128,7 +128,7 @@ class _Trees:
     @classmethod
     def hold(cls, transaction: Transaction, root_ids: Sequence[str]) -> _Trees:
         """Lock the trees of *root_ids*; a root that does not exist has none."""
-        transaction.dialect.find_one_by_one(transaction.connection)
+        transaction.find_one_by_one()
         roots = [(root_id,) for root_id in sorted(root_ids)]
         found = transaction.query(_MEMBERS, roots)
         while True:
@@ -229,6 +229,7 @@ def _child_error(transaction: Transaction, row: AnyRow) -> InstanceError | None:
 
 # A creation time and an id.
 _Position = tuple[int, str]
+_BEFORE_ALL: _Position = (-(2**63), "")
 
 
 @frozen
@@ -252,18 +253,43 @@ def _candidate_query(conditions: tuple[str, ...], columns: str) -> Query:
     )
 
 
+_CREATED = Query(
+    "SELECT i.created_at_ms, i.instance_id FROM {instances} AS i"
+    " WHERE i.instance_id IN (SELECT k.p_instance_id FROM {keys})",
+    "instance_id text",
+)
+
+
 def delete_bulk(database: Database, which: InstanceFilter, limit: int) -> DeleteResult:
     """Delete up to *limit* roots that match, in as many transactions as it takes."""
     result, left, turns = DeleteResult(), limit, Turns()
-    after: _Position | None = (-(2**63), "")
-    while after is not None and left > 0:
-        candidates, after = _candidates(database, which, min(left, MAX_INSTANCES), after)
-        for batch in _batches(candidates):
-            with turns.take():
-                deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
-            left -= deleted
-            result += of_batch
+    after: _Position | None = None
+    for part in [which] if which.ids is None else _oldest_first(database, which, which.ids):
+        after = _BEFORE_ALL
+        while after is not None and left > 0:
+            candidates, after = _candidates(database, part, min(left, MAX_INSTANCES), after)
+            for batch in _batches(candidates):
+                with turns.take():
+                    deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
+                left -= deleted
+                result += of_batch
+        if left == 0:
+            break
     return evolve(result, up_to_ms=None if after is None else after[0])
+
+
+def _oldest_first(database: Database, which: InstanceFilter, ids: Collection[str]) -> Iterator[InstanceFilter]:
+    """Yield *which* for the oldest of *ids*, for those that follow, and so on."""
+    found: list[_Position] = []
+    for part in portions(which, sorted(ids)):
+        keys = [(instance_id,) for instance_id in part.ids or ()]
+        found += database.read("delete_instance_bulk", partial(_created, keys=keys))
+    return portions(which, [instance_id for _, instance_id in sorted(found)])
+
+
+def _created(transaction: Transaction, keys: Sequence[Values]) -> Sequence[_Position]:
+    transaction.find_one_by_one()
+    return [(row.created_at_ms, row.instance_id) for row in transaction.query(_CREATED, keys)]
 
 
 def _candidates(
@@ -275,8 +301,8 @@ def _candidates(
     position: dict[str, Any] = {"after_ms": after[0], "after_id": after[1]}
 
     def look(transaction: Transaction) -> tuple[Sequence[AnyRow], Mapping[str, AnyRow]]:
+        transaction.find_one_by_one()
         rows = transaction.query(query, where.keys, wanted=wanted, **where.parameters, **position)
-        transaction.dialect.find_one_by_one(transaction.connection)
         sizes = transaction.query(_SIZES, [(row.instance_id,) for row in rows])
         return rows, {row.root_id: row for row in sizes}
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from ...errors import ProviderError
 from .statements import AnyRow, Ask, Bulk, Query, Step, Values
 
 
@@ -107,7 +108,12 @@ class Dialect(Protocol):
         ...
 
     def begin(self, connection: Connection, use: Use) -> None:
-        """Start a transaction on a connection of the isolation level for *use*."""
+        """
+        Start a transaction on a connection of the isolation level for *use*.
+
+        Raises:
+            ProviderError: If it would write, and the provider is only to read.
+        """
         ...
 
     def attempt(self, connection: Connection, work: Callable[[], None]) -> Exception | None:
@@ -206,6 +212,11 @@ class Dialect(Protocol):
     def reason(self, error: BaseException) -> str:
         """Return in one line what *error* says about the database, as the rest of a sentence, and what to do."""
         ...
+
+
+def only_reads() -> ProviderError:
+    """Return what a provider says that is only to read, when it is asked to write."""
+    return ProviderError("connect", "this provider only reads: make one without read_only=True.", retryable=False)
 
 
 def driver_error(error: BaseException) -> BaseException:

@@ -195,10 +195,15 @@ def identity_of(engine: Engine, schema: str | None, *, is_ours: bool) -> str:
     return f"{place_of(url)}:{schema or ''}:{role}:{rest}"
 
 
+def file_of(url: URL) -> str:
+    """Return the path of an SQLite file, whatever links lead to it."""
+    return os.path.realpath((url.database or "").removeprefix("file:"))
+
+
 def place_of(url: URL) -> str:
     """Return the file, or the server and the database, that *url* speaks of."""
     if url.get_backend_name() == "sqlite":
-        return f"sqlite:{os.path.realpath((url.database or '').removeprefix('file:'))}"
+        return f"sqlite:{file_of(url)}"
     host = url.host or url.query.get("host") or "localhost"
     port = url.port or url.query.get("port") or 5432
     database = url.database or url.query.get("dbname") or url.username

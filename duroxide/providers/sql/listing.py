@@ -13,8 +13,10 @@ import binascii
 import json
 import reprlib
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+
+from attrs import evolve
 
 from ..._core import limits
 from ..._core.commit import ExecutionStatus
@@ -41,6 +43,9 @@ _INFO = (
     "i.instance_id, i.orchestration_name, i.orchestration_version, i.execution_id, i.last_event_id, i.status, i.output,"
     " i.custom_status, i.custom_status_version, i.parent_instance_id, i.created_at_ms, i.updated_at_ms"
 )
+
+#: Ids that a statement is asked about, where it is asked again for each batch.
+MAX_IDS = 1000
 
 # What users passed may be anything.
 _SHORT = reprlib.Repr()
@@ -162,6 +167,12 @@ class Where:
         return cls(tuple(conditions), parameters, None if which.ids is None and not keys else keys)
 
 
+def portions(which: InstanceFilter, ids: Sequence[str]) -> Iterator[InstanceFilter]:
+    """Yield *which* for some of *ids* after the other, so that what they are asked for each batch of is not all of them."""
+    for first in range(0, len(ids), MAX_IDS):
+        yield evolve(which, ids=ids[first : first + MAX_IDS])
+
+
 def _are_few(which: InstanceFilter) -> bool:
     """Whether the index of statuses that are rare leads to them."""
     return which.statuses is not None and len(which.statuses) == 1 and ExecutionStatus.COMPLETED not in which.statuses
@@ -195,6 +206,7 @@ def instances(
     where = Where.of(which)
     position = {} if after is None else {"after_ms": after[0], "after_id": after[1]}
     query = _page_query(where.conditions, where.columns, is_first=after is None)
+    transaction.find_one_by_one()
     rows = transaction.query(query, where.keys, wanted=limit + 1, **where.parameters, **position)
     infos = tuple(instance_info(row) for row in rows[:limit])
     if len(rows) <= limit:
@@ -236,6 +248,7 @@ def _execution_info(row: AnyRow) -> ExecutionInfo:
 
 def tree(transaction: Transaction, instance_id: str) -> InstanceTree | None:
     """Return an instance with everything below it."""
+    transaction.find_one_by_one()
     rows = transaction.query(_TREE, instance_id=instance_id)
     return InstanceTree(instance_id, tuple(instance_info(row) for row in rows)) if rows else None
 

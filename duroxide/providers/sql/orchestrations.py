@@ -361,6 +361,7 @@ def _parent(instance: AnyRow) -> Parent | None:
 
 def release(transaction: Transaction, releases: Sequence[Release]) -> Sequence[bool]:
     """Give instance locks back; return for each whether it was still held."""
+    transaction.find_one_by_one()
     now_ms = transaction.now_ms
     at_once = [_instance_lock(release) for release in releases if release.delay_ms <= 0]
     later = [(_instance_lock(release), now_ms + release.delay_ms) for release in releases if release.delay_ms > 0]

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect
 
 from ...errors import ProviderError
-from .dialect import NO_TABLES, Conflict, Use, driver_connection, driver_error, reported
+from .dialect import NO_TABLES, Conflict, Use, driver_connection, driver_error, only_reads, reported
 from .postgres_literals import array_literals, literal
 from .postgres_session import Answer, Call, Session
 from .schema import STORAGE
@@ -44,8 +44,10 @@ def _settings(**values: str) -> Call:
 
 #: Find rows one by one, in the order in which they are given. Two batches that meet in several rows would otherwise lock
 #: them in the order of their plans, and wait for each other in a circle. So there is one plan for each statement, and no
-#: use in planning a prepared one again.
+#: use in planning a prepared one again. And rows that are asked for in the order of an index are read from it until there
+#: are enough: a planner without statistics, or with those of a queue that was empty, would collect and sort all that wait.
 _ONE_BY_ONE = {
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
@@ -171,7 +173,7 @@ class PostgresDialect:
         The steps themselves say whether they held, in a way that undoes it.
         """
         if self._read_only:
-            self.begin(connection, Use.WRITE)  # only to be refused
+            raise only_reads()
         session = Session.of(connection)
         question = None if ask is None else self._telling_call(ask, tell)
         sent = session.send(self._calls(steps, question), prepare=self._prepares(session))
@@ -240,8 +242,10 @@ class PostgresDialect:
 
     def begin(self, connection: Connection, use: Use) -> None:
         """Let the first script begin the transaction: that spares a round trip."""
+        if self._read_only and use in {Use.WRITE, Use.LEASE}:
+            raise only_reads()
         session = Session.of(connection)
-        session.opening = ("BEGIN READ ONLY",) if self._read_only else _OPENINGS[use]
+        session.opening = _OPENINGS[use]
         session.settings = _NEED_NOT_LAST if use is Use.LEASE else None
 
     def attempt(self, connection: Connection, work: Callable[[], None]) -> Exception | None:
@@ -307,7 +311,11 @@ class PostgresDialect:
 
     def find_one_by_one(self, connection: Connection) -> None:
         """Leave the planner no other way: it takes the few rows of a recursion for thousands, and reads whole indexes."""
-        self._run(Session.of(connection), [_IN_ORDER])
+        session = Session.of(connection)
+        if session.is_in_transaction:
+            self._run(session, [_IN_ORDER])
+        else:
+            session.settings = _IN_ORDER  # goes the same way as the first question
 
     def definitions(self) -> Sequence[str]:
         """Return nothing: what creates the tables depends on the schema."""

@@ -37,7 +37,7 @@ from ..wakeups import Changes, Wakeups
 from . import activities, engines, orchestrations, reads, sessions
 from .callers import connection_of
 from .database import Database
-from .dialect import Dialect, Use
+from .dialect import Dialect, Use, only_reads
 from .engines import check_engine, engine_for, identity_of, is_in_memory, place_of
 from .inheritance import INHERITANCE
 from .management import SqlManagement
@@ -74,8 +74,8 @@ class SqlProvider(SqlManagement):
 
         synchronous: SQLite only: ``FULL`` or ``NORMAL``.
 
-        read_only: Never change anything, and refuse a database that has no tables: `initialize` looks at them, and the
-            database itself refuses to write. Not with an Engine.
+        read_only: Never change anything, and refuse a database that has no tables: `initialize` looks at them. What would
+            write raises a ProviderError at once. Not with an Engine.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class SqlProvider(SqlManagement):
             raise InvalidInput(msg)
         check_bool("read_only", read_only)
         self._owns_engine = not isinstance(url_or_engine, Engine)
-        self._read_only = read_only
+        #: Whether everything that would change something is refused.
+        self.read_only = read_only
         self._engine = engine_for(url_or_engine, read_only=read_only)
         self._schema = schema
         self._member = next(_members)
@@ -151,7 +152,7 @@ class SqlProvider(SqlManagement):
 
     def initialize(self) -> None:
         """Create or upgrade the schema; if the provider is to read only, see whether there is one."""
-        if self._read_only:
+        if self.read_only:
             check_readable(self._database, self._schema)
             return
         migrate(self._database, self._schema)
@@ -356,6 +357,8 @@ class SqlProvider(SqlManagement):
 
     def _checked(self, connection: Any) -> Connection:
         """Return the Connection behind *connection*, if it can share a transaction with us."""
+        if self.read_only:
+            raise only_reads()
         theirs = connection_of(connection)
         if self._shared.in_memory:
             msg = "an in-memory database has a single connection, which cannot be shared: use a file for connection=."
@@ -373,7 +376,7 @@ def _dialect(
     engine: Engine, schema: str | None, channel: str, *, owns_engine: bool, read_only: bool, relaxes: bool
 ) -> Dialect:
     if engine.dialect.name == "sqlite":
-        return SqliteDialect(relaxes=relaxes)
+        return SqliteDialect(relaxes=relaxes, read_only=read_only)
     from .postgres import PostgresDialect  # noqa: PLC0415  # 20 ms of start-up that SQLite need not pay
 
     return PostgresDialect(schema, channel, owns_engine=owns_engine, read_only=read_only)

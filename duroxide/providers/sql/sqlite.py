@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .dialect import NO_TABLES, Conflict, Use, driver_connection, driver_error, execute, reported, rows_of
+from .dialect import NO_TABLES, Conflict, Use, driver_connection, driver_error, execute, only_reads, reported, rows_of
 from .statements import (
     AnyRow,
     Ask,
@@ -68,7 +68,8 @@ class SqliteDialect:
         sqlite3.SQLITE_CORRUPT: "Restore it from a backup",
     }
 
-    def __init__(self, *, relaxes: bool = False) -> None:
+    def __init__(self, *, relaxes: bool = False, read_only: bool = False) -> None:
+        self._read_only = read_only
         # With synchronous=FULL, leases do without it. The next commit that does not makes them last, too.
         self._relaxes = relaxes
         self._is_used_for = Use.WRITE
@@ -141,6 +142,8 @@ class SqliteDialect:
         """Take the write lock at once for writing: upgrading later fails whatever the busy timeout."""
         driver = driver_connection(connection)
         if use in _WRITING:
+            if self._read_only:
+                raise only_reads()
             if self._relaxes and use is not self._is_used_for:
                 driver.execute("PRAGMA synchronous=" + ("NORMAL" if use is Use.LEASE else "FULL"))
                 self._is_used_for = use

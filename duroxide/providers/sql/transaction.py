@@ -64,6 +64,10 @@ class Transaction:
         """Run several queries, none of which needs the answer of another; return the rows of each."""
         return self.dialect.queries(self.connection, asks)
 
+    def find_one_by_one(self) -> None:
+        """From now on, find rows by their keys, or along an index, one after the other, as far as that can be told."""
+        self.dialect.find_one_by_one(self.connection)
+
     def finish(self, *asks: Ask, steps: Sequence[Step] = (), is_repeatable: bool = False) -> Sequence[Sequence[AnyRow]]:
         """
         Do the last thing in this transaction, and commit with it where that spares a round trip.

@@ -12,6 +12,7 @@ notifications, the poll alone, quicker.
 from __future__ import annotations
 
 import logging
+import os
 import selectors
 import threading
 
@@ -21,6 +22,7 @@ from typing import Any, Protocol
 from ..._clock import monotonic, new_token
 from ..wakeups import Changes, Wakeups
 from .database import Database
+from .engines import file_of
 
 
 _log = logging.getLogger("duroxide.provider")
@@ -118,9 +120,12 @@ class DataVersionEar:
         self._changed_at = monotonic()
         self._interval = self.QUICK
         self._fresh = True
+        self._path = file_of(database.engine.url)
+        self._file = _identity(self._path)
 
     def listen(self, stop: threading.Event) -> None:
         """Look once, and pause."""
+        self._check_file()
         if self._look():
             self._changed_at = monotonic()
             self._interval = self.QUICK
@@ -134,6 +139,18 @@ class DataVersionEar:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _check_file(self) -> None:
+        """Say it once if the file was removed or replaced: nobody else sees what is written to the old one."""
+        is_wanted = self._database.shared.wakeups.has_subscribers
+        if is_wanted and self._file is not None and _identity(self._path) != self._file:
+            self._file = None
+            _log.error(
+                "the file %s was removed or replaced while it is open here: what this process writes goes to the old one, which"
+                " ends with it. End this process, and start it again",
+                self._path,
+                extra={"action": "file_replaced"},
+            )
 
     def _look(self) -> bool:
         """
@@ -156,6 +173,15 @@ class DataVersionEar:
             return True
         known = before.keys() & now.keys()
         return bool(known) and all(before[writer] != now[writer] for writer in known)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells the file at *path* from any other; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # a text is all there is
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class NotificationEar:
