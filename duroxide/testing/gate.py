@@ -13,7 +13,7 @@ from itertools import islice
 
 from attrs import field, frozen
 
-from .._core.commit import ExecutionStatus
+from .._core.commit import ENDED, GOING_ON
 from .._core.registry import Registry
 from .._guard import Mode
 from ..client import Client
@@ -27,9 +27,6 @@ from .replaying import is_registered, stored_divergence
 #: Events that are read at once, unless one history alone has more.
 EVENTS_AT_ONCE = 20_000
 INSTANCES_AT_ONCE = 200
-
-_RUNNING = (ExecutionStatus.RUNNING, ExecutionStatus.CONTINUED_AS_NEW)
-_ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 
 
 @frozen(kw_only=True)
@@ -74,8 +71,8 @@ def _instances(client: Client, selection: Selection) -> Iterator[InstanceInfo]:
     if selection.ids is not None:
         yield from (client.get_instance_info(instance_id) for instance_id in selection.ids)
         return
-    yield from client.iterate_instances(InstanceFilter(statuses=_RUNNING))
-    yield from islice(client.iterate_instances(InstanceFilter(statuses=_ENDED)), selection.finished)
+    yield from client.iterate_instances(InstanceFilter(statuses=GOING_ON))
+    yield from islice(client.iterate_instances(InstanceFilter(statuses=ENDED)), selection.finished)
 
 
 def _batches(infos: Iterator[InstanceInfo]) -> Iterator[Sequence[InstanceInfo]]:

@@ -26,14 +26,14 @@ from typing import Any
 from attrs import evolve
 
 from ..._core.arguments import MAX_INTEGER
-from ..._core.commit import ExecutionStatus
+from ..._core.commit import ENDED, ExecutionStatus
 from ..._nouns import frozen
 from ...errors import CannotDeleteSubOrchestration, InstanceError, InstanceNotFound, InstanceStillRunning
 from ..management import DeleteResult, InstanceFilter
 from .children import IS_FIRST_START, Sent, children_of_instances, sent_to
 from .database import Database
 from .dialect import Use
-from .listing import ENDED, IS_ENDED, Where
+from .listing import IS_ENDED, Where
 from .orchestrations import tell_of_waiting_messages
 from .pauses import Turns
 from .statements import AnyRow, Bulk, Query

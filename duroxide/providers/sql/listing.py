@@ -45,8 +45,7 @@ _INFO = (
 # What users passed may be anything.
 _SHORT = reprlib.Repr()
 
-#: What has ended, for good.
-ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+#: What is `ENDED`; as a literal, see `_status_conditions`.
 IS_ENDED = "i.status IN ('Completed', 'Failed')"
 
 # Event ids have no gaps, so that the last one is the count, and is found without counting.
