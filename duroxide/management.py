@@ -15,6 +15,7 @@ from ._core.audit import Violation
 from ._core.commit import ExecutionStatus
 from ._core.events import Event
 from ._core.exports import ExportedInstance
+from ._core.times import Time
 from .errors import InstanceNotFound, InvalidInput, UnreadableHistory
 from .providers.contract import HistoryRequest, InstanceInfo, Provider
 from .providers.management import (
@@ -34,7 +35,6 @@ from .providers.management import (
     PruneResult,
     QueueDepths,
     SystemMetrics,
-    Time,
 )
 from .retention import RetentionPolicy, RetentionResult, apply_retention, checked_policy
 

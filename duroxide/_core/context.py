@@ -36,7 +36,8 @@ from .requests import (
 )
 from .retry import RetryPolicy
 from .scheduler import Scheduler
-from .state import EPOCH, OrchestrationState, decoder, decoder_as
+from .state import OrchestrationState, decoder, decoder_as
+from .times import EPOCH
 from .versions import Version
 
 

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from functools import cache
 
 from ..._core import limits
+from ..._core.arguments import check_count
 from ..._core.commit import ExecutionStatus
+from ..._core.times import time_ms
 from ..._nouns import frozen
 from ...errors import InvalidInput
 from ..contract import InstanceInfo
@@ -29,8 +31,6 @@ from ..management import (
     Page,
     QueueDepths,
     SystemMetrics,
-    check_count,
-    time_ms,
 )
 from .statements import AnyRow, Query, Values
 from .transaction import Transaction

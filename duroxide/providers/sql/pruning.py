@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
+from ..._core.times import time_ms
 from ..._nouns import frozen
 from ...errors import InstanceNotFound
-from ..management import InstanceFilter, PruneOptions, PruneResult, time_ms
+from ..management import InstanceFilter, PruneOptions, PruneResult
 from .children import about_to_have_children
 from .database import Database
 from .deletion import MAX_EVENTS, MAX_INSTANCES
