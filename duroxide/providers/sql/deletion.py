@@ -19,7 +19,7 @@ its commit finds no lock, and is refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from attrs import evolve
 
 from ..._core.arguments import MAX_INTEGER
 from ..._core.commit import ENDED, ExecutionStatus
+from ..._core.portions import portions
 from ..._nouns import frozen
 from ...errors import CannotDeleteSubOrchestration, InstanceError, InstanceNotFound, InstanceStillRunning
 from ..management import DeleteResult, InstanceFilter
@@ -258,7 +259,7 @@ def delete_bulk(database: Database, which: InstanceFilter, limit: int) -> Delete
     after: _Position | None = (-(2**63), "")
     while after is not None and left > 0:
         candidates, after = _candidates(database, which, min(left, MAX_INSTANCES), after)
-        for batch in _batches(candidates):
+        for batch in portions(candidates, _cost, (MAX_INSTANCES, MAX_EVENTS)):
             with turns.take():
                 deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
             left -= deleted
@@ -288,20 +289,8 @@ def _candidates(
     return candidates, (rows[-1].created_at_ms, rows[-1].instance_id)
 
 
-def _batches(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:
-    """Yield *candidates* in groups that are small enough for a transaction; one is always small enough."""
-    batch: list[_Candidate] = []
-    instances = events = 0
-    for candidate in candidates:
-        is_full = instances + candidate.instances > MAX_INSTANCES or events + candidate.events > MAX_EVENTS
-        if batch and is_full:
-            yield batch
-            batch, instances, events = [], 0, 0
-        batch.append(candidate)
-        instances += candidate.instances
-        events += candidate.events
-    if batch:
-        yield batch
+def _cost(candidate: _Candidate) -> tuple[int, int]:
+    return candidate.instances, candidate.events
 
 
 def _delete_batch(transaction: Transaction, batch: Sequence[_Candidate]) -> tuple[int, DeleteResult]:

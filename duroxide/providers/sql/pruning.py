@@ -8,10 +8,11 @@ it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
+from ..._core.portions import portions
 from ..._core.times import time_ms
 from ..._nouns import frozen
 from ...errors import InstanceNotFound
@@ -165,7 +166,7 @@ def _prune(database: Database, operation: str, ids: Sequence[str], options: Prun
     while True:
         old = database.read(operation, look)
         before = executions
-        for batch in _batches(old):
+        for batch in portions(old, lambda each: (each.events,), (MAX_EVENTS,)):
             with turns.take():
                 removed = database.write(operation, partial(_remove, batch=batch))
             pruned |= removed.ids
@@ -173,20 +174,6 @@ def _prune(database: Database, operation: str, ids: Sequence[str], options: Prun
             events += removed.events
         if len(old) < MAX_EXECUTIONS or executions == before:
             return PruneResult(len(pruned), executions, events)
-
-
-def _batches(old: Sequence[_Old]) -> Iterator[Sequence[_Old]]:
-    """Yield *old* in groups that are small enough for a transaction; one is always small enough."""
-    batch: list[_Old] = []
-    events = 0
-    for each in old:
-        if batch and events + each.events > MAX_EVENTS:
-            yield batch
-            batch, events = [], 0
-        batch.append(each)
-        events += each.events
-    if batch:
-        yield batch
 
 
 def _remove(transaction: Transaction, batch: Sequence[_Old]) -> _Removed:
