@@ -32,15 +32,11 @@ from ..management import (
     QueueDepths,
     SystemMetrics,
 )
+from .reads import INFO, info_of
 from .statements import AnyRow, Query, Values
 from .transaction import Transaction
 from .turn_statements import PASSED_ON
 
-
-_INFO = (
-    "i.instance_id, i.orchestration_name, i.orchestration_version, i.execution_id, i.last_event_id, i.status, i.output,"
-    " i.custom_status, i.custom_status_version, i.parent_instance_id, i.created_at_ms, i.updated_at_ms"
-)
 
 # What users passed may be anything.
 _SHORT = reprlib.Repr()
@@ -66,7 +62,7 @@ _TREE = Query(
         UNION ALL
         SELECT c.instance_id, t.depth + 1 FROM tree AS t JOIN {{instances}} AS c ON c.parent_instance_id = t.instance_id
     )
-    SELECT {_INFO} FROM tree AS t JOIN {{instances}} AS i ON i.instance_id = t.instance_id
+    SELECT {INFO} FROM tree AS t JOIN {{instances}} AS i ON i.instance_id = t.instance_id
     ORDER BY t.depth, i.created_at_ms, i.instance_id
     """  # noqa: S608  # constants
 )
@@ -181,7 +177,7 @@ def _status_conditions(statuses: Sequence[ExecutionStatus]) -> list[str]:
 def _page_query(conditions: tuple[str, ...], columns: str, *, is_first: bool) -> Query:
     after = "" if is_first else " AND (i.created_at_ms, i.instance_id) < (:after_ms, :after_id)"
     return Query(
-        f"SELECT {_INFO} FROM {{instances}} AS i WHERE {' AND '.join(conditions)}{after}"  # noqa: S608  # constants
+        f"SELECT {INFO} FROM {{instances}} AS i WHERE {' AND '.join(conditions)}{after}"  # noqa: S608  # constants
         " ORDER BY i.created_at_ms DESC, i.instance_id DESC LIMIT :wanted",
         columns,
     )
@@ -195,16 +191,10 @@ def instances(
     position = {} if after is None else {"after_ms": after[0], "after_id": after[1]}
     query = _page_query(where.conditions, where.columns, is_first=after is None)
     rows = transaction.query(query, where.keys, wanted=limit + 1, **where.parameters, **position)
-    infos = tuple(instance_info(row) for row in rows[:limit])
+    infos = tuple(info_of(row) for row in rows[:limit])
     if len(rows) <= limit:
         return Page(infos)
     return Page(infos, encode_cursor("instances", infos[-1].created_at_ms, infos[-1].instance_id))
-
-
-def instance_info(row: AnyRow) -> InstanceInfo:
-    """Return *row* as a record."""
-    values = dict(zip(row._fields, row, strict=True))
-    return InstanceInfo(**{**values, "status": ExecutionStatus(row.status)})
 
 
 def executions(transaction: Transaction, instance_id: str, limit: int, after: int) -> Page[ExecutionInfo]:
@@ -236,7 +226,7 @@ def _execution_info(row: AnyRow) -> ExecutionInfo:
 def tree(transaction: Transaction, instance_id: str) -> InstanceTree | None:
     """Return an instance with everything below it."""
     rows = transaction.query(_TREE, instance_id=instance_id)
-    return InstanceTree(instance_id, tuple(instance_info(row) for row in rows)) if rows else None
+    return InstanceTree(instance_id, tuple(info_of(row) for row in rows)) if rows else None
 
 
 def system_metrics(transaction: Transaction, *, count_events: bool) -> SystemMetrics:
