@@ -8,15 +8,15 @@ It only prints, and connects to nothing.
 from __future__ import annotations
 
 import argparse
-import sys
 
 from collections.abc import Iterator
 
+from ..._terminal import say
 from ...errors import InvalidInput
 from .definitions import definitions, grants
 from .migrate import upgrade_script
 from .provider import SqlProvider
-from .tables import REVISIONS
+from .tables import REVISIONS, quoted
 
 
 SUMMARY = "print the SQL that creates or upgrades the tables, for a role that may run it"
@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
         provider = SqlProvider(arguments.url, schema=arguments.schema)
         statements = list(script(provider, arguments.schema, found=arguments.found, role=arguments.grant_to))
     except InvalidInput as error:
-        print(f"duroxide schema: {error}", file=sys.stderr)  # noqa: T201  # a command prints
+        say(f"duroxide schema: {error}", is_error=True)
         return WRONG_USAGE
-    print("".join(f"{statement};\n" for statement in statements), end="")  # noqa: T201  # a command prints
+    say("\n".join(f"{statement};" for statement in statements))
     provider.close()
     return 0
 
@@ -68,7 +68,7 @@ def script(
         yield from _statements(upgrade_script(compiler.name, schema, found))
     else:
         if schema is not None:
-            yield f'CREATE SCHEMA IF NOT EXISTS "{schema.replace(chr(34), chr(34) * 2)}"'
+            yield f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}"
         yield from definitions(compiler, dialect, schema)
     if role is not None:
         yield from grants(schema, role)
