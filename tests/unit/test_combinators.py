@@ -145,6 +145,20 @@ class TestSelect:
             (7, "ActivityCompleted", 5), (8, "ActivityCompleted", 2), (9, "OrchestrationCompleted"),
         ]  # fmt: skip
 
+    def test_lost_in_a_turn_that_asks_for_nothing(self) -> None:
+        """A loser is given up in the turn in which it loses, not with the next thing that is asked for."""
+
+        def goes_on_waiting(ctx: Any) -> Steps:
+            kept = ctx.schedule_activity("K")
+            yield from race(ctx)
+            yield kept
+
+        instance = Instance(goes_on_waiting)
+        instance.deliver(fired(0, 4))
+
+        assert summary(instance.commit.events) == [(5, "TimerFired", 4), (6, "ActivityCancelRequested", 3)]
+        assert instance.commit.cancelled_activities == (3,)
+
     @pytest.mark.parametrize(
         ("lose", "recorded", "kind"),
         [

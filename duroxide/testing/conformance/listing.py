@@ -24,6 +24,7 @@ from ...providers.management import (
 from .checks import Checks, raises
 from .populations import begin, continued, end, ended
 from .vocabulary import (
+    LOCK_MS,
     NOW,
     activity,
     events_of,
@@ -223,7 +224,7 @@ class Counts(Checks):
         assert (3, 1) == (depths.orchestrator_queue + _taken(depths), depths.timer_queue)
         assert 1 == depths.locked_instances
 
-        self.clock.advance(1_000_000)
+        self.clock.advance(LOCK_MS)  # at its expiry, a lock is free
         depths = self.client.get_queue_depths()
         assert (3, 0, 4, 0, 0) == (
             depths.worker_queue,
