@@ -34,9 +34,9 @@ from ..management import DeleteResult, InstanceFilter
 from .children import IS_FIRST_START, Sent, children_of_instances, sent_to
 from .database import Database
 from .dialect import Use
+from .giving_way import GivingWay
 from .listing import IS_ENDED, Where
 from .orchestrations import tell_of_waiting_messages
-from .pauses import Turns
 from .statements import AnyRow, Bulk, Query
 from .transaction import Transaction
 
@@ -255,12 +255,12 @@ def _candidate_query(conditions: tuple[str, ...], columns: str) -> Query:
 
 def delete_bulk(database: Database, which: InstanceFilter, limit: int) -> DeleteResult:
     """Delete up to *limit* roots that match, in as many transactions as it takes."""
-    result, left, turns = DeleteResult(), limit, Turns()
+    result, left, giving_way = DeleteResult(), limit, GivingWay()
     after: _Position | None = (-(2**63), "")
     while after is not None and left > 0:
         candidates, after = _candidates(database, which, min(left, MAX_INSTANCES), after)
         for batch in portions(candidates, _cost, (MAX_INSTANCES, MAX_EVENTS)):
-            with turns.take():
+            with giving_way.to_others():
                 deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
             left -= deleted
             result += of_batch

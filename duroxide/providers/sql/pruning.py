@@ -21,8 +21,8 @@ from .children import about_to_have_children
 from .database import Database
 from .deletion import MAX_EVENTS, MAX_INSTANCES
 from .dialect import Use
+from .giving_way import GivingWay
 from .listing import Where
-from .pauses import Turns
 from .statements import Bulk, Query
 from .transaction import Transaction
 
@@ -126,7 +126,7 @@ def prune(database: Database, instance_id: str, options: PruneOptions) -> PruneR
 
     if not database.read("prune_executions", exists):
         raise InstanceNotFound(instance_id)
-    return _prune(database, "prune_executions", [instance_id], options, Turns())
+    return _prune(database, "prune_executions", [instance_id], options, GivingWay())
 
 
 def prune_bulk(database: Database, which: InstanceFilter, options: PruneOptions, limit: int) -> PruneResult:
@@ -142,17 +142,19 @@ def prune_bulk(database: Database, which: InstanceFilter, options: PruneOptions,
         rows = transaction.query(query, where.keys, wanted=wanted, **parameters)
         return [row.instance_id for row in rows]
 
-    result, turns = PruneResult(), Turns()
+    result, giving_way = PruneResult(), GivingWay()
     while result.instances < limit:
         ids = database.read("prune_executions_bulk", look, use=Use.SNAPSHOT)
         if not ids:
             break
-        result += _prune(database, "prune_executions_bulk", ids, options, turns)
+        result += _prune(database, "prune_executions_bulk", ids, options, giving_way)
         parameters["after"] = ids[-1]
     return result
 
 
-def _prune(database: Database, operation: str, ids: Sequence[str], options: PruneOptions, turns: Turns) -> PruneResult:
+def _prune(
+    database: Database, operation: str, ids: Sequence[str], options: PruneOptions, giving_way: GivingWay
+) -> PruneResult:
     """Remove what is old of *ids*, until there is nothing left that is."""
     query = _old_query(by_age=options.completed_before is not None)
     keys = [(instance_id,) for instance_id in ids]
@@ -167,7 +169,7 @@ def _prune(database: Database, operation: str, ids: Sequence[str], options: Prun
         old = database.read(operation, look)
         before = executions
         for batch in portions(old, lambda each: (each.events,), (MAX_EVENTS,)):
-            with turns.take():
+            with giving_way.to_others():
                 removed = database.write(operation, partial(_remove, batch=batch))
             pruned |= removed.ids
             executions += removed.executions
