@@ -54,7 +54,9 @@ class Executor(Replay):
         super().__init__(
             started,
             begin=lambda: _begin(info, OrchestrationContext(self, logger, limits), started),
-            encode_output=lambda output: _encode_output(output, f"result of orchestration {started.name!r}", limits),
+            encode_output=lambda output: _encode_output(
+                output, f"result of orchestration {started.name!r}", limits, logger
+            ),
             exceptions=exceptions,
         )
         self.limits = limits
@@ -85,9 +87,11 @@ def _begin(info: FunctionInfo, context: OrchestrationContext, started: Orchestra
     return info.fn(*arguments) if info.is_generator else _calling(info.fn, arguments)
 
 
-def _encode_output(output: object, where: str, limits: Limits) -> str:
+def _encode_output(output: object, where: str, limits: Limits, logger: OrchestrationLogger) -> str:
     text = payloads.encode(output, where=where)
-    limits.check_payload(text, where)
+    warning = limits.check_payload(text, where)
+    if warning is not None:
+        logger.warning("%s", warning)
     return text
 
 
