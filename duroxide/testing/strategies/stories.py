@@ -19,7 +19,8 @@ from ..._core.execution import Execution, begin
 from ..._core.executor import Executor
 from ..._core.messages import Deliver, StartOrchestration
 from ...errors import ErrorCategory, ErrorDetails, ErrorKind
-from .programs import NAMES, Program, orchestrations
+from .drawing import orchestrations
+from .programs import NAMES, Program
 
 
 INSTANCE = "generated"
