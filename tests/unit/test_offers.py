@@ -15,9 +15,8 @@ from duroxide.errors import ProviderError
 from duroxide.providers.handover import Offer, Outcome
 from duroxide.providers.wakeups import Wakeups
 
+from ..patience import PATIENCE
 
-#: How long (seconds) something may take that must happen; only a failing test ever waits so long.
-PATIENCE = 15.0
 
 LOST = ProviderError("commit_turns", "the connection was lost", retryable=True)
 IMPOSSIBLE = ProviderError("commit_turns", "that cannot be stored", retryable=False)
