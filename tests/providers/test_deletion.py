@@ -14,7 +14,7 @@ from duroxide.client import Client
 from duroxide.errors import InvalidInput
 from duroxide.providers.management import ANY_INSTANCE, DeleteResult
 from duroxide.providers.sql import SqlProvider, deletion
-from duroxide.providers.sql.schema import instances
+from duroxide.providers.sql.schema import instances, orchestrator_queue
 from duroxide.providers.sql.statements import Query
 from duroxide.providers.sql.transaction import Transaction
 from duroxide.testing.conformance import HeldClock
@@ -28,6 +28,7 @@ from duroxide.testing.conformance.vocabulary import (
     next_turn,
     raised,
     scheduled,
+    start,
     timer,
 )
 
@@ -51,6 +52,17 @@ class TestTables:
         provider.enqueue([raised()])
         fetch(provider)
         provider.delete_instance("a", force=True)
+
+        assert {} == rows(store, provider)
+
+    def test_unreadable_start(self, store: Store, provider: SqlProvider) -> None:
+        """A start that cannot be read, so that nobody knows whose it is, goes with the instance of its id."""
+        ended(provider, "a")
+        provider.enqueue([start()])
+        with provider._engine.begin() as connection:
+            connection = connection.execution_options(schema_translate_map={None: store.schema})
+            connection.execute(update(orchestrator_queue).values(data="{"))
+        provider.delete_instance("a", force=False)
 
         assert {} == rows(store, provider)
 

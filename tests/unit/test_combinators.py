@@ -159,6 +159,27 @@ class TestSelect:
         assert summary(instance.commit.events) == [(5, "TimerFired", 4), (6, "ActivityCancelRequested", 3)]
         assert instance.commit.cancelled_activities == (3,)
 
+    def test_nobody_goes_on_after_the_end(self) -> None:
+        """A branch that got the same answer as the function, which returns with it, does not go on."""
+        went_on = []
+
+        def ends(ctx: Any) -> Steps:
+            shared, other = ctx.schedule_activity("S"), ctx.schedule_activity("O")
+
+            def branch() -> Steps:
+                yield other
+                yield shared
+                went_on.append(True)
+
+            ctx.join(branch())
+            return (yield shared)
+
+        instance = Instance(ends)
+        instance.deliver(completed(0, 3))
+        instance.deliver(completed(0, 2))
+
+        assert (instance.output, went_on) == ("ok", [])
+
     @pytest.mark.parametrize(
         ("lose", "recorded", "kind"),
         [
