@@ -19,9 +19,10 @@ class Store:
     def __init__(self, *dues: int) -> None:
         self.dues = [NOW + due for due in dues]
         self.questions = 0
+        self.ms = NOW
 
     def now_ms(self) -> int:
-        return NOW
+        return self.ms
 
     def next_due_ms(self, after_ms: int | None = None) -> int | None:
         self.questions += 1
@@ -80,3 +81,38 @@ def test_question() -> None:
     agenda._ask_at = 0.0
 
     assert (520, 3) == (pause_ms(agenda), store.questions)
+
+
+def test_fetched_before_it_is_due() -> None:
+    """What is known to be due later is still known after a fetch, and nobody is asked for it."""
+    store = Store(500)
+    agenda = agenda_of(store)
+    agenda.note(NOW + 500)
+    agenda.before_fetch()
+    agenda._ask_at = None
+
+    assert (500, 0) == (pause_ms(agenda), store.questions)
+
+
+def test_fetched_when_it_is_due() -> None:
+    """Once what was due has been fetched, the store is asked what comes after it, at once."""
+    store = Store(500, 700)
+    agenda = agenda_of(store)
+    agenda.note(NOW + 500)
+    store.ms = NOW + 500
+    agenda.before_fetch()
+
+    assert (200, 1) == (pause_ms(agenda), store.questions)
+
+
+def test_what_was_passed_on_is_forgotten() -> None:
+    """When its time has come, also for who comes late, an instance that was passed on is one like all others."""
+    store = Store()
+    agenda = agenda_of(store)
+    with agenda.passing_on():
+        agenda.note(NOW + 500)
+    for ms, left in ((500 + LATE_MS - 1, 1), (500 + LATE_MS, 0)):
+        store.ms = NOW + ms
+        agenda.before_fetch()
+
+        assert left == len(agenda._left_to_others)
