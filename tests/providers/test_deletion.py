@@ -169,3 +169,20 @@ class TestBulk:
 
         assert DeleteResult() == provider.delete_instance_bulk(ANY_INSTANCE, limit=10)
         assert None is not provider.get_instance_info("a")
+
+    def test_gone_meanwhile(self, provider: SqlProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What somebody else deletes between looking and deleting is gone, and holds up nothing else."""
+        for instance_id in ["a", "b"]:
+            ended(provider, instance_id)
+        look = deletion._candidates
+
+        def look_and_wait(*args: object) -> object:
+            found = look(*args)  # type: ignore[arg-type]
+            if provider.get_instance_info("a") is not None:
+                provider.delete_instance("a", force=False)
+            return found
+
+        monkeypatch.setattr(deletion, "_candidates", look_and_wait)
+
+        assert 1 == provider.delete_instance_bulk(ANY_INSTANCE, limit=10).instances
+        assert None is provider.get_instance_info("b")
