@@ -33,9 +33,9 @@ from ._core.status import Completed, Failed, NotFound, OrchestrationStatus, Runn
 from ._core.versions import Version
 from ._nouns import frozen
 from ._waiting import wait_until
-from .errors import ErrorKind, InvalidInput, NondeterminismError, UnreadableHistory
+from .errors import ErrorKind, InvalidInput, NondeterminismError
 from .errors import OrchestrationFailed as OrchestrationFailedError
-from .management import ManagementClient
+from .management import ManagementClient, readable
 from .providers.contract import HistoryRequest, InstanceInfo
 from .providers.opening import Database, open_provider
 
@@ -251,10 +251,7 @@ class Client(ManagementClient):
         return tuple(self._history(HistoryRequest(instance_id, execution_id)))
 
     def _history(self, request: HistoryRequest) -> Sequence[Event]:
-        answer = self._provider.read_histories([request])[0]
-        if isinstance(answer, UnreadableHistory):
-            raise answer
-        return answer
+        return readable(self._provider.read_histories([request])[0])
 
     def _status_of(self, info: InstanceInfo) -> OrchestrationStatus:
         seen = (info.custom_status, info.custom_status_version)

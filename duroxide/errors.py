@@ -38,7 +38,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
-from attrs import evolve, field
+from attrs import field
 
 from ._nouns import frozen
 
@@ -158,10 +158,6 @@ class ErrorDetails:
         """Record that code and history do not fit together."""
         return cls(ErrorCategory.CONFIGURATION, ErrorKind.NONDETERMINISM, message)
 
-    def with_attempt(self, attempt: int) -> ErrorDetails:
-        """Return the same failure as attempt number *attempt* of a retry policy."""
-        return evolve(self, attempt=attempt)
-
     def chain(self) -> Iterator[ErrorDetails]:
         """Yield this failure, then what it was raised from, and so on."""
         link: ErrorDetails | None = self
@@ -174,8 +170,12 @@ def type_name(error: BaseException) -> str:
     """Return the name that history records for the type of *error*."""
     if isinstance(error, RemoteFailure) and error.details.type:
         return error.details.type
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return class_name(type(error))
+
+
+def class_name(cls: type) -> str:
+    """Return what *cls* is called in histories and in messages; builtins by their name alone."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def text_of(error: BaseException) -> str:
@@ -455,13 +455,3 @@ class ProviderError(DuroxideError):
 
     def __str__(self) -> str:
         return f"{self.operation}: {self.message}"
-
-    def to_details(self) -> ErrorDetails:
-        """Return the failure as it is recorded in history."""
-        return ErrorDetails(
-            category=ErrorCategory.INFRASTRUCTURE,
-            kind=ErrorKind.PROVIDER,
-            message=self.message,
-            retryable=self.retryable,
-            subject=self.operation,
-        )

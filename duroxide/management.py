@@ -7,7 +7,7 @@ Rule: what is unknown is an error that a caller can catch, and what is no good i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ._core import limits
 from ._core.arguments import MAX_INTEGER, check_bool, check_count
@@ -15,6 +15,7 @@ from ._core.audit import Violation
 from ._core.commit import ExecutionStatus
 from ._core.events import Event
 from ._core.exports import ExportedInstance
+from ._core.times import Time
 from .errors import InstanceNotFound, InvalidInput, UnreadableHistory
 from .providers.contract import HistoryRequest, InstanceInfo, Provider
 from .providers.management import (
@@ -34,9 +35,11 @@ from .providers.management import (
     PruneResult,
     QueueDepths,
     SystemMetrics,
-    Time,
 )
 from .retention import RetentionPolicy, RetentionResult, apply_retention, checked_policy
+
+
+T = TypeVar("T")
 
 
 class ManagementClient:
@@ -173,10 +176,10 @@ class ManagementClient:
             UnreadableHistory: If an event cannot be read, for example because a newer release wrote it.
         """
         limits.check_existing_id(instance_id)
-        ids = [info.execution_id for info in self._all_executions(instance_id)]
-        answers = self._provider.read_histories([HistoryRequest(instance_id, each) for each in ids])
+        infos = _page_by_page(lambda cursor: self.list_executions(instance_id, limit=MAX_PAGE, cursor=cursor))
+        requests = [HistoryRequest(instance_id, info.execution_id) for info in infos]
         # A history that is empty was pruned, or its instance deleted, between the two reads.
-        histories = [history for history in map(_readable, answers) if history]
+        histories = [history for history in map(readable, self._provider.read_histories(requests)) if history]
         if not histories:
             raise InstanceNotFound(instance_id)
         return ExportedInstance.of(histories).to_document()
@@ -212,22 +215,7 @@ class ManagementClient:
 
     def iterate_instances(self, filter: InstanceFilter = ANY_INSTANCE) -> Iterator[InstanceInfo]:
         """Yield the instances that match, the newest first, reading page by page."""
-        cursor = None
-        while True:
-            page = self.list_instances(filter, limit=MAX_PAGE, cursor=cursor)
-            yield from page
-            cursor = page.cursor
-            if cursor is None:
-                return
-
-    def _all_executions(self, instance_id: str) -> Iterator[ExecutionInfo]:
-        cursor = None
-        while True:
-            page = self.list_executions(instance_id, limit=MAX_PAGE, cursor=cursor)
-            yield from page
-            cursor = page.cursor
-            if cursor is None:
-                return
+        return _page_by_page(lambda cursor: self.list_instances(filter, limit=MAX_PAGE, cursor=cursor))
 
     # Deleting
 
@@ -320,7 +308,22 @@ class ManagementClient:
         return list(self._provider.audit())
 
 
-def _readable(history: Sequence[Event] | UnreadableHistory) -> Sequence[Event]:
+def _page_by_page(list_page: Callable[[str | None], Page[T]]) -> Iterator[T]:
+    """Yield all that *list_page* lists from a cursor on, reading a page when it is needed."""
+    page = list_page(None)
+    yield from page
+    while page.cursor is not None:
+        page = list_page(page.cursor)
+        yield from page
+
+
+def readable(history: Sequence[Event] | UnreadableHistory) -> Sequence[Event]:
+    """
+    Return *history*, an answer of `Provider.read_histories`.
+
+    Raises:
+        UnreadableHistory: If that is the answer.
+    """
     if isinstance(history, UnreadableHistory):
         raise history
     return history

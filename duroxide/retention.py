@@ -20,7 +20,7 @@ from attrs.converters import optional
 
 from ._core import limits
 from ._core.arguments import MAX_INTEGER, check_count
-from ._core.commit import ExecutionStatus
+from ._core.commit import GOING_ON, ExecutionStatus
 from ._core.durations import as_timedelta, duration_ms
 from ._nouns import frozen
 from .errors import InvalidInput
@@ -172,7 +172,7 @@ def _steps(
             ended_before = now_ms - age // timedelta(milliseconds=1)
             yield _delete(management, evolve(which, statuses={status}, completed_before=ended_before), batch_size)
     if rule.keep_executions is not None:
-        going_on = evolve(which, statuses={ExecutionStatus.RUNNING, ExecutionStatus.CONTINUED_AS_NEW})
+        going_on = evolve(which, statuses=GOING_ON)
         yield _prune(management, going_on, PruneOptions(keep_last=rule.keep_executions), batch_size)
 
 

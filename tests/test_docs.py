@@ -142,6 +142,16 @@ def test_every_page_can_be_found() -> None:
     assert set() == {page for page in PAGES if page.is_relative_to(DOCS) and page != index} - linked
 
 
+@pytest.mark.parametrize("package", ["_core", "providers", "providers/sql", "_runtime"])
+def test_map(package: str) -> None:
+    """The map of the architecture has every file of the larger packages, once."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition(f"By file, `{package}`:\n\n")[2].partition("\n\n")[0]
+    named = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+    assert sorted(path.stem for path in (PACKAGE / package).glob("[!_]*.py")) == sorted(named)
+
+
 def section(page: str, heading: str) -> str:
     """Return the text under *heading* of a reference page, up to the next one of its level."""
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")

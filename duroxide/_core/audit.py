@@ -15,11 +15,11 @@ Rule 3: of any other execution there is no work left. Messages may be: the next 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from .._nouns import frozen
 from . import events as e
-from .commit import ExecutionStatus
+from .commit import STATUS_OF, ExecutionStatus
 
 
 @frozen
@@ -56,13 +56,6 @@ class ExecutionFacts:
         """Whether work of this execution is wanted."""
         return self.instance_status is not None and self.status is ExecutionStatus.RUNNING
 
-
-#: Which status an execution has by its last event; with any other event it is running.
-STATUS_OF: Mapping[type[e.Event], ExecutionStatus] = {
-    e.OrchestrationCompleted: ExecutionStatus.COMPLETED,
-    e.OrchestrationFailed: ExecutionStatus.FAILED,
-    e.OrchestrationContinuedAsNew: ExecutionStatus.CONTINUED_AS_NEW,
-}
 
 _ACTIVITY_ANSWERS = (e.ActivityCompleted, e.ActivityFailed)
 _CHILD_ANSWERS = (e.SubOrchestrationCompleted, e.SubOrchestrationFailed)

@@ -3,7 +3,7 @@ What a turn leaves to be written: the outcome of all decisions, ready for a prov
 
 A provider does not think. Whatever depends on the meaning of events (what a cancelled activity
 costs, whom a finished child reports to, which limit was broken) was decided before a `TurnCommit`
-was built, by `duroxide._core.advance`.
+was built, by `Execution.decide`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from typing import Any
 from attrs import field
 
 from .._nouns import noun
-from .events import Event, KvEntry, Parent
+from .events import (
+    Event,
+    KvEntry,
+    OrchestrationCompleted,
+    OrchestrationContinuedAsNew,
+    OrchestrationFailed,
+    Parent,
+)
 from .messages import ActivityExecute, ActivityKey, Message
 
 
@@ -31,6 +38,18 @@ class ExecutionStatus(StrEnum):
     COMPLETED = "Completed"
     FAILED = "Failed"
     CONTINUED_AS_NEW = "ContinuedAsNew"
+
+
+#: What has ended, for good; all else goes on.
+ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+GOING_ON = (ExecutionStatus.RUNNING, ExecutionStatus.CONTINUED_AS_NEW)
+
+#: How an execution stands by its last event; with any other event it is running.
+STATUS_OF: Mapping[type[Event], ExecutionStatus] = {
+    OrchestrationCompleted: ExecutionStatus.COMPLETED,
+    OrchestrationFailed: ExecutionStatus.FAILED,
+    OrchestrationContinuedAsNew: ExecutionStatus.CONTINUED_AS_NEW,
+}
 
 
 @noun

@@ -34,7 +34,8 @@ from .requests import (
     WaitExternal,
 )
 from .retry import RetryPolicy
-from .state import EPOCH, OrchestrationState, decoder, decoder_as
+from .state import OrchestrationState, decoder, decoder_as
+from .times import EPOCH
 from .versions import Version
 
 

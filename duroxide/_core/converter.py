@@ -34,8 +34,10 @@ from .hints import (
     fields_of,
     has_fields,
     has_forward_references,
+    has_typed_keys,
     hints_of,
     is_named_tuple,
+    is_plain_mapping,
     is_typed_dict,
     members_of,
     pydantic_fields,
@@ -140,11 +142,8 @@ _BUILDERS: Mapping[Any, Callable[[list[Any]], Any]] = {
 
 
 def _is_collection(kind: Any) -> bool:
-    return (typing.get_origin(kind) or kind) in _BUILDERS if _is_hashable(kind) else False
-
-
-def _is_hashable(kind: Any) -> bool:
-    return isinstance(typing.get_origin(kind) or kind, type)
+    cls = typing.get_origin(kind) or kind
+    return isinstance(cls, type) and cls in _BUILDERS
 
 
 def _collection_reader(kind: Any, converter: Converter) -> Reader:
@@ -265,22 +264,18 @@ def _of_dict(read: Reader) -> Reader:
 #: What an enum's value must be for it to be a key.
 _KEYS = (str, int, float)
 
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
-
-def _is_plain_mapping(kind: Any) -> bool:
+def _needs_no_reading(kind: Any) -> bool:
     key_type, value_type = typing.get_args(kind) or (Any, Any)
     return key_type in (str, Any, object) and value_type in (Any, object)
 
 
 def _is_mapping(kind: Any) -> bool:
-    return any((typing.get_origin(kind) or kind) is mapping for mapping in _MAPPINGS) and (
-        _is_plain_mapping(kind) or typing.get_args(kind)[0] not in (str, Any, object, bool)
-    )
+    return is_plain_mapping(kind) and (_needs_no_reading(kind) or has_typed_keys(kind))
 
 
 def _mapping_reader(kind: Any, converter: Converter) -> Reader:
-    if _is_plain_mapping(kind):
+    if _needs_no_reading(kind):
         return lambda value, _: exactly(value, dict)
     key_type, value_type = typing.get_args(kind)
 

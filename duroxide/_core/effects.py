@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from .._nouns import noun
 from ..errors import ErrorDetails
 from . import events as e
-from .commit import ExecutionStatus, Outgoing
+from .commit import STATUS_OF, ExecutionStatus, Outgoing
 from .ledger import CANCELLED_BY
 from .messages import ActivityExecute, ActivityKey, Deliver, StartOrchestration
 from .verdicts import Cancelled, Completed, Continue, ContinuesAsNew, Failed, Turn
@@ -176,16 +176,9 @@ def _end(turn: Turn, started: e.OrchestrationStarted, messages: list[Outgoing], 
         cancelled_activities=tuple(cancelled_activities),
         cancelled_timers=tuple(ending.open_timers),
         events=tuple(events),
-        status=_STATUS[type(last)],
+        status=STATUS_OF[type(last)],
         output=_output_of(last),
     )
-
-
-_STATUS = {
-    e.OrchestrationCompleted: ExecutionStatus.COMPLETED,
-    e.OrchestrationFailed: ExecutionStatus.FAILED,
-    e.OrchestrationContinuedAsNew: ExecutionStatus.CONTINUED_AS_NEW,
-}
 
 
 def ending_of(verdict: object, timestamp_ms: int) -> e.TerminalEvent:

@@ -58,7 +58,7 @@ class Executor(Replay):
         super().__init__(
             started,
             begin=lambda: _begin(info, OrchestrationContext(self, logger, limits, info.input_type), started),
-            encode_output=lambda output: _encode_output(output, info, limits),
+            encode_output=lambda output: _encode_output(output, info, limits, logger),
             exceptions=exceptions,
         )
         self.limits = limits
@@ -95,10 +95,12 @@ def _begin(info: FunctionInfo, context: OrchestrationContext, started: Orchestra
     return info.fn(*arguments) if info.is_generator else _calling(info.fn, arguments)
 
 
-def _encode_output(output: object, info: FunctionInfo, limits: Limits) -> str:
+def _encode_output(output: object, info: FunctionInfo, limits: Limits, logger: OrchestrationLogger) -> str:
     where = f"result of orchestration {info.name!r}"
     text = payloads.encode(output, where=where, type_=info.result_type)
-    limits.check_payload(text, where)
+    warning = limits.check_payload(text, where)
+    if warning is not None:
+        logger.warning("%s", warning)
     return text
 
 

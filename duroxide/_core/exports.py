@@ -13,17 +13,11 @@ from .._nouns import frozen
 from ..errors import InvalidInput
 from . import events as e
 from .codec import UnreadableEvent, event_from_dict, event_to_dict
-from .commit import ExecutionStatus
+from .commit import STATUS_OF, ExecutionStatus
 
 
 FORMAT = "duroxide-history"
 FORMAT_VERSION = 1
-
-_STATUS: Mapping[type[e.Event], ExecutionStatus] = {
-    e.OrchestrationCompleted: ExecutionStatus.COMPLETED,
-    e.OrchestrationFailed: ExecutionStatus.FAILED,
-    e.OrchestrationContinuedAsNew: ExecutionStatus.CONTINUED_AS_NEW,
-}
 
 
 @frozen
@@ -47,7 +41,7 @@ class ExportedInstance:
     @property
     def status(self) -> ExecutionStatus:
         """How the last execution stands."""
-        return _STATUS.get(type(self.executions[-1][-1]), ExecutionStatus.RUNNING)
+        return STATUS_OF.get(type(self.executions[-1][-1]), ExecutionStatus.RUNNING)
 
     @classmethod
     def of(cls, executions: Sequence[Sequence[e.Event]]) -> ExportedInstance:

@@ -11,7 +11,7 @@ import sys
 import types
 import typing
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 import attrs
@@ -156,6 +156,18 @@ def is_type_alias(hint: object) -> bool:
 def is_typed_dict(hint: object) -> bool:
     """Whether *hint* is a TypedDict, be it of typing_extensions."""
     return isinstance(hint, type) and issubclass(hint, dict) and hasattr(hint, "__total__")
+
+
+def is_plain_mapping(hint: object) -> bool:
+    """Whether *hint* is a dict, or what stands for one; not one of its subclasses."""
+    cls = typing.get_origin(hint) or hint
+    return any(cls is mapping for mapping in (dict, Mapping, MutableMapping))
+
+
+def has_typed_keys(hint: object) -> bool:
+    """Whether *hint* is a mapping that says of what type its keys are: texts in JSON, as those of all others are here, too."""
+    arguments = typing.get_args(hint)
+    return is_plain_mapping(hint) and bool(arguments) and unwrapped(arguments[0]) not in (str, Any, object, bool)
 
 
 def is_union(hint: object) -> bool:

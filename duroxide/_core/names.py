@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..errors import class_name
+
 
 def name_of(hint: object) -> str:
     """Return what users call a type."""
-    if not isinstance(hint, type) or hint.__module__ == "builtins":
-        return hint.__qualname__ if type(hint) is type else str(hint)
-    return f"{hint.__module__}.{hint.__qualname__}"
+    return class_name(hint) if isinstance(hint, type) else str(hint)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 from attrs import Attribute, field
 
 from .._nouns import frozen
-from ..errors import InvalidInput, RegistrationError
+from ..errors import InvalidInput, RegistrationError, class_name
 from .arguments import check_str
 from .failures import NEVER_RAISED
 from .functions import FunctionInfo, describe, inspect_activity, inspect_orchestration, names_in, remember_name
@@ -299,8 +299,10 @@ class Registry:
             RegistrationError: If the name is empty, reserved or taken, or the function cannot work as an activity.
         """
         if fn is not None:
-            return self._add_activity(fn, name, _locals_of_caller(fn))
-        return lambda decorated: self._add_activity(decorated, name, _locals_of_caller(decorated))
+            return self.activities.register(fn, name=name, caller_locals=_locals_of_caller(fn))
+        return lambda decorated: self.activities.register(
+            decorated, name=name, caller_locals=_locals_of_caller(decorated)
+        )
 
     @overload
     def orchestration(self, fn: F, /) -> F: ...
@@ -324,22 +326,18 @@ class Registry:
                 the function cannot work as an orchestration.
         """
         if fn is not None:
-            return self._add_orchestration(fn, name, version, _locals_of_caller(fn))
-        return lambda decorated: self._add_orchestration(decorated, name, version, _locals_of_caller(decorated))
+            return self.orchestrations.register(fn, name=name, version=version, caller_locals=_locals_of_caller(fn))
+        return lambda decorated: self.orchestrations.register(
+            decorated, name=name, version=version, caller_locals=_locals_of_caller(decorated)
+        )
 
     def register_activity(self, fn: F, *, name: str | None = None) -> F:
         """Register an activity by call; see `activity`."""
-        return self._add_activity(fn, name, _locals_of_caller(fn))
+        return self.activities.register(fn, name=name, caller_locals=_locals_of_caller(fn))
 
     def register_orchestration(self, fn: F, *, name: str | None = None, version: str = DEFAULT_VERSION) -> F:
         """Register an orchestration by call; see `orchestration`."""
-        return self._add_orchestration(fn, name, version, _locals_of_caller(fn))
-
-    def _add_activity(self, fn: F, name: str | None, caller_locals: Mapping[str, Any]) -> F:
-        return self.activities.register(fn, name=name, caller_locals=caller_locals)
-
-    def _add_orchestration(self, fn: F, name: str | None, version: str, caller_locals: Mapping[str, Any]) -> F:
-        return self.orchestrations.register(fn, name=name, version=version, caller_locals=caller_locals)
+        return self.orchestrations.register(fn, name=name, version=version, caller_locals=_locals_of_caller(fn))
 
     def exception(self, cls: E) -> E:
         """
@@ -352,7 +350,7 @@ class Registry:
                 its name is registered.
         """
         _check_exception(cls)
-        name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+        name = class_name(cls)
         if self._exceptions.setdefault(name, cls) is not cls:
             msg = f"another exception class called {name!r} is registered already. Rename one of them."
             raise RegistrationError(msg)

@@ -8,21 +8,18 @@ Reads are local and immediate. Every change is recorded in history, and counts o
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar, overload
 
-from ..errors import InvalidInput
 from . import limits, payloads
 from .arguments import check_type
 from .events import KvEntry
 from .replay import Replay
 from .requests import ClearKeyValue, ClearKeyValues, SetKeyValue, UpdateCustomStatus
+from .times import Time, time_ms
 
 
 T = TypeVar("T")
-
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class OrchestrationState:
@@ -99,9 +96,9 @@ class OrchestrationState:
         if self._replay.note(ClearKeyValues()):
             self._replay.kv.clear()
 
-    def prune_kv_values_updated_before(self, cutoff: datetime | int) -> int:
+    def prune_kv_values_updated_before(self, cutoff: Time) -> int:
         """Remove the keys that were last set before *cutoff* (a time, or ms since the epoch); return how many."""
-        cutoff_ms = _time_ms(cutoff)
+        cutoff_ms = time_ms("cutoff", cutoff)
         old = sorted(key for key, entry in self._replay.kv.items() if entry.updated_at_ms < cutoff_ms)
         for key in old:
             self.clear_kv_value(key)
@@ -110,18 +107,6 @@ class OrchestrationState:
     def _show(self, status: str | None) -> None:
         if self._replay.note(UpdateCustomStatus(status)):
             self._replay.custom_status = status
-
-
-def _time_ms(cutoff: object) -> int:
-    if isinstance(cutoff, datetime):
-        if cutoff.utcoffset() is None:
-            msg = f"cutoff {cutoff!r} has no time zone. Use ctx.utc_now(), or add tzinfo=datetime.UTC."
-            raise InvalidInput(msg)
-        return (cutoff - EPOCH) // timedelta(milliseconds=1)
-    if isinstance(cutoff, bool) or not isinstance(cutoff, int):
-        msg = f"cutoff is {cutoff!r}: use an aware datetime, or milliseconds since the epoch as an int."
-        raise InvalidInput(msg)
-    return cutoff
 
 
 def decoder_as(type_: object, where: str) -> Callable[[str], Any]:

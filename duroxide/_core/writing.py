@@ -16,7 +16,7 @@ import math
 import typing
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from .hints import (
     Field,
     fields_of,
     has_fields,
+    has_typed_keys,
     hints_of,
     is_named_tuple,
     is_type_alias,
@@ -47,7 +48,6 @@ __all__ = ["Ambiguous", "Unwritable", "UnwritableKey", "Writer", "hinted", "key_
 Writer = Callable[[Any], Any]
 
 _SCALARS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
-_MAPPINGS = (dict, Mapping, MutableMapping)
 _SUPPORTED = (
     "Supported are None, bool, int, float, str, lists, tuples, sets, dicts with str keys, attrs classes, dataclasses,"
     " named tuples, enums, datetimes, timedelta, Decimal, UUID, bytes, paths and pydantic models."
@@ -268,7 +268,7 @@ def _class_hint(hint: Any, cls: Any) -> Writer:
     if names_of(cls) is not None or is_named_tuple(cls):
         return _instance_writer(hint, cls)
     if issubclass(cls, Mapping):
-        return _mapping_hint(hint, cls)
+        return _mapping_hint(hint)
     if issubclass(cls, AbstractSet | Sequence | deque) or cls in (Collection, Iterable):
         return _sequence_hint(hint, cls)
     return write
@@ -448,14 +448,11 @@ def _named_tuple_writer(kind: Any) -> Writer:
 # Mappings whose keys are not texts: JSON knows only texts as keys.
 
 
-def _mapping_hint(hint: Any, cls: Any) -> Writer:
+def _mapping_hint(hint: Any) -> Writer:
     # A Counter has one, and what has none may hold anything.
-    arguments = (*typing.get_args(hint), Any, Any)
-    key_hint, content_hint = unwrapped(arguments[0]), arguments[1]
-    # Others are read with keys that are texts.
-    has_typed_keys = cls in _MAPPINGS and key_hint not in (str, Any, object, bool)
+    key_hint, content_hint, *_ = (*typing.get_args(hint), Any, Any)
     contents = hinted(content_hint)
-    write_key = functools.partial(key_text, key_hint) if has_typed_keys else None
+    write_key = functools.partial(key_text, unwrapped(key_hint)) if has_typed_keys(hint) else None
 
     def write_mapping(value: Any) -> Any:
         if value is None:

@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._core import events as e
-from .._core.commit import ExecutionStatus, Outgoing, TurnCommit
+from .._core.commit import ENDED, ExecutionStatus, Outgoing, TurnCommit
 from .._core.execution import begin, fail
 from .._core.messages import Deliver, StartOrchestration
 from .._nouns import noun
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind
 from ..providers.contract import OrchestrationItem
-
-
-#: Nothing comes after it.
-_ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 
 
 @noun
@@ -54,7 +50,7 @@ def sort_messages(item: OrchestrationItem) -> Batch:
         tuple(deliveries),
         tuple(refusals),
         (*(queued.id for queued in item.messages), *item.unreadable_messages),
-        is_over=item.execution_id > 0 and start is None and item.status in _ENDED,
+        is_over=item.execution_id > 0 and start is None and item.status in ENDED,
     )
 
 

@@ -14,25 +14,21 @@ Rule 3: nothing here holds a database for long: what may be long is done in seve
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from attrs import Attribute, field
 
 from .._core import limits
-from .._core.arguments import MAX_INTEGER, is_bool, text_set
-from .._core.arguments import check_count as check_count  # noqa: PLC0414  # providers take it from here
+from .._core.arguments import MAX_INTEGER, check_count, is_bool, text_set
 from .._core.commit import ExecutionStatus
+from .._core.times import Time, time_ms
 from .._nouns import frozen
 from ..errors import DuroxideError, InstanceError, InvalidInput
 from .contract import InstanceInfo
 
 
 T = TypeVar("T")
-
-#: A point in time: an aware datetime, or milliseconds since the epoch.
-Time: TypeAlias = datetime | int
 
 #: How many records a page has when nobody says.
 DEFAULT_PAGE = 100
@@ -42,8 +38,6 @@ MAX_PAGE = 1000
 
 #: How many instances a bulk operation touches when nobody says.
 DEFAULT_BULK = 1000
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ManagementNotAvailable(DuroxideError):
@@ -65,29 +59,6 @@ class ExecutionNotFound(InstanceError, LookupError):
             instance_id=instance_id,
         )
         self.execution_id = execution_id
-
-
-def time_ms(what: str, time: object) -> int:
-    """
-    Return *time* in milliseconds since the epoch.
-
-    Args:
-        what: What the time is for, for the error: ``"completed_before"``.
-
-        time: An aware datetime, or milliseconds.
-
-    Raises:
-        InvalidInput: If it is neither.
-    """
-    if isinstance(time, datetime):
-        if time.utcoffset() is None:
-            msg = f"{what} is {time!r}, which has no time zone: use an aware datetime, or milliseconds since the epoch."
-            raise InvalidInput(msg)
-        return (time - _EPOCH) // timedelta(milliseconds=1)
-    if isinstance(time, bool) or not isinstance(time, int) or abs(time) > MAX_INTEGER:
-        msg = f"{what} is {time!r}: use an aware datetime, or milliseconds since the epoch as an int."
-        raise InvalidInput(msg)
-    return time
 
 
 @frozen

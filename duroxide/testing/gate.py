@@ -8,12 +8,13 @@ Rule 2: however many instances there are, a bounded number of them is in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from attrs import field, frozen
 
-from .._core.commit import ExecutionStatus
+from .._core.commit import ENDED, GOING_ON
+from .._core.portions import portions
 from .._core.registry import Registry
 from .._guard import Mode
 from ..client import Client
@@ -27,9 +28,6 @@ from .replaying import is_registered, stored_divergence
 #: Events that are read at once, unless one history alone has more.
 EVENTS_AT_ONCE = 20_000
 INSTANCES_AT_ONCE = 200
-
-_RUNNING = (ExecutionStatus.RUNNING, ExecutionStatus.CONTINUED_AS_NEW)
-_ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 
 
 @frozen(kw_only=True)
@@ -57,7 +55,7 @@ class Outcome:
 
 def replay_stored(provider: Provider, registry: Registry, selection: Selection) -> Iterator[Outcome]:
     """Replay the current execution of the instances in *provider* that *selection* names; yield what came of each."""
-    for batch in _batches(_instances(Client(provider), selection)):
+    for batch in portions(_instances(Client(provider), selection), _cost, (INSTANCES_AT_ONCE, EVENTS_AT_ONCE)):
         requests = [HistoryRequest(info.instance_id, info.execution_id) for info in batch]
         for info, history in zip(batch, provider.read_histories(requests), strict=True):
             if isinstance(history, UnreadableHistory):
@@ -74,22 +72,12 @@ def _instances(client: Client, selection: Selection) -> Iterator[InstanceInfo]:
     if selection.ids is not None:
         yield from (client.get_instance_info(instance_id) for instance_id in selection.ids)
         return
-    yield from client.iterate_instances(InstanceFilter(statuses=_RUNNING))
-    yield from islice(client.iterate_instances(InstanceFilter(statuses=_ENDED)), selection.finished)
+    yield from client.iterate_instances(InstanceFilter(statuses=GOING_ON))
+    yield from islice(client.iterate_instances(InstanceFilter(statuses=ENDED)), selection.finished)
 
 
-def _batches(infos: Iterator[InstanceInfo]) -> Iterator[Sequence[InstanceInfo]]:
-    """Yield *infos* in batches whose histories fit into memory."""
-    batch: list[InstanceInfo] = []
-    events = 0
-    for info in infos:
-        if batch and (events + info.last_event_id > EVENTS_AT_ONCE or len(batch) == INSTANCES_AT_ONCE):
-            yield batch
-            batch, events = [], 0
-        batch.append(info)
-        events += info.last_event_id
-    if batch:
-        yield batch
+def _cost(info: InstanceInfo) -> tuple[int, int]:
+    return 1, info.last_event_id
 
 
 def _unreadable(info: InstanceInfo, error: UnreadableHistory) -> Divergence:

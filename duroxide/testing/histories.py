@@ -21,7 +21,15 @@ from .._core.failures import NO_EXCEPTIONS, ExceptionTypes
 from .._core.nondeterminism import describe
 from .._core.requests import OPTIONAL_EVENTS, RECORDED_AS
 from .._core.verdicts import Cancelled, Completed, Continue, ContinuesAsNew, Failed, Turn, Verdict
-from ..errors import Divergence, ErrorDetails, ErrorKind, InvalidInput, LimitExceeded, NondeterministicCall
+from ..errors import (
+    Divergence,
+    ErrorDetails,
+    ErrorKind,
+    InvalidInput,
+    LimitExceeded,
+    NondeterministicCall,
+    class_name,
+)
 
 
 #: Makes the executor that replays: `Executor`, or one that looks closer.
@@ -29,7 +37,8 @@ MakeExecutor = Callable[..., Executor]
 
 _COMPARED = {recording.event_type: recording.compared for recording in RECORDED_AS.values()}
 
-_FORBIDDEN = f"{NondeterministicCall.__module__}.{NondeterministicCall.__qualname__}"
+_FORBIDDEN = class_name(NondeterministicCall)
+_LIMIT = class_name(LimitExceeded)
 
 #: Payloads are cut to this many characters in reports.
 _LONGEST_TEXT = 500
@@ -143,7 +152,7 @@ class _Walk:
         return None
 
     def _other_ending(self, ending: e.Event, turn: Turn) -> Divergence | None:
-        if isinstance(ending, e.OrchestrationFailed) and _was_ended_from_outside(ending.details):
+        if isinstance(ending, e.OrchestrationFailed) and was_ended_by_the_engine(ending.details):
             return None
         if turn.events:
             return self._report(ending, describe(ending), f"first {describe(turn.events[0])}")
@@ -172,10 +181,9 @@ def _is_same(asked: e.ScheduleEvent, recorded: e.ScheduleEvent) -> bool:
     return type(asked) is type(recorded) and compared(asked) == compared(recorded)
 
 
-def _was_ended_from_outside(details: ErrorDetails) -> bool:
-    """Whether the engine ended the execution, for a reason that is not in its code."""
-    is_limit = details.type is not None and details.type.endswith(f".{LimitExceeded.__name__}")
-    return details.is_system_error or is_limit
+def was_ended_by_the_engine(details: ErrorDetails) -> bool:
+    """Whether the end is not what the code said: poison, a limit, or a history that does not fit."""
+    return details.is_system_error or details.type == _LIMIT
 
 
 def _agrees(ending: e.Event, verdict: Verdict) -> bool:

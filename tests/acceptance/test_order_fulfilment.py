@@ -20,6 +20,8 @@ import duroxide
 
 from duroxide import SqlProvider
 
+from ..patience import PATIENCE
+
 
 PROGRAM = Path(__file__).parent.parent.parent / "examples" / "order_fulfilment.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(str(duroxide.__file__)).parent.parent)}
@@ -28,7 +30,6 @@ ORDERS = 60
 # How many orders are done when the program is killed: a first time as soon as it shows that it runs.
 KILLED_AT = (0, 5, 15, 30, 45)
 # Longer than any run takes: a program that hangs fails the test instead of stopping it.
-PATIENCE = 60.0
 
 
 def command(url: str) -> list[str]:

@@ -21,7 +21,6 @@ import pytest
 from attrs import define, field, frozen
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, Runtime, RuntimeOptions, _sending
-from duroxide._clock import monotonic
 from duroxide._core.events import Event, ExternalSubscribed
 from duroxide.bench.counting import Call, Calls, watch
 from duroxide.errors import UnreadableHistory
@@ -31,10 +30,10 @@ from duroxide.providers.sql.watcher import NotificationEar
 from duroxide.providers.wakeups import Changes
 from duroxide.testing.conformance import HeldClock
 
+from ..patience import PATIENCE, eventually
 from ..workload.idling import first_look, until_idle
 
 
-PATIENCE = 60.0
 STEPS = 10
 HOUR_MS = 3_600_000
 
@@ -132,14 +131,6 @@ def timers(ctx: OrchestrationContext, count: int) -> Orchestration[None]:
 def signals(ctx: OrchestrationContext, count: int) -> Orchestration[None]:
     for _ in range(count):
         yield from ctx.schedule_wait("go")
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for something that sends no signal; fail if it does not come."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline, "what was waited for did not happen"
-        threading.Event().wait(0.005)
 
 
 def costs_of(calls: Iterable[Call]) -> list[Cost]:

@@ -35,12 +35,11 @@ from duroxide import (
     SqlProvider,
 )
 
+from ..patience import PATIENCE
 from ..runtime.stage import eventually
 from ..workload.outcomes import check, every_instance, start_one_of_each
 from ..workload.programs import OPTIONS, registry
 
-
-PATIENCE = 60.0
 
 RUNTIME_TESTS = Path(__file__).parent.parent / "runtime"
 

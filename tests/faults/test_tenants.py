@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +10,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from duroxide import Client, InstanceFilter, NotFound, RetentionPolicy, Runtime, RuntimeOptions, SqlProvider
-from duroxide._clock import monotonic
 from duroxide._core.messages import StartOrchestration
 
 from ..conftest import execute, fresh_name, with_psycopg
+from ..patience import eventually
 from ..workload.outcomes import check, start_one_of_each
 from ..workload.programs import OPTIONS, registry
 
@@ -138,11 +136,8 @@ def test_a_policy_for_one(tenants: tuple[SqlProvider, SqlProvider]) -> None:
             Client(each).start_orchestration("a", "sequence", 1)
             Client(each).wait_for_orchestration("a", 30)
     keeper = Runtime(left, registry, RuntimeOptions(retention=RetentionPolicy(completed_after=0, interval=0.01)))
-    deadline = monotonic() + 30
     with keeper:
-        while not keeper.metrics_snapshot().retention_deleted_instances:
-            assert monotonic() < deadline
-            threading.Event().wait(0.01)
+        eventually(lambda: keeper.metrics_snapshot().retention_deleted_instances)
 
     assert isinstance(Client(left).get_orchestration_status("a"), NotFound)
     assert Client(right).get_instance_info("a") is not None

@@ -22,11 +22,10 @@ from duroxide import (
 )
 from duroxide.testing.faults import Fail, FaultPlan, FaultyProvider, LoseConnection, Rule
 
+from ..patience import PATIENCE
 from ..runtime.stage import eventually
 from ..workload.programs import OPTIONS
 
-
-PATIENCE = 60.0
 
 registry = Registry()
 

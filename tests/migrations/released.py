@@ -31,7 +31,8 @@ from duroxide import (
     SqlProvider,
     TagFilter,
 )
-from duroxide._clock import monotonic
+
+from ..patience import eventually
 
 
 registry = Registry()
@@ -122,9 +123,7 @@ def leave(provider: SqlProvider) -> None:
     with Runtime(provider, registry, RuntimeOptions(worker_tag_filter=TagFilter())) as runtime:
         for instance_id, (orchestration, argument) in STARTED.items():
             runtime.client.start_orchestration(instance_id, orchestration, argument)
-        deadline = monotonic() + 30
-        while not _has_settled(runtime.client):
-            assert monotonic() < deadline
+        eventually(lambda: _has_settled(runtime.client))
     client = Client(provider)
     client.raise_event("order", "approved", "yes")
     client.enqueue_event("loops", "letters", "a letter")

@@ -14,7 +14,7 @@ from duroxide.client import Client
 from duroxide.errors import InvalidInput
 from duroxide.providers.management import ANY_INSTANCE, DeleteResult, InstanceFilter
 from duroxide.providers.sql import SqlProvider, deletion, listing
-from duroxide.providers.sql.schema import instances
+from duroxide.providers.sql.schema import instances, orchestrator_queue
 from duroxide.providers.sql.statements import Query
 from duroxide.providers.sql.transaction import Transaction
 from duroxide.testing.conformance import HeldClock
@@ -28,6 +28,7 @@ from duroxide.testing.conformance.vocabulary import (
     next_turn,
     raised,
     scheduled,
+    start,
     timer,
 )
 
@@ -51,6 +52,17 @@ class TestTables:
         provider.enqueue([raised()])
         fetch(provider)
         provider.delete_instance("a", force=True)
+
+        assert {} == rows(store, provider)
+
+    def test_unreadable_start(self, store: Store, provider: SqlProvider) -> None:
+        """A start that cannot be read, so that nobody knows whose it is, goes with the instance of its id."""
+        ended(provider, "a")
+        provider.enqueue([start()])
+        with provider._engine.begin() as connection:
+            connection = connection.execution_options(schema_translate_map={None: store.schema})
+            connection.execute(update(orchestrator_queue).values(data="{"))
+        provider.delete_instance("a", force=False)
 
         assert {} == rows(store, provider)
 
@@ -183,3 +195,20 @@ class TestBulk:
 
         assert DeleteResult() == provider.delete_instance_bulk(ANY_INSTANCE, limit=10)
         assert None is not provider.get_instance_info("a")
+
+    def test_gone_meanwhile(self, provider: SqlProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What somebody else deletes between looking and deleting is gone, and holds up nothing else."""
+        for instance_id in ["a", "b"]:
+            ended(provider, instance_id)
+        look = deletion._candidates
+
+        def look_and_wait(*args: object) -> object:
+            found = look(*args)  # type: ignore[arg-type]
+            if provider.get_instance_info("a") is not None:
+                provider.delete_instance("a", force=False)
+            return found
+
+        monkeypatch.setattr(deletion, "_candidates", look_and_wait)
+
+        assert 1 == provider.delete_instance_bulk(ANY_INSTANCE, limit=10).instances
+        assert None is provider.get_instance_info("b")

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from duroxide._clock import monotonic
 from duroxide.providers.sql import SqlProvider, group_commit
 from duroxide.providers.sql.dialect import Use
 from duroxide.providers.sql.group_commit import GroupCommit, Written
@@ -21,8 +20,7 @@ from duroxide.providers.sql.orchestrations import enqueue
 from duroxide.providers.sql.sqlite import SqliteDialect
 from duroxide.testing.conformance.vocabulary import LOCK_MS, raised, start
 
-
-PATIENCE = 60.0
+from ..patience import PATIENCE, eventually
 
 
 class Door:
@@ -56,10 +54,7 @@ class Door:
 
     def _wait_for(self, name: str, thread: threading.Thread) -> None:
         """Wait until *name* leads, or waits in line, or its thread has ended."""
-        deadline = monotonic() + PATIENCE
-        while thread.is_alive() and name not in self._names():
-            assert monotonic() < deadline, "it is not in line"
-            threading.Event().wait(0.0005)
+        eventually(lambda: not thread.is_alive() or name in self._names(), "it is not in line")
 
     def _names(self) -> list[str]:
         leader = self.commits._leader

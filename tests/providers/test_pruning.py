@@ -78,7 +78,7 @@ class TestBulk:
         continued(provider, "a", 3)
         client = Client(provider)
         # Outside of the transaction, as the other life comes from elsewhere.
-        monkeypatch.setattr(pruning, "_batches", _first_doing(pruning._batches, lambda: _replace(provider)))
+        monkeypatch.setattr(pruning, "portions", _first_doing(pruning.portions, lambda: _replace(provider)))
 
         assert PruneResult() == client.prune_executions("a")
         assert [1] == left(client)

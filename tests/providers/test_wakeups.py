@@ -37,11 +37,9 @@ from duroxide.testing.conformance.vocabulary import (
     under,
 )
 
+from ..patience import PATIENCE
 from .stores import Store
 
-
-#: Seconds after which a wake-up counts as lost; it takes a few milliseconds.
-PATIENCE = 60.0
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -160,7 +160,8 @@ class TestCalls:
         assert isinstance(status, Failed)
         assert "duroxide.errors.NondeterministicCall" == status.details.type
         assert f"orchestration 'it' calls {known_as} at {__file__}:" in status.message
-        gc.collect()  # coroutines that were never awaited say so here, and not in another test
+        if name == "asyncio":
+            gc.collect()  # the coroutine that was never awaited says so here, and not in another test
 
     @pytest.mark.parametrize("code", sorted(WATCHED))
     def test_remedy(self, code: str) -> None:

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
 
 from duroxide import Client, Registry, Runtime, RuntimeOptions
-from duroxide._clock import monotonic
 from duroxide._core import events as e
 from duroxide.providers.sql import SqlProvider
+from duroxide.testing.conformance import HeldClock
+from duroxide.testing.conformance.vocabulary import NOW
+
+from ..patience import PATIENCE, eventually
 
 
-#: How long (seconds) a test waits for what must happen; only a failing test ever waits so long.
-PATIENCE = 60.0
-
-#: When held clocks begin, in milliseconds since the epoch.
-NOW = 1_700_000_000_000
+__all__ = ["HOUR_MS", "NOW", "PATIENCE", "HeldClock", "Stage", "eventually"]
 
 HOUR_MS = 3_600_000
-
-
-@define
-class HeldClock:
-    """Stands still until the test moves it."""
-
-    ms: int = NOW
-
-    def now_ms(self) -> int:
-        """Return the time that the test has set."""
-        return self.ms
-
-    def advance(self, ms: int) -> None:
-        """Let *ms* milliseconds pass."""
-        self.ms += ms
-
-
-def eventually(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
-    """Wait for something that sends no signal; fail if it does not come."""
-    deadline = monotonic() + timeout
-    while not condition():
-        assert monotonic() < deadline, "what was waited for did not happen"
-        threading.Event().wait(0.01)
 
 
 @define

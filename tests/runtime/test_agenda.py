@@ -21,9 +21,10 @@ class Store:
     def __init__(self, *dues: int) -> None:
         self.dues = [NOW + due for due in dues]
         self.questions = 0
+        self.ms = NOW
 
     def now_ms(self) -> int:
-        return NOW
+        return self.ms
 
     def next_due_ms(self, after_ms: int | None = None) -> int | None:
         self.questions += 1
@@ -83,3 +84,25 @@ def test_own_timers() -> None:
     dispatcher.notice_messages(NOW + 500)
 
     assert 0.5 == round(dispatcher._pause(), 3)
+
+
+def test_fetched_before_it_is_due() -> None:
+    """What is known to be due later is still known after a fetch, and nobody is asked for it."""
+    store = Store(500)
+    agenda = agenda_of(store)
+    agenda.note(NOW + 500)
+    agenda.before_fetch()
+    agenda._ask_at = None
+
+    assert (500, 0) == (pause_ms(agenda), store.questions)
+
+
+def test_fetched_when_it_is_due() -> None:
+    """Once what was due has been fetched, the store is asked what comes after it, at once."""
+    store = Store(500, 700)
+    agenda = agenda_of(store)
+    agenda.note(NOW + 500)
+    store.ms = NOW + 500
+    agenda.before_fetch()
+
+    assert (200, 1) == (pause_ms(agenda), store.questions)

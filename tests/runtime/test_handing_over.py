@@ -265,6 +265,25 @@ class TestGeneralWay:
 
         assert watched.client.wait_for_result("i", PATIENCE) == 1
 
+    def test_sent_in_own_transaction(self, stage: Stage, watch: Callable[..., Watched], collect: Any) -> None:
+        """What is sent in the caller's transaction is not handed over either: if that is undone, nothing was sent."""
+        watched = watch()
+        watched.client.start_orchestration("i", collect, 1)
+        watched.until_idle()
+        before = watched.sent
+        engine = create_engine(stage.url)
+        with engine.connect() as connection:
+            watched.client.enqueue_event("i", "words", "lost", connection=connection)
+            watched.client.raise_event("i", "lost", connection=connection)
+            watched.client.cancel_instance("i", "lost", connection=connection)
+            connection.rollback()
+        engine.dispose()
+        assert watched.sent == before + 3
+
+        watched.client.enqueue_event("i", "words", "kept")
+        assert watched.client.wait_for_result("i", PATIENCE) == ["kept"]
+        assert stage.kinds("i").count("ExternalEvent") == 0
+
     def test_other_door(self, stage: Stage, watch: Callable[..., Watched], echo: Any) -> None:
         """Who does not share the wrapper around the runtime's provider has no part in what it does."""
         watched = watch(Rule(Fail(), on="commit_turns", nth=1))

@@ -44,8 +44,8 @@ def register(stage: Stage) -> None:
     stage.registry.register_orchestration(loop)
 
 
-def test_client(stage: Stage) -> None:
-    """A client refuses an input over its limit, and writes nothing."""
+def test_client(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """A client refuses an input over its limit, and writes nothing; one that is near it is warned of."""
     with Client(stage.url if stage.schema is None else stage.provider, limits=SMALL) as client:
         with pytest.raises(
             LimitExceeded, match=r"input of orchestration 'x' of 1002 bytes exceeds limit of 1000 bytes"
@@ -53,6 +53,10 @@ def test_client(stage: Stage) -> None:
             client.start_orchestration("big", "x", "y" * 1000)
 
         assert client.get_queue_depths().orchestrator_queue == 0
+        client.start_orchestration("near", "x", "y" * 900)
+        assert ["input of orchestration 'x' of 902 bytes is near the limit"] == [
+            record.getMessage().partition(" of 1000")[0] for record in caplog.records
+        ]
 
 
 def test_result(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

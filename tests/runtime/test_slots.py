@@ -123,3 +123,27 @@ def test_late() -> None:
     assert not slots.begin(waits)
     assert [] == slots.withdraw()
     assert [began] == slots.held
+
+
+def test_what_has_begun_is_not_taken_back() -> None:
+    """Of what is held, that is taken back which has not begun; it cannot begin any more, nor be taken back twice."""
+    slots = Slots(SIZE)
+    begun, waiting = running(2), running(3)
+    slots.fill([begun, waiting])
+    assert slots.begin(begun)
+
+    assert [waiting.lock] == slots.take_back([begun, waiting])
+    assert [] == slots.take_back([begun, waiting])
+    assert not slots.begin(waiting)
+    assert [begun] == slots.held
+
+
+def test_slow_store() -> None:
+    """Where it takes long to fetch, more is taken in advance; a fetch that has found nothing says nothing."""
+    slots = Slots(SIZE)
+    usual = slots._pace._in_advance
+    slots.fetched(0, 2, 1.0)
+    assert usual == slots._pace._in_advance
+
+    slots.fetched(1, 2, 1.0)
+    assert usual < slots._pace._in_advance

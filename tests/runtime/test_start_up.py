@@ -7,8 +7,6 @@ import sys
 
 from pathlib import Path
 
-import pytest
-
 
 #: A program as users write them, up to its first result; then it says what it has imported.
 FIRST_RESULT = """
@@ -56,26 +54,21 @@ NOT_NEEDED = {
 }
 
 
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Return what a process has imported when it has its first result from a fresh SQLite file."""
-    script = tmp_path_factory.mktemp("start_up") / "first_result.py"
+def test_imports(tmp_path: Path) -> None:
+    """A process that runs its first orchestration on a fresh SQLite file does without these."""
+    script = tmp_path / "first_result.py"
     script.write_text(FIRST_RESULT, encoding="utf-8")
     command = [sys.executable, "-I", str(script), f"sqlite:///{script.with_name('first.db')}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    imported = set(done.stdout.split())
+
+    assert [] == [f"{name}: for {use}" for name, use in NOT_NEEDED.items() if name in imported]
+    assert {"duroxide._runtime.runtime", "duroxide.providers.sql.sqlite"} <= imported
 
 
-@pytest.mark.parametrize("module", NOT_NEEDED)
-def test_is_not_imported(module: str, imported: set[str]) -> None:
-    """A process that runs its first orchestration on a fresh SQLite file does without it."""
-    assert module not in imported
-
-
-def test_is_what_there_is(imported: set[str]) -> None:
-    """The list above names modules of ours that exist, and the process that was looked at has run the rest."""
+def test_are_what_there_is() -> None:
+    """The list above names modules of ours that exist."""
     package = Path(__file__).parents[2] / "duroxide"
     paths = [package.parent.joinpath(*name.split(".")) for name in NOT_NEEDED if name.startswith("duroxide.")]
 
     assert [] == [path for path in paths if not (path.is_dir() or path.with_suffix(".py").is_file())]
-    assert {"duroxide._runtime.runtime", "duroxide.providers.sql.sqlite"} <= imported

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from duroxide import ActivityContext, Orchestration, OrchestrationContext
 from duroxide._clock import monotonic
+from duroxide._runtime import expiries
 
 from .stage import Stage
 
 
 #: Longer than a test may take.
 NEVER = 3600
+
+
+@pytest.fixture(autouse=True)
+def slow_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is: what expires is in the store when somebody looks. Nobody looks again before NEVER."""
+    monkeypatch.setattr(expiries, "_WRITTEN_WITHIN_MS", 700)
 
 
 def step(ctx: ActivityContext) -> None:

@@ -287,7 +287,8 @@ class TestBudget:
         def is_over(sim: Simulator) -> None:
             sim.result("buy")
 
-        explored = explore(buy, 5, registry=registry, at_end=[is_over], faults=Faults(failures=False), max_steps=3)
+        most = {"max_steps": 3, "max_examples": 40}
+        explored = explore(buy, 5, registry=registry, at_end=[is_over], faults=Faults(failures=False), **most)
 
         assert 0 < explored.cut_off < explored.schedules
 

@@ -34,6 +34,8 @@ from duroxide.testing.faults import (
     Rule,
 )
 
+from ..patience import eventually
+
 
 @pytest.fixture
 def provider() -> Iterator[SqlProvider]:
@@ -345,9 +347,7 @@ class TestSentTurns:
     def test_after_the_commit(self, server: SqlProvider) -> None:
         """The commit is under way, and only its answer is lost."""
         sent = self.send(faulty(server, LoseConnection(after_commit=True), "commit_turns"))
-        deadline = monotonic() + 15
-        while not self.is_written(server):
-            assert monotonic() < deadline, "it was not sent"
+        eventually(lambda: self.is_written(server), "it was not sent")
         with pytest.raises(ProviderError, match="may or may not have happened"):
             sent.results()
 

@@ -6,8 +6,7 @@ import threading
 
 from duroxide._runtime.bell import Bell
 
-
-PATIENCE = 60.0
+from ..patience import PATIENCE
 
 
 def test_rung_before() -> None:

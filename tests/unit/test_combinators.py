@@ -161,6 +161,41 @@ class TestSelect:
             (7, "ActivityCompleted", 5), (8, "ActivityCompleted", 2), (9, "OrchestrationCompleted"),
         ]  # fmt: skip
 
+    def test_lost_in_a_turn_that_asks_for_nothing(self) -> None:
+        """A loser is given up in the turn in which it loses, not with the next thing that is asked for."""
+
+        def goes_on_waiting(ctx: Any) -> Steps:
+            kept = ctx.schedule_activity("K")
+            yield from race(ctx)
+            yield kept
+
+        instance = Instance(goes_on_waiting)
+        instance.deliver(fired(0, 4))
+
+        assert summary(instance.commit.events) == [(5, "TimerFired", 4), (6, "ActivityCancelRequested", 3)]
+        assert instance.commit.cancelled_activities == (3,)
+
+    def test_nobody_goes_on_after_the_end(self) -> None:
+        """A branch that got the same answer as the function, which returns with it, does not go on."""
+        went_on = []
+
+        def ends(ctx: Any) -> Steps:
+            shared, other = ctx.schedule_activity("S"), ctx.schedule_activity("O")
+
+            def branch() -> Steps:
+                yield other
+                yield shared
+                went_on.append(True)
+
+            ctx.join(branch())
+            return (yield shared)
+
+        instance = Instance(ends)
+        instance.deliver(completed(0, 3))
+        instance.deliver(completed(0, 2))
+
+        assert (instance.output, went_on) == ("ok", [])
+
     @pytest.mark.parametrize(
         ("lose", "recorded", "kind"),
         [

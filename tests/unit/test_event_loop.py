@@ -13,8 +13,7 @@ import pytest
 
 from duroxide._runtime.event_loop import LoopThread
 
-
-PATIENCE = 60.0
+from ..patience import PATIENCE
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from duroxide._core.commit import ExecutionStatus
 from duroxide._core.executor import Executor
 from duroxide._core.turn import run_turn
 from duroxide._core.verdicts import Continue, Turn
-from duroxide.testing.strategies.programs import Program, orchestrations
+from duroxide.testing.strategies import Program, orchestrations
 from duroxide.testing.strategies.stories import HOWS, Move, Story, moves, rebuilt, stories, tell
 
 from .histories import fed

@@ -6,9 +6,12 @@ import pytest
 
 from duroxide import Registry
 from duroxide._core import limits
+from duroxide._core.executor import Executor
 from duroxide._core.requests import child_id
 from duroxide._core.versions import Version
 from duroxide.errors import InvalidInput, LimitExceeded, RegistrationError
+
+from .histories import started
 
 
 # Two bytes of UTF-8.
@@ -100,6 +103,23 @@ class TestSizes:
     def test_size_of(self):
         """A lone surrogate has a size, too."""
         assert limits.size_of("a\ud800😀") == 8
+
+
+@pytest.mark.parametrize(("size", "warnings"), [(798, 0), (799, 1), (998, 1)])
+def test_result_near_the_limit(size, warnings):
+    """From 80 % of the limit on there is a warning of what an orchestration returns, quotes included."""
+    lines = []
+    executor = Executor(
+        lambda ctx: "x" * size,
+        started(),
+        limits=limits.Limits(max_payload_bytes=1000),
+        log=lambda level, message, args, keywords: lines.append(message % args),
+    )
+    executor.feed()
+
+    assert [f"result of orchestration 'fn' of {size + 2} bytes is near the limit of 1000 bytes"] * warnings == [
+        line.partition(" (")[0] for line in lines
+    ]
 
 
 class TestTexts:

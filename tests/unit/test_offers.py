@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from duroxide._core.events import ExternalEvent
 from duroxide._core.messages import Deliver
+from duroxide._runtime import offers
 from duroxide._runtime.offers import COUNTED, CROWD, SHORT, Desk
 from duroxide.errors import ProviderError
 from duroxide.providers.handover import Offer, Outcome
 from duroxide.providers.wakeups import Wakeups
 
+from ..patience import PATIENCE
 
-#: How long (seconds) something may take that must happen; only a failing test ever waits so long.
-PATIENCE = 15.0
 
 LOST = ProviderError("commit_turns", "the connection was lost", retryable=True)
 IMPOSSIBLE = ProviderError("commit_turns", "that cannot be stored", retryable=False)
@@ -231,3 +232,15 @@ class TestDoors:
         assert not wakeups.hand_over(offer_of(1), door=None)
         assert wakeups.hand_over(offer_of(1), door=door)
         assert asked[2:] == ["busy", "not needed"]
+
+
+def test_ids_that_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which ids were to be started is remembered of the last ones only."""
+    monkeypatch.setattr(offers, "REMEMBERED", 3)
+    unused: Any = None
+    cache: Any = {"in memory"}
+    known = offers.Offers(unused, unused, cache)
+
+    assert [True, True, True, True] == [known._is_new(instance_id) for instance_id in "abcd"]
+    assert [False, False, True] == [known._is_new(instance_id) for instance_id in ["d", "in memory", "a"]]
+    assert 3 == len(known._tried)

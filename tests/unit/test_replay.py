@@ -346,6 +346,23 @@ class TestIsReplaying:
 
         assert self.flags(*history, persisted=4) == [True, True, False]
 
+    def test_rebuilt(self) -> None:
+        """An execution that is rebuilt from the store replays all that led to something that is stored."""
+        seen: list[bool] = []
+
+        def look(ctx: Any) -> Steps:
+            for name in "AB":
+                seen.append(ctx.is_replaying)
+                yield ctx.schedule_activity(name)
+            seen.append(ctx.is_replaying)
+
+        instance = Instance(look)
+        instance.deliver(completed(0, 2))
+        instance.rebuild()
+        instance.deliver(completed(0, 4))
+
+        assert seen == [False, False, True, True, False]
+
 
 MISMATCHES = [
     pytest.param(one_timer, activity(2), id="n1 activity, timer"),

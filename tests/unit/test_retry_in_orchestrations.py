@@ -117,6 +117,20 @@ class TestAttempts:
         assert live.history == again.history
         assert live.history[-1].fire_at_ms < 1_010_000  # type: ignore[attr-defined]
 
+    def test_chance_is_left_to_the_code(self) -> None:
+        """A policy without jitter draws no number: the code goes on with those that it would have drawn without it."""
+
+        def draws(ctx: Any) -> Steps:
+            yield ctx.schedule_activity("A", retry=AT_ONCE)
+            return ctx.random.random()
+
+        lucky, tried_again = Instance(draws), Instance(draws)
+        fails(tried_again)
+        for each in (lucky, tried_again):
+            each.deliver(completed(0, last(each, e.ActivityScheduled)))
+
+        assert lucky.output == tried_again.output
+
 
 class TestTimeouts:
     def test_too_slow(self) -> None:

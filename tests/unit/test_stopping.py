@@ -9,8 +9,7 @@ import pytest
 from duroxide._runtime import stopping
 from duroxide._runtime.stopping import Deadline, Stopper, end
 
-
-PATIENCE = 60.0
+from ..patience import PATIENCE
 
 
 @pytest.fixture

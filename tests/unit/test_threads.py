@@ -12,10 +12,10 @@ import pytest
 
 from duroxide._runtime.threads import WorkerThreads
 
+from ..patience import PATIENCE
 from ..runtime.stage import eventually
 
 
-PATIENCE = 60.0
 SIZE = 8
 
 

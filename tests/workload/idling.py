@@ -5,12 +5,9 @@ from __future__ import annotations
 import threading
 
 from duroxide import Runtime
-from duroxide._clock import monotonic
 from duroxide.providers.wakeups import Wakeups
 
-
-#: Only a failing test ever waits so long, in seconds.
-PATIENCE = 15.0
+from ..patience import PATIENCE, eventually
 
 
 def first_look(wakeups: Wakeups) -> threading.Event:
@@ -32,7 +29,9 @@ def first_look(wakeups: Wakeups) -> threading.Event:
 def until_idle(runtime: Runtime, begun: threading.Event) -> None:
     """Wait until *runtime*, which polls seldom, has asked what is due next, and waits for that."""
     assert begun.wait(PATIENCE)
-    dispatcher, deadline = runtime._dispatcher, monotonic() + PATIENCE
-    while dispatcher._has_work() or dispatcher._agenda.has_question or not dispatcher.desk.is_open:
-        assert monotonic() < deadline, "the runtime always has something to do"
-        threading.Event().wait(0.002)
+    dispatcher = runtime._dispatcher
+
+    def is_idle() -> bool:
+        return dispatcher.desk.is_open and not (dispatcher._has_work() or dispatcher._agenda.has_question)
+
+    eventually(is_idle, "the runtime always has something to do")

@@ -14,12 +14,11 @@ import duroxide
 
 from duroxide._clock import monotonic
 
+from ..patience import PATIENCE
+
 
 PROGRAM = Path(__file__).parent / "worker.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(str(duroxide.__file__)).parent.parent)}
-
-#: How long a process may take to say what is waited for, in seconds; only a failing test ever waits so long.
-PATIENCE = 60.0
 
 
 class Worker:

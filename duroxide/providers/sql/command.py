@@ -16,7 +16,7 @@ from ...errors import InvalidInput
 from .definitions import definitions, grants
 from .migrate import upgrade_script
 from .provider import SqlProvider
-from .tables import REVISIONS
+from .tables import REVISIONS, quoted
 
 
 SUMMARY = "print the SQL that creates or upgrades the tables, for a role that may run it"
@@ -68,7 +68,7 @@ def script(
         yield from _statements(upgrade_script(compiler.name, schema, found))
     else:
         if schema is not None:
-            yield f'CREATE SCHEMA IF NOT EXISTS "{schema.replace(chr(34), chr(34) * 2)}"'
+            yield f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}"
         yield from definitions(compiler, dialect, schema)
     if role is not None:
         yield from grants(schema, role)

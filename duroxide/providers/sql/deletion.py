@@ -26,16 +26,17 @@ from typing import Any
 from attrs import evolve
 
 from ..._core.arguments import MAX_INTEGER
-from ..._core.commit import ExecutionStatus
+from ..._core.commit import ENDED, ExecutionStatus
+from ..._core.portions import portions
 from ..._nouns import frozen
 from ...errors import CannotDeleteSubOrchestration, InstanceError, InstanceNotFound, InstanceStillRunning
 from ..management import DeleteResult, InstanceFilter
 from .children import IS_FIRST_START, Sent, children_of_instances, sent_to
 from .database import Database
 from .dialect import Use
-from .listing import ENDED, IS_ENDED, Where, portions
+from .giving_way import GivingWay
+from .listing import IS_ENDED, Where, in_parts
 from .orchestrations import tell_of_waiting_messages
-from .pauses import Turns
 from .statements import AnyRow, Bulk, Query, Values
 from .transaction import Transaction
 
@@ -262,14 +263,14 @@ _CREATED = Query(
 
 def delete_bulk(database: Database, which: InstanceFilter, limit: int) -> DeleteResult:
     """Delete up to *limit* roots that match, in as many transactions as it takes."""
-    result, left, turns = DeleteResult(), limit, Turns()
+    result, left, giving_way = DeleteResult(), limit, GivingWay()
     after: _Position | None = None
     for part in [which] if which.ids is None else _oldest_first(database, which, which.ids):
         after = _BEFORE_ALL
         while after is not None and left > 0:
             candidates, after = _candidates(database, part, min(left, MAX_INSTANCES), after)
-            for batch in _batches(candidates):
-                with turns.take():
+            for batch in portions(candidates, _cost, (MAX_INSTANCES, MAX_EVENTS)):
+                with giving_way.to_others():
                     deleted, of_batch = database.write("delete_instance_bulk", partial(_delete_batch, batch=batch))
                 left -= deleted
                 result += of_batch
@@ -281,10 +282,10 @@ def delete_bulk(database: Database, which: InstanceFilter, limit: int) -> Delete
 def _oldest_first(database: Database, which: InstanceFilter, ids: Collection[str]) -> Iterator[InstanceFilter]:
     """Yield *which* for the oldest of *ids*, for those that follow, and so on."""
     found: list[_Position] = []
-    for part in portions(which, sorted(ids)):
+    for part in in_parts(which, sorted(ids)):
         keys = [(instance_id,) for instance_id in part.ids or ()]
         found += database.read("delete_instance_bulk", partial(_created, keys=keys))
-    return portions(which, [instance_id for _, instance_id in sorted(found)])
+    return in_parts(which, [instance_id for _, instance_id in sorted(found)])
 
 
 def _created(transaction: Transaction, keys: Sequence[Values]) -> Sequence[_Position]:
@@ -314,20 +315,8 @@ def _candidates(
     return candidates, (rows[-1].created_at_ms, rows[-1].instance_id)
 
 
-def _batches(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:
-    """Yield *candidates* in groups that are small enough for a transaction; one is always small enough."""
-    batch: list[_Candidate] = []
-    instances = events = 0
-    for candidate in candidates:
-        is_full = instances + candidate.instances > MAX_INSTANCES or events + candidate.events > MAX_EVENTS
-        if batch and is_full:
-            yield batch
-            batch, instances, events = [], 0, 0
-        batch.append(candidate)
-        instances += candidate.instances
-        events += candidate.events
-    if batch:
-        yield batch
+def _cost(candidate: _Candidate) -> tuple[int, int]:
+    return candidate.instances, candidate.events
 
 
 def _delete_batch(transaction: Transaction, batch: Sequence[_Candidate]) -> tuple[int, DeleteResult]:

@@ -19,7 +19,9 @@ from functools import cache
 from attrs import evolve
 
 from ..._core import limits
+from ..._core.arguments import check_count
 from ..._core.commit import ExecutionStatus
+from ..._core.times import time_ms
 from ..._nouns import frozen
 from ...errors import InvalidInput
 from ..contract import InstanceInfo
@@ -31,18 +33,12 @@ from ..management import (
     Page,
     QueueDepths,
     SystemMetrics,
-    check_count,
-    time_ms,
 )
+from .reads import INFO, info_of
 from .statements import AnyRow, Query, Values
 from .transaction import Transaction
 from .turn_statements import PASSED_ON
 
-
-_INFO = (
-    "i.instance_id, i.orchestration_name, i.orchestration_version, i.execution_id, i.last_event_id, i.status, i.output,"
-    " i.custom_status, i.custom_status_version, i.parent_instance_id, i.created_at_ms, i.updated_at_ms"
-)
 
 #: Ids that a statement is asked about, where it is asked again for each batch.
 MAX_IDS = 1000
@@ -50,8 +46,7 @@ MAX_IDS = 1000
 # What users passed may be anything.
 _SHORT = reprlib.Repr()
 
-#: What has ended, for good.
-ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+#: What is `ENDED`; as a literal, see `_status_conditions`.
 IS_ENDED = "i.status IN ('Completed', 'Failed')"
 
 # Event ids have no gaps, so that the last one is the count, and is found without counting.
@@ -72,7 +67,7 @@ _TREE = Query(
         UNION ALL
         SELECT c.instance_id, t.depth + 1 FROM tree AS t JOIN {{instances}} AS c ON c.parent_instance_id = t.instance_id
     )
-    SELECT {_INFO} FROM tree AS t JOIN {{instances}} AS i ON i.instance_id = t.instance_id
+    SELECT {INFO} FROM tree AS t JOIN {{instances}} AS i ON i.instance_id = t.instance_id
     ORDER BY t.depth, i.created_at_ms, i.instance_id
     """  # noqa: S608  # constants
 )
@@ -167,7 +162,7 @@ class Where:
         return cls(tuple(conditions), parameters, None if which.ids is None and not keys else keys)
 
 
-def portions(which: InstanceFilter, ids: Sequence[str]) -> Iterator[InstanceFilter]:
+def in_parts(which: InstanceFilter, ids: Sequence[str]) -> Iterator[InstanceFilter]:
     """Yield *which* for some of *ids* after the other, so that what they are asked for each batch of is not all of them."""
     for first in range(0, len(ids), MAX_IDS):
         yield evolve(which, ids=ids[first : first + MAX_IDS])
@@ -193,7 +188,7 @@ def _status_conditions(statuses: Sequence[ExecutionStatus]) -> list[str]:
 def _page_query(conditions: tuple[str, ...], columns: str, *, is_first: bool) -> Query:
     after = "" if is_first else " AND (i.created_at_ms, i.instance_id) < (:after_ms, :after_id)"
     return Query(
-        f"SELECT {_INFO} FROM {{instances}} AS i WHERE {' AND '.join(conditions)}{after}"  # noqa: S608  # constants
+        f"SELECT {INFO} FROM {{instances}} AS i WHERE {' AND '.join(conditions)}{after}"  # noqa: S608  # constants
         " ORDER BY i.created_at_ms DESC, i.instance_id DESC LIMIT :wanted",
         columns,
     )
@@ -208,16 +203,10 @@ def instances(
     query = _page_query(where.conditions, where.columns, is_first=after is None)
     transaction.find_one_by_one()
     rows = transaction.query(query, where.keys, wanted=limit + 1, **where.parameters, **position)
-    infos = tuple(instance_info(row) for row in rows[:limit])
+    infos = tuple(info_of(row) for row in rows[:limit])
     if len(rows) <= limit:
         return Page(infos)
     return Page(infos, encode_cursor("instances", infos[-1].created_at_ms, infos[-1].instance_id))
-
-
-def instance_info(row: AnyRow) -> InstanceInfo:
-    """Return *row* as a record."""
-    values = dict(zip(row._fields, row, strict=True))
-    return InstanceInfo(**{**values, "status": ExecutionStatus(row.status)})
 
 
 def executions(transaction: Transaction, instance_id: str, limit: int, after: int) -> Page[ExecutionInfo]:
@@ -250,7 +239,7 @@ def tree(transaction: Transaction, instance_id: str) -> InstanceTree | None:
     """Return an instance with everything below it."""
     transaction.find_one_by_one()
     rows = transaction.query(_TREE, instance_id=instance_id)
-    return InstanceTree(instance_id, tuple(instance_info(row) for row in rows)) if rows else None
+    return InstanceTree(instance_id, tuple(info_of(row) for row in rows)) if rows else None
 
 
 def system_metrics(transaction: Transaction, *, count_events: bool) -> SystemMetrics:

@@ -6,6 +6,7 @@ Rule: that module is imported by the operation. A process that starts to run orc
 
 from __future__ import annotations
 
+from ..._core.arguments import check_count
 from ..contract import InstanceInfo
 from ..management import (
     DeleteResult,
@@ -17,7 +18,6 @@ from ..management import (
     PruneResult,
     QueueDepths,
     SystemMetrics,
-    check_count,
 )
 from .database import Database
 from .dialect import Use

@@ -165,13 +165,13 @@ def _definitions(connection: Connection, dialect: Dialect, schema: str | None) -
     return definitions(connection.dialect, dialect, schema)
 
 
-def upgrade(connection: Connection, schema: str | None, revision: str = "head") -> None:
-    """Run the migrations up to *revision*, in the transaction that *connection* is in."""
+def upgrade(connection: Connection, schema: str | None) -> None:
+    """Run all migrations that are due, in the transaction that *connection* is in."""
     if not connection.in_transaction():
         connection.begin()  # as far as SQLAlchemy knows; or Alembic would do so, and commit
     config = _alembic(schema)
     config.attributes["connection"] = connection
-    _command().upgrade(config, revision)
+    _command().upgrade(config, "head")
 
 
 def upgrade_script(dialect_name: str, schema: str | None, found: str) -> str:

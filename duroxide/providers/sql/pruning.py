@@ -9,19 +9,21 @@ it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
 from ..._core.arguments import MAX_INTEGER
+from ..._core.portions import portions
+from ..._core.times import time_ms
 from ..._nouns import frozen
 from ...errors import InstanceNotFound
-from ..management import InstanceFilter, PruneOptions, PruneResult, time_ms
+from ..management import InstanceFilter, PruneOptions, PruneResult
 from .children import about_to_have_children
 from .database import Database
 from .deletion import MAX_EVENTS, MAX_INSTANCES
-from .listing import Where, portions
-from .pauses import Turns
+from .giving_way import GivingWay
+from .listing import Where, in_parts
 from .statements import Bulk, Query
 from .transaction import Transaction
 
@@ -142,17 +144,17 @@ def prune(database: Database, instance_id: str, options: PruneOptions) -> PruneR
 
     if not database.read("prune_executions", exists):
         raise InstanceNotFound(instance_id)
-    return _prune(database, "prune_executions", [instance_id], options, Turns())
+    return _prune(database, "prune_executions", [instance_id], options, GivingWay())
 
 
 def prune_bulk(database: Database, which: InstanceFilter, options: PruneOptions, limit: int) -> PruneResult:
     """Prune up to *limit* instances that match and have something to remove."""
-    result, turns = PruneResult(), Turns()
-    for part in [which] if which.ids is None else portions(which, sorted(which.ids)):
+    result, giving_way = PruneResult(), GivingWay()
+    for part in [which] if which.ids is None else in_parts(which, sorted(which.ids)):
         after: str | None = ""
         while after is not None and result.instances < limit:
             ids = _candidates(database, part, options, min(limit - result.instances, MAX_INSTANCES), after)
-            result += _prune(database, "prune_executions_bulk", ids, options, turns)
+            result += _prune(database, "prune_executions_bulk", ids, options, giving_way)
             after = ids[-1] if ids else None
     return result
 
@@ -174,7 +176,9 @@ def _candidates(
     return database.read("prune_executions_bulk", look)
 
 
-def _prune(database: Database, operation: str, ids: Sequence[str], options: PruneOptions, turns: Turns) -> PruneResult:
+def _prune(
+    database: Database, operation: str, ids: Sequence[str], options: PruneOptions, giving_way: GivingWay
+) -> PruneResult:
     """Remove what is old of *ids*, until there is nothing left that is."""
     query = _old_query(by_age=options.completed_before is not None)
 
@@ -190,8 +194,8 @@ def _prune(database: Database, operation: str, ids: Sequence[str], options: Prun
     while looked_at:
         wanted = MAX_EXECUTIONS // len(looked_at)
         old = database.read(operation, look)
-        for batch in _batches(old):
-            with turns.take():
+        for batch in portions(old, lambda each: (each.events,), (MAX_EVENTS,)):
+            with giving_way.to_others():
                 removed = database.write(operation, partial(_remove, batch=batch))
             pruned |= removed.ids
             executions += removed.executions
@@ -199,20 +203,6 @@ def _prune(database: Database, operation: str, ids: Sequence[str], options: Prun
         counts = Counter(each.instance_id for each in old)
         looked_at = {each.instance_id: each.execution_id for each in old if counts[each.instance_id] == wanted}
     return PruneResult(len(pruned), executions, events)
-
-
-def _batches(old: Sequence[_Old]) -> Iterator[Sequence[_Old]]:
-    """Yield *old* in groups that are small enough for a transaction; one is always small enough."""
-    batch: list[_Old] = []
-    events = 0
-    for each in old:
-        if batch and events + each.events > MAX_EVENTS:
-            yield batch
-            batch, events = [], 0
-        batch.append(each)
-        events += each.events
-    if batch:
-        yield batch
 
 
 def _remove(transaction: Transaction, batch: Sequence[_Old]) -> _Removed:

@@ -9,7 +9,7 @@ from ..._core.commit import ExecutionStatus
 from ..._core.events import Event, KvEntry
 from ...errors import UnreadableHistory
 from ..contract import HistoryRequest, InstanceInfo
-from .statements import Query
+from .statements import AnyRow, Query
 from .transaction import Transaction
 
 
@@ -25,11 +25,12 @@ _HISTORIES = Query(
     """,
     "position bigint, instance_id text, execution_id bigint, after_event_id bigint",
 )
-_INFO = Query(
-    "SELECT instance_id, orchestration_name, orchestration_version, execution_id, last_event_id, status, output, custom_status,"
-    " custom_status_version, parent_instance_id, created_at_ms, updated_at_ms"
-    " FROM {instances} WHERE instance_id = :instance_id"
+#: What is told of instance *i*: the fields of `InstanceInfo`.
+INFO = (
+    "i.instance_id, i.orchestration_name, i.orchestration_version, i.execution_id, i.last_event_id, i.status, i.output,"
+    " i.custom_status, i.custom_status_version, i.parent_instance_id, i.created_at_ms, i.updated_at_ms"
 )
+_INFO_OF = Query(f"SELECT {INFO} FROM {{instances}} AS i WHERE i.instance_id = :instance_id")  # noqa: S608  # a constant
 _VALUE = Query("SELECT value, updated_at_ms FROM {kv} WHERE instance_id = :instance_id AND key = :key")
 _VALUES = Query("SELECT key, value, updated_at_ms FROM {kv} WHERE instance_id = :instance_id ORDER BY key")
 # The expiry of an instance's lock is when the messages of a dead runtime become visible again.
@@ -67,10 +68,15 @@ def histories(
 
 def instance_info(transaction: Transaction, instance_id: str) -> InstanceInfo | None:
     """Return how an instance stands."""
-    for row in transaction.query(_INFO, instance_id=instance_id):
-        values = dict(zip(row._fields, row, strict=True))
-        return InstanceInfo(**{**values, "status": ExecutionStatus(row.status)})
+    for row in transaction.query(_INFO_OF, instance_id=instance_id):
+        return info_of(row)
     return None
+
+
+def info_of(row: AnyRow) -> InstanceInfo:
+    """Return a row of `INFO` as a record."""
+    values = dict(zip(row._fields, row, strict=True))
+    return InstanceInfo(**{**values, "status": ExecutionStatus(row.status)})
 
 
 def kv_value(transaction: Transaction, instance_id: str, key: str) -> KvEntry | None:

@@ -14,6 +14,7 @@ from ...errors import (
 )
 from ...providers.contract import (
     InstanceInfo,
+    Release,
 )
 from ...providers.management import (
     ExecutionNotFound,
@@ -24,6 +25,7 @@ from ...providers.management import (
 from .checks import Checks, raises
 from .populations import begin, continued, end, ended
 from .vocabulary import (
+    LOCK_MS,
     NOW,
     activity,
     events_of,
@@ -223,7 +225,7 @@ class Counts(Checks):
         assert (3, 1) == (depths.orchestrator_queue + _taken(depths), depths.timer_queue)
         assert 1 == depths.locked_instances
 
-        self.clock.advance(1_000_000)
+        self.clock.advance(LOCK_MS)  # at its expiry, a lock is free
         depths = self.client.get_queue_depths()
         assert (3, 0, 4, 0, 0) == (
             depths.worker_queue,
@@ -232,6 +234,17 @@ class Counts(Checks):
             depths.timer_queue,
             depths.locked_instances,
         )
+
+    def test_counts_passed_on(self) -> None:
+        """The messages of an instance that was passed on are for later, until it is due; nobody holds it meanwhile."""
+        self.provider.enqueue([start()])
+        self.provider.release_orchestration_items([Release(fetch(self.provider)[0].lock, 1000)])
+        before = self.client.get_queue_depths()
+        self.clock.advance(1000)
+        after = self.client.get_queue_depths()
+
+        assert (0, 1, 0) == (before.orchestrator_queue, before.timer_queue, before.locked_instances)
+        assert (1, 0, 0) == (after.orchestrator_queue, after.timer_queue, after.locked_instances)
 
     def test_counts_later_message_is_not_waiting(self) -> None:
         """A message for later is no depth of the orchestrator queue."""

@@ -249,6 +249,15 @@ class Releasing(Checks):
 
         assert [False, False, True] == held
 
+    def test_release_instance_expired_delay(self) -> None:
+        """Who has let a lock expire cannot keep the instance from others any more."""
+        self.provider.enqueue([start()])
+        item = fetch_one(self.provider)
+        self.clock.advance(LOCK_MS)
+
+        assert [False] == self.provider.release_orchestration_items([Release(item.lock, 1000)])
+        assert 1 == len(fetch(self.provider))
+
 
 class Renewing(Checks):
     """Extending instance locks."""

@@ -82,9 +82,9 @@ def start_of_child(child: str, parent: str, event_id: int = 2) -> Outgoing:
     return Outgoing(StartOrchestration(child, "pack", "null", parent=e.Parent(parent, 1, event_id)))
 
 
-def cancellation_of(child: str, parent: str, event_id: int = 2) -> Outgoing:
+def cancellation_of(child: str, parent: str) -> Outgoing:
     """The message by which *parent* cancels *child*."""
-    return Outgoing(Deliver(child, None, e.OrchestrationCancelRequested(0, 0, "ended", e.Parent(parent, 1, event_id))))
+    return Outgoing(Deliver(child, None, e.OrchestrationCancelRequested(0, 0, "ended", e.Parent(parent, 1, 2))))
 
 
 def with_child(provider: Provider, parent: str, child: str) -> TurnCommit:

@@ -47,9 +47,9 @@ def started(instance_id: str = "a", execution_id: int = 1) -> e.OrchestrationSta
     return e.OrchestrationStarted(1, NOW, instance_id, execution_id, "fulfil", "1.0.0", "null")
 
 
-def scheduled(event_id: int, name: str = "charge") -> e.ActivityScheduled:
+def scheduled(event_id: int) -> e.ActivityScheduled:
     """An activity that was asked for."""
-    return e.ActivityScheduled(event_id, NOW, name, "null")
+    return e.ActivityScheduled(event_id, NOW, "charge", "null")
 
 
 def completed(event_id: int, source: int) -> e.ActivityCompleted:

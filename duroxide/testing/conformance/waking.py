@@ -113,7 +113,8 @@ class WakeUps(Checks):
     def test_wake_later(self) -> None:
         """A message of the future tells when: the earliest of them."""
         waker = self.waits_for_messages()
-        self.provider.enqueue([Outgoing(start().message, NOW + 20), Outgoing(raised().message, NOW + 10)])
+        later = [(start(), NOW + 20), (raised(), NOW + 10), (raised(), NOW + 30)]
+        self.provider.enqueue([Outgoing(each.message, visible_at_ms) for each, visible_at_ms in later])
 
         assert NOW + 10 in waker.dues
 

@@ -20,7 +20,8 @@ from ..._core.limits import Limits
 from ..._core.registry import Registry
 from ..._core.verdicts import Completed, Continue, ContinuesAsNew, Failed, Turn
 from ..._guard import Mode, executor_class
-from ...errors import ErrorCategory, ErrorDetails, NondeterminismError
+from ...errors import ErrorDetails, NondeterminismError
+from ..histories import was_ended_by_the_engine
 from .store import Written
 from .words import DELIVERED, shortened, tell
 
@@ -63,7 +64,8 @@ class Replays:
         if not commit.events:
             return
         place = (commit.instance_id, commit.execution_id)
-        if _was_ended_by_the_engine(commit):
+        last = commit.events[-1]
+        if isinstance(last, e.OrchestrationFailed) and was_ended_by_the_engine(last.details):
             self._check_put_off(place)
             return
         self._put_off[place] = written
@@ -95,7 +97,7 @@ class Replays:
         past = [*written.before, *(event for event in commit.events if isinstance(event, DELIVERED))]
         decided = [event for event in commit.events if not isinstance(event, DELIVERED)]
         turn = self._replayed(past)
-        if isinstance(turn.verdict, Failed) and turn.verdict.details.category is not ErrorCategory.APPLICATION:
+        if isinstance(turn.verdict, Failed) and turn.verdict.details.is_system_error:
             raise NondeterminismError(turn.verdict.details)
         if list(turn.events) != decided[: len(turn.events)] or _ending(turn) != _ended(commit):
             raise NondeterminismError(ErrorDetails.nondeterminism(_difference(commit, decided, turn, past)))
@@ -111,14 +113,6 @@ class Replays:
             return executor.feed(history[1:])
         finally:
             executor.close()
-
-
-def _was_ended_by_the_engine(commit: TurnCommit) -> bool:
-    """Whether the end is not what the code said: poison, a limit, or a history that does not fit."""
-    last = commit.events[-1]
-    return isinstance(last, e.OrchestrationFailed) and (
-        last.details.category is not ErrorCategory.APPLICATION or last.details.type == "duroxide.errors.LimitExceeded"
-    )
 
 
 def _ending(turn: Turn) -> tuple[ExecutionStatus, str | None]:

@@ -14,9 +14,10 @@ from ..extra import needs_hypothesis
 
 needs_hypothesis(__name__)
 
-from .histories import History, cuts, histories  # noqa: E402  # not before it is clear that they can be imported
+from .drawing import orchestrations  # noqa: E402  # not before it is clear that they can be imported
+from .histories import History, cuts, histories  # noqa: E402
 from .payloads import payloads  # noqa: E402
-from .programs import Program, orchestrations  # noqa: E402
+from .programs import Program  # noqa: E402
 
 
 __all__ = ["History", "Program", "cuts", "histories", "orchestrations", "payloads"]

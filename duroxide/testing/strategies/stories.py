@@ -19,7 +19,8 @@ from ..._core.execution import Execution, begin
 from ..._core.executor import Executor
 from ..._core.messages import Deliver, StartOrchestration
 from ...errors import ErrorCategory, ErrorDetails, ErrorKind
-from .programs import NAMES, Program, orchestrations
+from .drawing import orchestrations
+from .programs import NAMES, Program
 
 
 INSTANCE = "generated"
@@ -67,9 +68,9 @@ class Story:
     answers: tuple[Any, ...] = ()
 
 
-def failure(text: str, *, retryable: bool = True, category: ErrorCategory = ErrorCategory.APPLICATION) -> ErrorDetails:
+def failure(text: str, *, retryable: bool) -> ErrorDetails:
     """Return the details of an activity that raised ValueError."""
-    return ErrorDetails(category, ErrorKind.ACTIVITY_FAILED, text, "ValueError", retryable=retryable)
+    return ErrorDetails(ErrorCategory.APPLICATION, ErrorKind.ACTIVITY_FAILED, text, "ValueError", retryable=retryable)
 
 
 @frozen
@@ -221,10 +222,10 @@ def moves(*kinds: str) -> st.SearchStrategy[Move]:
 
 
 @st.composite
-def batches_of_moves(draw: st.DrawFn, *, cancels: bool = True) -> list[list[Move]]:
+def batches_of_moves(draw: st.DrawFn) -> list[list[Move]]:
     """Draw what happens: some batches, perhaps a cancellation, perhaps an end at which everything is answered."""
     batches = draw(st.lists(st.lists(moves(), max_size=4), min_size=4, max_size=12))
-    if cancels and draw(st.integers(0, 7)) > 6:  # noqa: PLR2004  # once in eight times
+    if draw(st.integers(0, 7)) > 6:  # noqa: PLR2004  # once in eight times
         batches.append([*draw(st.lists(moves(), max_size=2)), Move("cancel", 1), *draw(st.lists(moves(), max_size=2))])
     if draw(st.integers(0, 3)):
         batches.extend([[Move("answer", 1), Move("raise", 0), Move("enqueue", 1)], [Move("answer", 0)]] * 8)

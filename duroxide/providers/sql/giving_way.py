@@ -14,7 +14,7 @@ from ..._clock import monotonic
 LONGEST_PAUSE = 0.1
 
 
-class Turns:
+class GivingWay:
     """Leaves a pause before each transaction that is as long as the one before it took."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Turns:
         self._never = threading.Event()
 
     @contextmanager
-    def take(self) -> Iterator[None]:
+    def to_others(self) -> Iterator[None]:
         """Let others go first, then run the body of the ``with``."""
         if self._pause:
             self._never.wait(self._pause)
