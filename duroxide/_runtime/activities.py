@@ -172,12 +172,6 @@ class ActivityWorker:
 
     def claim(self, work: ActivityExecute) -> str | None:
         """Reserve a slot for *work* and return the token to lock it with, or None if it is for anybody."""
-        token = self._claimed(work)
-        if token is None and work.expires_at_ms is not None:
-            self.expiries.note(work.expires_at_ms, self._provider.now_ms())
-        return token
-
-    def _claimed(self, work: ActivityExecute) -> str | None:
         if not self._options.eager_dispatch or work.session_id is not None or self._slots.is_closed:
             return None
         if self._rest.is_on or not self._options.worker_tag_filter.accepts(work.tag) or self._find(work.name) is None:

@@ -131,6 +131,8 @@ class Commits:
                     turned.offered.stored()
                 if turned.commit.eager:
                     claimed.extend(_claimed(turned.commit))
+                if len(turned.commit.eager) < len(turned.commit.activities):
+                    self._note_expiries(turned.commit, worker)
             else:
                 _log.debug("commit of %r refused: %s", turned.commit.instance_id, result.value)
                 self.take_back(turned, worker)
@@ -140,6 +142,14 @@ class Commits:
         if refused:
             self._put_back(refused)
             self.acknowledge([outcome for each in refused for outcome in each.finished])
+
+    def _note_expiries(self, commit: TurnCommit, worker: ActivityWorker) -> None:
+        """Look for what was left to anybody when its time to live is over: not before it is in the store."""
+        mortal = [(work.key, work.expires_at_ms) for work in commit.activities if work.expires_at_ms is not None]
+        claimed = {lock.key for lock in commit.eager} if mortal else set()
+        for key, expires_at_ms in mortal:
+            if key not in claimed:
+                worker.expiries.note(expires_at_ms, self._provider.now_ms())
 
     def _not_committed(self, turns: list[Turned], error: Exception, worker: ActivityWorker) -> None:
         """The store failed, and the commits may or may not be in it: everything starts again from the store."""

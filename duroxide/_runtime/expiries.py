@@ -17,9 +17,6 @@ from .bell import Bell
 #: A time to live is noticed within this share of it: so few moments are to be remembered, however many activities wait.
 _EXACTNESS = 64
 
-#: Milliseconds within which the commit of an activity that was noted is in the store, as a rule.
-_WRITTEN_WITHIN_MS = 100
-
 
 class Expiries:
     """
@@ -38,8 +35,8 @@ class Expiries:
         self.bell = Bell()
 
     def note(self, expires_at_ms: int, now_ms: int) -> None:
-        """Take note that an activity, which is about to be written, expires at *expires_at_ms* (since the epoch)."""
-        left_ms = max(expires_at_ms - now_ms, _WRITTEN_WITHIN_MS)
+        """Take note that an activity, which is in the store now, expires at *expires_at_ms* (since the epoch)."""
+        left_ms = max(expires_at_ms - now_ms, 0)
         # A power of two, so that those of about the same time share a moment.
         step_ms = 1 << max((left_ms // _EXACTNESS).bit_length() - 1, 0)
         if step_ms > self._poll_interval_ms:

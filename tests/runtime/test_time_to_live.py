@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from duroxide import ActivityContext, Orchestration, OrchestrationContext
 from duroxide._clock import monotonic
-from duroxide._runtime import expiries
+from duroxide.testing.faults import Delay, FaultPlan, FaultyProvider, Rule
 
 from .stage import Stage
 
 
 #: Longer than a test may take.
 NEVER = 3600
-
-
-@pytest.fixture(autouse=True)
-def slow_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow this machine is: what expires is in the store when somebody looks. Nobody looks again before NEVER."""
-    monkeypatch.setattr(expiries, "_WRITTEN_WITHIN_MS", 700)
 
 
 def step(ctx: ActivityContext) -> None:
@@ -48,6 +40,15 @@ class TestExpiry:
 
             assert "timed out" == stage.run(instance_id, impatient, seconds)
             assert seconds <= monotonic() - began
+
+    def test_slow_store(self, stage: Stage) -> None:
+        """Nor is it missed because the store takes longer for it than it lives."""
+        stage.registry.register_orchestration(impatient)
+        slow = FaultyProvider(stage.provider, FaultPlan([Rule(Delay(0.3), on="commit_turns")]))
+        stage.start(on=slow, poll_interval=NEVER)
+        stage.run("a", impatient, 0.01)
+
+        assert "timed out" == stage.run("b", impatient, 0.05)
 
     def test_runs_alone(self, stage: Stage) -> None:
         """A runtime without workers notices it, too."""
