@@ -229,7 +229,7 @@ class TestReplay:
         assert 2 == main(["replay", "--url", sqlite_url, "same_flows:registry"])
         said = lines(capsys)[1]
         assert "unable to open database file" in said
-        assert "if it is only to be read, that it exists" in said
+        assert "if it is only to be read, that it is there" in said
         assert not (tmp_path / "duroxide.db").exists()
 
         (tmp_path / "duroxide.db").touch()

@@ -56,8 +56,8 @@ class SqliteDialect:
         sqlite3.SQLITE_IOERR: "Check the disk that holds the file",
         sqlite3.SQLITE_FULL: "Make room on the disk",
         sqlite3.SQLITE_CANTOPEN: (
-            "Check that its folder exists, that this user may create files in it, and, "
-            "if it is only to be read, that it exists; a folder is no database"
+            "Check that its folder exists, and that this user may create files in it, or, "
+            "if it is only to be read, that it is there; a folder is no database"
         ),
         sqlite3.SQLITE_READONLY: "Let this user write to the file, to its -wal and -shm, and to their folder",
     }
