@@ -133,18 +133,6 @@ class TestEvery:
         """The linter finds nothing in the orchestrations of the examples: people copy them."""
         assert 0 == main(["lint", str(EXAMPLES)]), capsys.readouterr().out
 
-    def test_types(self, tmp_path: Path) -> None:
-        """mypy finds nothing in the examples, either."""
-        pytest.importorskip("mypy")
-        strictly = ("--strict", "--follow-imports", "silent", "--config-file", "", "--cache-dir", str(tmp_path))
-        programs = sorted(path.name for path in EXAMPLES.glob("*.py"))
-        checked = subprocess.run(
-            [sys.executable, "-m", "mypy", *strictly, "--python-executable", sys.executable, *programs],
-            cwd=EXAMPLES, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-
-        assert 0 == checked.returncode, checked.stdout + checked.stderr
-
     @pytest.mark.parametrize("example", sorted(set(OUTPUTS) - WITHOUT_DATABASE))
     def test_fits_on_a_page(self, example: str) -> None:
         """It is short enough to be read in one go, and says in front how to run it."""
