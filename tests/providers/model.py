@@ -472,12 +472,14 @@ class Model:
     def delete(self, instance_id: str) -> DeleteResult:
         """Remove everything of an instance, and say how much that was."""
         executions = [events for key, events in self.histories.items() if key[0] == instance_id]
-        waiting = sum(queued.message.instance_id == instance_id for queued in self.queue)
-        waiting += sum(key.instance_id == instance_id for key in self.work)
+        messages = [queued for queued in self.queue if queued.message.instance_id == instance_id]
+        staying = _of_another(messages)
+        waiting = len(messages) - len(staying) + sum(key.instance_id == instance_id for key in self.work)
         for table in (self.infos, self.incarnations, self.releases, self.kv, self.locks):
             table.pop(instance_id, None)  # type: ignore[attr-defined]
         self.histories = {key: events for key, events in self.histories.items() if key[0] != instance_id}
-        self.queue = [queued for queued in self.queue if queued.message.instance_id != instance_id]
+        gone = {id(queued) for queued in messages} - {id(queued) for queued in staying}
+        self.queue = [queued for queued in self.queue if id(queued) not in gone]
         self.work = {key: row for key, row in self.work.items() if key.instance_id != instance_id}
         return DeleteResult(1, len(executions), sum(map(len, executions)), waiting)
 
@@ -526,6 +528,21 @@ class Model:
             locked_instances=sum(holder not in {None, PASSED_ON} for holder in holders.values()),
             locked_activities=locked,
         )
+
+
+def _of_another(messages: Sequence[Queued]) -> list[Queued]:
+    """Return those of *messages* that outlive the instance they are for: they start another one of its id, or came for that."""
+    first = next((position for position, each in enumerate(messages) if _begins(each)), len(messages))
+    return [
+        each
+        for position, each in enumerate(messages)
+        if _begins(each) or (position > first and each.message.execution_id is None)
+    ]
+
+
+def _begins(queued: Queued) -> bool:
+    """Whether it is the start of an instance, and not of its next execution."""
+    return _starts(queued) and queued.message.execution_id == 1
 
 
 def _starts(queued: Queued) -> bool:
