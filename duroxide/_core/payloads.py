@@ -198,7 +198,7 @@ def _reason(error: BaseException, _: object) -> str:
     if isinstance(error, KeyError):  # cattrs' own, or one of a class of the user's
         is_field = "".join(place).startswith("<cattrs generated")
         return f"required field {error} is missing" if is_field else f"KeyError: {error}"
-    if isinstance(error, NameError) and place == ["<string>"]:
+    if isinstance(error, NameError) and "".join(place).endswith(("<string>", "annotationlib.py")):
         return (
             f"{error}, and annotations are looked up in the module of their class: define or import it there, not in a"
             " function, nor under 'if TYPE_CHECKING:'"

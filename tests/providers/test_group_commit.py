@@ -152,6 +152,10 @@ def interrupt_all(*, is_leader: bool) -> int:
     raise AssertionError
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14),
+    reason="Python 3.14 looks for signals after a lock is taken and before the block of its with",
+)
 @pytest.mark.parametrize("is_leader", [True, False])
 def test_who_is_interrupted(is_leader: bool) -> None:
     """Whenever an interrupt comes: the others are written, once, and nobody waits for ever."""

@@ -301,16 +301,18 @@ class TestSideBySide:
 
     def test_race(self, stage: Stage, registry: Registry) -> None:
         """The first answer wins, whatever its place among the arguments."""
-        never = threading.Event()
+        began, ended = threading.Event(), threading.Event()
 
         @registry.activity
         def tortoise(ctx: ActivityContext) -> str:
+            began.set()
             ctx.wait_cancelled(PATIENCE)
-            never.set()
+            ended.set()
             return "tortoise"
 
         @registry.activity
         def hare(ctx: ActivityContext) -> str:
+            began.wait(PATIENCE)
             return "hare"
 
         @registry.orchestration
@@ -321,7 +323,7 @@ class TestSideBySide:
         stage.start()
 
         assert stage.run("race", race) == [1, "hare"]
-        assert never.wait(PATIENCE)
+        assert ended.wait(PATIENCE)
 
 
 class TestFailures:

@@ -178,7 +178,7 @@ class Database:
             return
         try:
             if self._writer is not None:
-                self._writer.close()
+                _close(self._writer, for_good=self._owns_engine)
                 self._writer = None
         finally:
             self.shared.write_lock.release()
@@ -300,9 +300,7 @@ class Database:
         if is_good and self._owns_engine and len(self._at_hand) < KEPT_AT_HAND:
             self._at_hand.append(connection)
             return
-        if self._closed.is_set() and self._owns_engine:
-            connection.invalidate()  # the pool that it came from has been emptied for good
-        connection.close()
+        _close(connection, for_good=self._closed.is_set() and self._owns_engine)
 
     def _let_go(self) -> None:
         """Give all that is at hand back to the pool, which knows what to do with it."""
@@ -398,6 +396,13 @@ class Database:
                 )
             self._closed.wait(pause)
         return attempt()
+
+
+def _close(connection: Connection, *, for_good: bool) -> None:
+    """Give *connection* back, unless the pool that it came from may have been emptied *for_good*."""
+    if for_good:
+        connection.invalidate()
+    connection.close()
 
 
 def _mark_done(group: Sequence[Written]) -> None:
