@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from ..providers.sql import SqlProvider
 from ..providers.sql.dialect import Use
 from ..providers.sql.postgres_literals import array_literals
-from ..providers.sql.statements import Ask, Bulk, Query, Step, Values, postgres_bulk, sqlite_bulk
+from ..providers.sql.statements import Ask, Bulk, Query, Step, Values, in_text_order, postgres_bulk, sqlite_bulk
 
 
 _SQLITE = "EXPLAIN QUERY PLAN "
@@ -117,8 +117,8 @@ class _Explaining:
         explained = Bulk(bulk.columns, self._prefix + bulk.text)
         if self._is_sqlite:
             answer: Sequence[Any] = connection.exec_driver_sql(
-                sqlite_bulk(explained, self._inner._words),  # noqa: SLF001
-                rows[0],
+                sqlite_bulk(explained, self._inner._words, numbered=False),  # noqa: SLF001
+                in_text_order(explained, rows[:1])[0],
             ).all()
         else:
             from ..providers.sql.postgres_session import Call, Session  # noqa: PLC0415  # psycopg is an extra
