@@ -136,7 +136,8 @@ class Model:
             for instance_id, due_ms in unstarted.items():
                 self.locks[instance_id] = (PASSED_ON, max(due_ms, self.now_ms + 1))
             orphans = [each for each in oldest if each not in unstarted and not self._is_somebody(each)]
-            found += [each for each in oldest if each not in orphans and each not in unstarted]
+            chosen = [each for each in oldest if each not in orphans and each not in unstarted]
+            found += sorted(chosen, key=self._first_message)
             for instance_id in orphans:
                 batch = self.visible(instance_id)
                 self.queue = [queued for queued in self.queue if not any(queued is other for other in batch)]
@@ -149,7 +150,7 @@ class Model:
         """
         Return up to *wanted* instances that are not locked, by the time since when they have a message.
 
-        Of the same millisecond, the one comes first that has the oldest of the messages that are looked at.
+        Of the same millisecond, the one is taken first that has the oldest of the messages that are looked at.
         """
         ready = [
             (queued.visible_at_ms, position, queued.message.instance_id)
@@ -164,6 +165,11 @@ class Model:
             since_ms, first = ages.get(instance_id, (visible_at_ms, position))
             ages[instance_id] = (since_ms, min(first, position))
         return sorted(ages, key=ages.__getitem__)[:wanted]
+
+    def _first_message(self, instance_id: str) -> tuple[int, int]:
+        """Return since when the first message of *instance_id* is visible, and its place: what is taken is in this order."""
+        messages = [(q.visible_at_ms, place, q.message.instance_id) for place, q in enumerate(self.queue)]
+        return min((since_ms, place) for since_ms, place, each in messages if each == instance_id)
 
     def _is_somebody(self, instance_id: str) -> bool:
         """Whether the visible messages of *instance_id* are for an instance that exists, or start one."""
