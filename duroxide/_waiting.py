@@ -17,7 +17,7 @@ from ._clock import monotonic
 from ._core.durations import Duration, duration_ms
 from ._nouns import define
 from .errors import ProviderError, WaitTimeout
-from .providers.wakeups import Wakeups
+from .providers.wakeups import Output, Wakeups
 
 
 _log = logging.getLogger("duroxide.client")
@@ -74,7 +74,7 @@ def wait_until(
     enough: Callable[[T], bool],
     look: Callable[[], T],
     *,
-    told: Callable[[str], T] | None = None,
+    told: Callable[[Output], T | None] | None = None,
     wakeups: Wakeups,
     instance_id: str,
     what: str,
@@ -84,8 +84,8 @@ def wait_until(
     Return what *look* sees of an instance, as soon as that is *enough*.
 
     Args:
-        told: What the output (JSON text) of the instance says, if it completes meanwhile: spares looking once more,
-            for those who need to know no more than that.
+        told: What the output of the instance says, if it completes meanwhile, or None if that is not enough to know:
+            spares looking once more.
 
         what: What the instance should do, for the error: ``"end"``.
 
@@ -97,14 +97,15 @@ def wait_until(
     """
     seconds = duration_ms(timeout, what="timeout") / 1000
     deadline = monotonic() + seconds
-    changes: SimpleQueue[str | None] = SimpleQueue()
+    changes: SimpleQueue[Output | None] = SimpleQueue()
     outage = _Outage(instance_id)
     with wakeups.on_instance(instance_id, changes.put):
         # After the subscription: what is heard from here on is in *changes*.
         if wakeups.recent_starts.take(instance_id) and seconds > LOOK_LATER:
             output = _next(changes, LOOK_LATER)
-            if told is not None and output is not None:
-                return told(output)
+            seen = told(output) if told is not None and output is not None else None
+            if seen is not None:
+                return seen
         while True:
             try:
                 seen = look()
@@ -120,12 +121,13 @@ def wait_until(
             if left <= 0:
                 raise _timeout(instance_id, what, seconds, outage.error) from outage.error
             output = _next(changes, min(left, outage.pause))
-            if told is not None and output is not None:
+            seen = told(output) if told is not None and output is not None else None
+            if seen is not None:
                 outage.ends()
-                return told(output)
+                return seen
 
 
-def _next(changes: SimpleQueue[str | None], seconds: float) -> str | None:
+def _next(changes: SimpleQueue[Output | None], seconds: float) -> Output | None:
     """Wait up to *seconds* for a change, take all that there are, and return the output if they told it."""
     output = None
     try:

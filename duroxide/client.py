@@ -38,6 +38,7 @@ from .errors import OrchestrationFailed as OrchestrationFailedError
 from .management import ManagementClient, readable
 from .providers.contract import HistoryRequest, InstanceInfo
 from .providers.opening import Database, open_provider
+from .providers.wakeups import Output
 
 
 _log = logging.getLogger("duroxide.client")
@@ -256,8 +257,7 @@ class Client(ManagementClient):
     def _status_of(self, info: InstanceInfo) -> OrchestrationStatus:
         seen = (info.custom_status, info.custom_status_version)
         if info.status is ExecutionStatus.COMPLETED:
-            where = f"output of instance {info.instance_id!r}"
-            return Completed(payloads.decode(info.output or "null", Any, where=where), *seen)
+            return _completed(info.output or "null", info.instance_id, *seen)
         if info.status is not ExecutionStatus.FAILED:
             return Running(*seen)
         last = self._history(HistoryRequest(info.instance_id, info.execution_id, info.last_event_id - 1))
@@ -277,20 +277,7 @@ class Client(ManagementClient):
             WaitTimeout: If it has not ended in time. A database that goes away meanwhile is waited for, too; if it is
                 not back by then, its `ProviderError` is the cause.
         """
-        return self._wait_for_end(instance_id, timeout, told=None)
-
-    def _wait_for_end(
-        self, instance_id: str, timeout: Duration, *, told: Callable[[str], OrchestrationStatus] | None
-    ) -> Completed | Failed:
-        def look() -> OrchestrationStatus:
-            return self.get_orchestration_status(instance_id)
-
-        def has_ended(seen: OrchestrationStatus) -> bool:
-            return isinstance(seen, Completed | Failed)
-
-        status = self._wait(instance_id, timeout, "end", look, has_ended, told=told)
-        assert isinstance(status, Completed | Failed), "that was waited for"
-        return status
+        return _ended(self._wait_for_status(instance_id, timeout, "end", _has_ended))
 
     @overload
     def wait_for_result(self, instance_id: str, timeout: Duration = DEFAULT_TIMEOUT, *, type: type[T]) -> T: ...
@@ -310,16 +297,13 @@ class Client(ManagementClient):
             PayloadError: If the output is not a *type*.
         """
         check_type(type)
-        where = f"output of instance {instance_id!r}"
-        # Without the custom status, which nobody asks for.
-        status = self._wait_for_end(
-            instance_id, timeout, told=lambda output: Completed(payloads.decode(output, Any, where=where))
-        )
+        status = _ended(self._wait_for_status(instance_id, timeout, "end", _has_ended, with_custom_status=False))
         if isinstance(status, Failed):
             is_nondeterminism = status.details.kind is ErrorKind.NONDETERMINISM
             raise (NondeterminismError if is_nondeterminism else OrchestrationFailedError)(status.details)
         if type is None:
             return status.output
+        where = _output_of(instance_id)
         return payloads.decode(payloads.encode(status.output, where=where), type, where=where)
 
     def wait_for_status_change(
@@ -345,13 +329,27 @@ class Client(ManagementClient):
                 return seen.custom_status_version > last_seen_version
             return not isinstance(seen, NotFound)
 
+        what = f"change its status after version {last_seen_version}"
+        status = self._wait_for_status(instance_id, timeout, what, is_news)
+        assert not isinstance(status, NotFound), "an instance was waited for"
+        return status
+
+    def _wait_for_status(
+        self,
+        instance_id: str,
+        timeout: Duration,
+        what: str,
+        enough: Callable[[OrchestrationStatus], bool],
+        *,
+        with_custom_status: bool = True,
+    ) -> OrchestrationStatus:
         def look() -> OrchestrationStatus:
             return self.get_orchestration_status(instance_id)
 
-        what = f"change its status after version {last_seen_version}"
-        status = self._wait(instance_id, timeout, what, look, is_news)
-        assert not isinstance(status, NotFound), "an instance was waited for"
-        return status
+        def told(output: Output) -> OrchestrationStatus | None:
+            return _completed(output.text, instance_id) if output.is_all or not with_custom_status else None
+
+        return self._wait(instance_id, timeout, what, look, enough, told=told)
 
     def _wait(
         self,
@@ -360,7 +358,7 @@ class Client(ManagementClient):
         what: str,
         look: Callable[[], T],
         enough: Callable[[T], bool],
-        told: Callable[[str], T] | None = None,
+        told: Callable[[Output], T | None] | None = None,
     ) -> T:
         """Return what *look* sees, as soon as that is *enough*."""
         limits.check_existing_id(instance_id)
@@ -415,6 +413,23 @@ class Client(ManagementClient):
         entry = self._wait(instance_id, timeout, f"set key {key!r}", look, lambda seen: seen is not None)
         assert entry is not None, "that was waited for"
         return _decode_kv(entry.value, key, type)
+
+
+def _has_ended(status: OrchestrationStatus) -> bool:
+    return isinstance(status, Completed | Failed)
+
+
+def _ended(status: OrchestrationStatus) -> Completed | Failed:
+    assert isinstance(status, Completed | Failed), "that was waited for"
+    return status
+
+
+def _output_of(instance_id: str) -> str:
+    return f"output of instance {instance_id!r}"
+
+
+def _completed(text: str, instance_id: str, custom_status: str | None = None, version: int = 0) -> Completed:
+    return Completed(payloads.decode(text, Any, where=_output_of(instance_id)), custom_status, version)
 
 
 def _checked_limits(limits: object) -> Limits:

@@ -135,6 +135,8 @@ class TurnCommit:
     #: The output (JSON text), the error's display text, or the next execution's input.
     output: str | None = None
     custom_status: CustomStatusChange | None = None
+    #: Whether the instance may have, or have had, a custom status; if not, whoever waits for its output need not look for one.
+    may_have_status: bool = True
     #: None as value removes the key.
     kv: Mapping[str, KvEntry | None] = field(default=NOTHING)
     #: Inserted before *cancelled_activities* are removed.

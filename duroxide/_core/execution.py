@@ -135,6 +135,7 @@ class Execution:
             status=effects.status,
             output=effects.output,
             custom_status=_status_change(turn) if changes_state else None,
+            may_have_status=self.executor.has_shown_status,
             kv=self._kv_changes() if changes_state else NOTHING,
             activities=effects.activities,
             eager=_claimed(effects.activities, claim) if effects.activities else (),

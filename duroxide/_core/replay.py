@@ -99,6 +99,8 @@ class Replay:
         #: Live key-values and status, as the code sees them.
         self.kv: dict[str, e.KvEntry] = dict(started.kv)
         self.custom_status = started.custom_status
+        #: Whether clients may have seen a custom status of the instance; what earlier executions have shown is not known.
+        self.has_shown_status = started.execution_id > 1
         #: Where code and history part, if they do.
         self.disagreement: Disagreement | None = None
         self.ledger = Ledger()

@@ -107,6 +107,7 @@ class OrchestrationState:
     def _show(self, status: str | None) -> None:
         if self._replay.note(UpdateCustomStatus(status)):
             self._replay.custom_status = status
+            self._replay.has_shown_status = True
 
 
 def decoder_as(type_: object, where: str) -> Callable[[str], Any]:

@@ -25,16 +25,20 @@ from .recent import RecentStarts
 
 CallbackT = TypeVar("CallbackT")
 
-#: Called with the output (JSON text) of an instance that has completed, or with None: look what has changed.
-OnInstance: TypeAlias = Callable[[str | None], None]
-
 
 @frozen
 class Output:
     """What an instance has completed with, and who waited for it before that was committed: others must look."""
 
+    #: JSON.
     text: str
     awaited_by: tuple[OnInstance, ...]
+    #: Whether that is all there is to know: the instance never had a custom status.
+    is_all: bool = False
+
+
+#: Called with the output of an instance that has completed, or with None: look what has changed.
+OnInstance: TypeAlias = Callable[[Output | None], None]
 
 
 @noun(kw_only=True)
@@ -160,7 +164,7 @@ class Wakeups:
         for instance_id in changes.instances if self._on_instance else ():
             output = changes.outputs.get(instance_id)
             for on_instance in self.waiting_for(instance_id):
-                on_instance(output.text if output is not None and on_instance in output.awaited_by else None)
+                on_instance(output if output is not None and on_instance in output.awaited_by else None)
 
     def hand_over(self, offer: Offer, *, door: object) -> bool:
         """Return whether a runtime of this process, with the same *door*, has taken *offer*."""

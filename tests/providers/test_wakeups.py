@@ -52,7 +52,9 @@ class Heard:
         wakeups = provider.wakeups
         wakeups.on_messages(lambda due_ms: self.calls.append("messages" if due_ms is None else due_ms))
         wakeups.on_activities(lambda: self.calls.append("activities"))
-        wakeups.on_instance(instance_id, lambda output: self.calls.append("instance" if output is None else output))
+        wakeups.on_instance(
+            instance_id, lambda output: self.calls.append("instance" if output is None else output.text)
+        )
 
 
 class TestInProcess:
@@ -116,6 +118,17 @@ class TestInProcess:
 
         assert (["42"], []) == (heard.calls, others.calls)
 
+    @pytest.mark.parametrize("may_have_status", [True, False])
+    def test_output_is_all(self, memory: SqlProvider, may_have_status: bool) -> None:
+        """With it they are told whether there may be a custom status to look for."""
+        turn = first_turn()
+        must_commit(memory, turn)
+        told: list[Output | None] = []
+        memory.wakeups.on_instance("a", told.append)
+        must_commit(memory, evolve(ending(turn, "42"), may_have_status=may_have_status))
+
+        assert [may_have_status] == [output is not None and not output.is_all for output in told]
+
     def test_failure(self, memory: SqlProvider) -> None:
         """Of a failure they are told that there is something to look at."""
         turn = first_turn()
@@ -129,14 +142,14 @@ class TestInProcess:
         """Who begins to wait after the commit, and before it is published, must look: the id may be another's by then."""
         early, late = Heard(memory), Heard(memory, "nobody")
         output = Output("42", memory.wakeups.waiting_for("a"))
-        memory.wakeups.on_instance("a", lambda output: late.calls.append("look" if output is None else output))
+        memory.wakeups.on_instance("a", lambda output: late.calls.append("look" if output is None else output.text))
         memory.wakeups.publish(Changes(instances=["a"], outputs={"a": output}))
 
         assert (["42"], ["look"]) == (early.calls, late.calls)
 
     def test_not_listening_any_more(self, memory: SqlProvider) -> None:
         """A subscription that is closed, even twice, takes nobody else's with it."""
-        calls: list[str | None] = []
+        calls: list[object] = []
         mine = memory.wakeups.on_instance("a", lambda output: calls.append("mine"))
         theirs = memory.wakeups.on_instance("a", calls.append)
         mine.close()

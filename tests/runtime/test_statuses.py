@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -83,6 +84,84 @@ class TestStatus:
         assert stage.client.wait_for_result("typed", PATIENCE, type=str) == "12"
         with pytest.raises(PayloadError, match="typed"):
             stage.client.wait_for_result("typed", PATIENCE, type=list[int])
+
+
+class TestCustomStatusAtTheEnd:
+    """What a wait returns that began before the end is what the store says afterwards, wherever the status came from."""
+
+    @pytest.fixture(params=[100, 0], ids=["cached", "rebuilt"])
+    def cache_size(self, request: pytest.FixtureRequest) -> int:
+        """How many instances stay in memory: without any, what the last turn knows comes from history."""
+        size: int = request.param
+        return size
+
+    @pytest.mark.parametrize(
+        ("shows", "expected"),
+        [
+            ((), None),
+            (("first",), "first"),
+            (("first", None), None),
+            ((None, "last"), "last"),
+        ],
+        ids=["never", "shown", "cleared", "last turn"],
+    )
+    def test_one_execution(
+        self,
+        stage: Stage,
+        registry: Registry,
+        gate: threading.Event,
+        cache_size: int,
+        shows: tuple[str | None, ...],
+        expected: str | None,
+    ) -> None:
+        """In the first turns, and in the last."""
+
+        @registry.orchestration
+        def shows_it(ctx: OrchestrationContext, _: None) -> Orchestration[str]:
+            for number, status in enumerate(shows):
+                if number:
+                    yield from ctx.dequeue_event("next")
+                ctx.reset_custom_status() if status is None else ctx.set_custom_status(status)
+            yield from ctx.dequeue_event("end")
+            return "done"
+
+        stage.start(cache_size=cache_size)
+        client = stage.client
+        client.start_orchestration("shows", shows_it)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.wait_for_orchestration, "shows", PATIENCE)
+            for _ in shows[1:]:
+                client.enqueue_event("shows", "next")
+            client.enqueue_event("shows", "end")
+
+            status = waiting.result()
+        assert status == client.get_orchestration_status("shows")
+        assert (status.custom_status, status.custom_status_version > 0) == (expected, shows != ())
+
+    def test_earlier_execution(self, stage: Stage, registry: Registry, cache_size: int) -> None:
+        """A status that an earlier execution has shown, or cleared, counts."""
+
+        @registry.orchestration
+        def goes_on(ctx: OrchestrationContext, number: int) -> Orchestration[str]:
+            yield from ctx.dequeue_event("next")
+            if number == 1:
+                ctx.set_custom_status("once")
+            if number == 2:
+                ctx.reset_custom_status()
+            if number < 3:
+                return ctx.continue_as_new(number + 1)
+            return "done"
+
+        stage.start(cache_size=cache_size)
+        client = stage.client
+        client.start_orchestration("goes on", goes_on, 1)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.wait_for_orchestration, "goes on", PATIENCE)
+            for _ in range(3):
+                client.enqueue_event("goes on", "next")
+
+            assert waiting.result() == Completed("done", None, 2)
+        assert client.get_orchestration_status("goes on") == Completed("done", None, 2)
 
 
 class TestWaiting:

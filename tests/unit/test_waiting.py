@@ -77,8 +77,16 @@ def test_result_was_there(provider: SqlProvider) -> None:
     assert 1 == looks.count
 
 
+def test_status_is_told(provider: SqlProvider) -> None:
+    """An instance that never had a custom status has no more to show than its output."""
+    looks = Looks(provider, lambda: must_commit(provider, evolve(ending(TURN, "7"), may_have_status=False)))
+
+    assert Completed(7) == Client(looks).wait_for_orchestration("a", 5)
+    assert 1 == looks.count
+
+
 def test_status_is_looked_at(provider: SqlProvider) -> None:
-    """The status has more in it than the output, and is read."""
+    """There may be more in the status than the output: then it is read."""
     looks = Looks(provider, lambda: must_commit(provider, ending(TURN, "7")))
 
     assert Completed(7) == Client(looks).wait_for_orchestration("a", 5)
@@ -112,8 +120,19 @@ class TestRecentlyStarted:
         assert "out" == result[0]
         assert 0 == looks.count
 
+    def test_status_is_told(self, provider: SqlProvider) -> None:
+        """So is who waits for the status, if there never was a custom one."""
+        looks = Looks(provider, lambda: None)
+        client = Client(looks)
+        client.start_orchestration("b", "fulfil")
+        with waiting(client, client.wait_for_orchestration) as result:
+            must_commit(provider, evolve(ending_of("b"), may_have_status=False))
+
+        assert Completed("out") == result[0]
+        assert 0 == looks.count
+
     def test_status(self, provider: SqlProvider) -> None:
-        """Who waits for the status, which has more in it, looks once, when there is something to see."""
+        """Who waits for a status that may have more in it looks once, when there is something to see."""
         looks = Looks(provider, lambda: None)
         client = Client(looks)
         client.start_orchestration("b", "fulfil")

@@ -110,7 +110,7 @@ class TurnRows:
         """Whoever waits already will know; who comes later may mean another instance of this id."""
         waiting = self._wakeups.waiting_for(commit.instance_id)
         if waiting and commit.output is not None and commit.status is ExecutionStatus.COMPLETED:
-            self._outputs[commit.instance_id] = Output(commit.output, waiting)
+            self._outputs[commit.instance_id] = Output(commit.output, waiting, is_all=not commit.may_have_status)
 
     def _add_progress(self, commit: TurnCommit) -> None:
         """Move a known execution on, and end it if the turn did."""
