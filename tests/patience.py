@@ -21,3 +21,11 @@ def eventually(
     while not condition():
         assert monotonic() < deadline, why
         threading.Event().wait(0.005)
+
+
+def in_time(do: Callable[[], object]) -> None:
+    """Do it, and fail if it does not return long before others lose their patience."""
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    thread.join(PATIENCE / 3)
+    assert not thread.is_alive()

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, NullPool, create_engine
 from duroxide._core.commit import CustomStatusChange, ExecutionStatus
 from duroxide.errors import InvalidInput
 from duroxide.providers.contract import Release, SessionClaim, TagFilter
-from duroxide.providers.sql import SqlProvider, shared
+from duroxide.providers.sql import SqlProvider, shared, watcher
 from duroxide.providers.sql.watcher import DataVersionEar, NotificationEar
 from duroxide.providers.wakeups import Changes, Output
 from duroxide.testing.conformance.vocabulary import (
@@ -37,7 +37,7 @@ from duroxide.testing.conformance.vocabulary import (
     under,
 )
 
-from ..patience import PATIENCE
+from ..patience import PATIENCE, in_time
 from .stores import Store
 
 
@@ -279,6 +279,20 @@ def test_a_file_that_is_gone(
 
     (message,) = caplog.messages
     assert f"the file {path} was removed or replaced" in message
+
+
+def test_closing_interrupts_the_watcher(shared_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes a provider does not wait until its watcher has waited long enough for others."""
+    monkeypatch.setattr(NotificationEar, "PATIENCE", 3600.0)
+    monkeypatch.setattr(watcher, "ENDS_WITHIN", 3600.0)
+    before = set(threading.enumerate())
+    provider = shared_store.open()
+    listening = threading.Event()
+    with provider.wakeups.on_messages(lambda _: listening.set()):
+        assert listening.wait(PATIENCE)  # the watcher, as it starts
+        in_time(provider.close)
+
+    assert not set(threading.enumerate()) - before
 
 
 ENQUEUE = """

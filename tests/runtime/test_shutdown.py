@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from duroxide.providers.sql.watcher import Watcher
 from duroxide.providers.wakeups import Wakeups
 from duroxide.testing.faults import FaultPlan, FaultyProvider, LoseConnection, ProviderCall, Rule
 
+from ..patience import in_time
 from .stage import PATIENCE, Stage, eventually
 
 
@@ -286,14 +287,6 @@ def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "GRACE", 0.05)
 
 
-def in_time(do: Callable[[], object]) -> None:
-    """Do it, and fail if it does not return before the store answers again."""
-    thread = threading.Thread(target=do, daemon=True)
-    thread.start()
-    thread.join(PATIENCE / 3)
-    assert not thread.is_alive()
-
-
 @pytest.mark.usefixtures("no_grace")
 class TestTimeout:
     @pytest.mark.parametrize(
@@ -443,12 +436,15 @@ class TestFromInside:
 def test_watcher_that_hangs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A watcher whose server does not answer is left behind."""
     monkeypatch.setattr(watcher, "ENDS_WITHIN", 0.05)
-    listening, answer, closed = (threading.Event() for _ in range(3))
+    listening, answer, interrupted, closed = (threading.Event() for _ in range(4))
 
     class Ear:
         def listen(self, stop: threading.Event) -> None:
             listening.set()
             answer.wait(PATIENCE)
+
+        def interrupt(self) -> None:
+            interrupted.set()
 
         def close(self) -> None:
             closed.set()
@@ -458,6 +454,7 @@ def test_watcher_that_hangs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
     assert listening.wait(PATIENCE)
     in_time(watching.stop)
 
+    assert interrupted.is_set()
     assert "thread watching is left behind" in caplog.text
     answer.set()
     assert closed.wait(PATIENCE)

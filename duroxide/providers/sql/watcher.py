@@ -17,6 +17,7 @@ import selectors
 import threading
 
 from collections.abc import Callable, Iterator
+from socket import socketpair
 from typing import Any, Protocol
 
 from ..._clock import monotonic, new_token
@@ -38,7 +39,11 @@ class Ear(Protocol):
     """One way to hear of foreign changes."""
 
     def listen(self, stop: threading.Event) -> None:
-        """Wait a moment for changes and publish what was heard."""
+        """Wait a moment for changes and publish what was heard; not any more once *stop* is set."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the wait that is under way, after *stop* was set. From another thread."""
         ...
 
     def close(self) -> None:
@@ -56,6 +61,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._ear: Ear | None = None
 
     def start(self) -> None:
         """Watch from now on, if nobody does yet."""
@@ -65,9 +71,8 @@ class Watcher:
                 thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
                 try:
                     thread.start()
-                except (
-                    RuntimeError
-                ) as error:  # the system gives no more threads; the next one who subscribes tries again
+                except RuntimeError as error:
+                    # The system gives no more threads; the next one who subscribes tries again.
                     _log.warning("what other processes write is found by polling alone for now: %s", error)
                 else:
                     self._thread = thread
@@ -77,13 +82,16 @@ class Watcher:
         with self._lock:
             thread, self._thread = self._thread, None
             self._stop.set()
+            if self._ear is not None:
+                self._ear.interrupt()
         if thread is not None and thread is not threading.current_thread():
             thread.join(ENDS_WITHIN)
             if thread.is_alive():
                 _log.warning("thread %s is left behind", self._name, extra={"action": "left_behind"})
 
     def _run(self, stop: threading.Event) -> None:
-        ear = self._make_ear()
+        with self._lock:
+            ear = self._ear = self._make_ear()
         wanted_at = monotonic()
         try:
             while not stop.is_set():
@@ -97,6 +105,9 @@ class Watcher:
                 elif monotonic() - wanted_at > LINGER and self._leave(stop):
                     return
         finally:
+            with self._lock:
+                if self._ear is ear:
+                    self._ear = None
             ear.close()
 
     def _leave(self, stop: threading.Event) -> bool:
@@ -136,6 +147,9 @@ class DataVersionEar:
             self._database.shared.hurry.clear()
             self._changed_at, self._interval = monotonic(), self.QUICK
         stop.wait(self._interval)
+
+    def interrupt(self) -> None:
+        """Nothing to do: it waits for *stop* itself."""
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -193,12 +207,16 @@ class NotificationEar:
     BEHIND, QUICK, SLOW = 5.0, 0.2, 1.0
     #: Longest pause (seconds) before a lost connection is opened again.
     LONGEST_PAUSE = 10.0
+    #: How long (seconds) one wait for notifications is.
+    PATIENCE = 1.0
 
     def __init__(self, database: Database, channel: str) -> None:
         self._database = database
         self._channel = channel
         self._driver: Any = None
         self._selector: selectors.BaseSelector
+        #: What is written to the second one ends the wait, which also watches the first.
+        self._alarm, self._bell = socketpair()
         self._deaf = False
         self._interval = self.QUICK
         self._pause = 0.1
@@ -215,17 +233,26 @@ class NotificationEar:
             if self._driver is None:
                 self._connect(stop)
             else:
-                self._hear(0.25)
+                self._hear(self.PATIENCE)
         except Exception as error:  # noqa: BLE001  # whatever ended the connection, another one is opened
             _log.info(
                 "lost the listening connection: %s", " ".join(str(error).split()), extra={"action": "listen_lost"}
             )
-            self.close()
+            self._disconnect()
             stop.wait(self._pause)
             self._pause = min(self._pause * 2, self.LONGEST_PAUSE)
 
+    def interrupt(self) -> None:
+        """End the wait for notifications."""
+        self._bell.send(b"!")
+
     def close(self) -> None:
-        """Close the listening connection."""
+        """Close the listening connection, and what interrupts it."""
+        self._disconnect()
+        self._alarm.close()
+        self._bell.close()
+
+    def _disconnect(self) -> None:
         driver, self._driver = self._driver, None
         if driver is not None:
             self._selector.close()
@@ -241,6 +268,7 @@ class NotificationEar:
         self._driver = driver
         self._selector = selectors.DefaultSelector()
         self._selector.register(driver.pgconn.socket, selectors.EVENT_READ)
+        self._selector.register(self._alarm, selectors.EVENT_READ)
         driver.autocommit = True
         driver.execute(f'LISTEN "{self._channel}"')
         proof = f"{self._database.shared.token}:?{new_token()}"
@@ -255,7 +283,7 @@ class NotificationEar:
                 extra={"action": "listen_deaf"},
             )
             self._deaf = True
-            self.close()
+            self._disconnect()
         self._pause = 0.1
         self._database.shared.wakeups.publish_everything()
 
