@@ -10,6 +10,7 @@ skips silently is a promise nobody checks.
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import tempfile
@@ -151,3 +152,13 @@ def store_url(request: pytest.FixtureRequest) -> str:
     fixture = {"sqlite": "sqlite_url", "postgres": "postgres_database_url"}[request.param]
     url: str = request.getfixturevalue(fixture)
     return url
+
+
+def pytest_collection_finish() -> None:
+    """
+    Leave what there is now, thousands of tests, out of all collections of garbage: it stays anyway.
+
+    One that went through all of it took as long as many a test does.
+    """
+    gc.collect()
+    gc.freeze()
