@@ -222,11 +222,7 @@ class Client(ManagementClient):
         self._send(Deliver(instance_id, None, OrchestrationCancelRequested(0, 0, reason)), connection)
 
     def _encode(self, value: object, where: str, type_: object = Any) -> str:
-        text = payloads.encode(value, where=where, type_=type_)
-        warning = self._limits.check_payload(text, where)
-        if warning is not None:
-            _log.warning("%s", warning)
-        return text
+        return self._limits.encode(value, where=where, type_=type_, warn=_log.warning)
 
     def _send(self, message: Deliver, connection: object) -> None:
         _sending.send(self._provider, message, connection=connection)

@@ -44,6 +44,21 @@ class ExecutionStatus(StrEnum):
 ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 GOING_ON = (ExecutionStatus.RUNNING, ExecutionStatus.CONTINUED_AS_NEW)
 
+
+def execution_to_start(execution_id: int, status: str | None) -> int | None:
+    """
+    Return which execution a start message may begin; None: another one is running, or the instance has ended.
+
+    Args:
+        execution_id: The instance's current execution; 0 if there is no such instance.
+
+        status: An `ExecutionStatus`.
+    """
+    if execution_id == 0:
+        return 1
+    return execution_id + 1 if status == ExecutionStatus.CONTINUED_AS_NEW else None
+
+
 #: How an execution stands by its last event; with any other event it is running.
 STATUS_OF: Mapping[type[Event], ExecutionStatus] = {
     OrchestrationCompleted: ExecutionStatus.COMPLETED,

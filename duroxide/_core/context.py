@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar, overload
 
 from ..errors import InvalidInput
-from . import limits, payloads
+from . import limits
 from .actions import Action, Value
 from .arguments import check_type
 from .attempts import attempts
@@ -63,11 +63,7 @@ class OrchestrationContext(Combining, OrchestrationState):
 
     def _encode(self, value: object, where: str, type_: object = Any) -> str:
         """Return *value* as JSON text for a receiver that reads it as *type_*, within the limits."""
-        text = payloads.encode(value, where=where, type_=type_)
-        warning = self._bounds.check_payload(text, where)
-        if warning is not None:
-            self._log.warning("%s", warning)
-        return text
+        return self._bounds.encode(value, where=where, type_=type_, warn=self._log.warning)
 
     # Who am I
 

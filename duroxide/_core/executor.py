@@ -97,11 +97,7 @@ def _begin(info: FunctionInfo, context: OrchestrationContext, started: Orchestra
 
 def _encode_output(output: object, info: FunctionInfo, limits: Limits, logger: OrchestrationLogger) -> str:
     where = f"result of orchestration {info.name!r}"
-    text = payloads.encode(output, where=where, type_=info.result_type)
-    warning = limits.check_payload(text, where)
-    if warning is not None:
-        logger.warning("%s", warning)
-    return text
+    return limits.encode(output, where=where, type_=info.result_type, warn=logger.warning)
 
 
 def _calling(fn: Callable[..., Any], arguments: list[Any]) -> AnyGenerator:

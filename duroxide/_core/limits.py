@@ -17,6 +17,7 @@ from attrs import Attribute, field
 
 from .._nouns import frozen
 from ..errors import InvalidInput, LimitExceeded
+from . import payloads
 
 
 #: Status text is rewritten at every change and read by every status query: 256 KiB.
@@ -87,24 +88,34 @@ class Limits:
     #: Unread queue messages that are carried over continue-as-new: the oldest. Dropping any is logged.
     max_carried_messages: int = field(default=MAX_CARRIED_MESSAGES, validator=_at_least(0, or_none=False))
 
-    def check_payload(self, text: str, where: str) -> str | None:
+    def encode(self, value: object, *, where: str, type_: object = Any, warn: Callable[[str], object]) -> str:
         """
-        Refuse a payload that is too large; return a warning if it is nearly so.
+        Return *value* as JSON text for a receiver that reads it as *type_*; *warn* is told if it is nearly too large.
 
         Raises:
-            LimitExceeded: If it is larger than `max_payload_bytes`.
+            PayloadError: If *value* cannot be encoded.
+
+            LimitExceeded: If the text is larger than `max_payload_bytes`.
         """
-        if self.max_payload_bytes is None or len(text) <= self.max_payload_bytes * _WARN_FROM / 4:
-            return None
+        text = payloads.encode(value, where=where, type_=type_)
+        # A character takes four bytes at most.
+        if self.max_payload_bytes is not None and len(text) > self.max_payload_bytes * _WARN_FROM / 4:
+            warning = self._check_size(self.max_payload_bytes, text, where)
+            if warning is not None:
+                warn(warning)
+        return text
+
+    @staticmethod
+    def _check_size(limit: int, text: str, where: str) -> str | None:
         size = size_of(text)
-        if size > self.max_payload_bytes:
+        if size > limit:
             msg = (
-                f"{where} of {size} bytes exceeds limit of {self.max_payload_bytes} bytes (max_payload_bytes). Store"
+                f"{where} of {size} bytes exceeds limit of {limit} bytes (max_payload_bytes). Store"
                 " large data elsewhere and pass a reference, or raise the limit."
             )
             raise LimitExceeded(msg)
-        if size > self.max_payload_bytes * _WARN_FROM:
-            return f"{where} of {size} bytes is near the limit of {self.max_payload_bytes} bytes (max_payload_bytes)"
+        if size > limit * _WARN_FROM:
+            return f"{where} of {size} bytes is near the limit of {limit} bytes (max_payload_bytes)"
         return None
 
     def check_history(self, before: int, after: int) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._core import events as e
-from .._core.commit import ENDED, ExecutionStatus, Outgoing, TurnCommit
+from .._core.commit import ENDED, ExecutionStatus, Outgoing, TurnCommit, execution_to_start
 from .._core.execution import begin, fail
 from .._core.messages import Deliver, StartOrchestration
 from .._nouns import noun
@@ -33,7 +33,7 @@ class Batch:
 
 def sort_messages(item: OrchestrationItem) -> Batch:
     """Return what the messages of *item* are for."""
-    expected = _execution_to_start(item)
+    expected = execution_to_start(item.execution_id, item.status)
     start: StartOrchestration | None = None
     refusals: list[Outgoing] = []
     deliveries: list[Deliver] = []
@@ -52,13 +52,6 @@ def sort_messages(item: OrchestrationItem) -> Batch:
         (*(queued.id for queued in item.messages), *item.unreadable_messages),
         is_over=item.execution_id > 0 and start is None and item.status in ENDED,
     )
-
-
-def _execution_to_start(item: OrchestrationItem) -> int | None:
-    """Return which execution a start message may begin; None: another one is running, or the instance has ended."""
-    if item.execution_id == 0:
-        return 1
-    return item.execution_id + 1 if item.status is ExecutionStatus.CONTINUED_AS_NEW else None
 
 
 def _refusal(message: StartOrchestration, parent: e.Parent) -> Outgoing:

@@ -8,6 +8,7 @@ import os
 import sys
 
 from contextlib import suppress
+from functools import partial
 from types import CoroutineType
 from typing import Any, NoReturn
 
@@ -96,15 +97,13 @@ def _end_copy(code: object) -> NoReturn:
 def completed(info: FunctionInfo, work: ActivityExecute, result: object, limits: Limits) -> ActivityOutcome:
     """Return the event that says what the activity returned, or that it cannot be stored."""
     where = f"result of activity {work.name!r}"
+    warn = partial(_log.warning, "instance %r: %s", work.key.instance_id)
     try:
-        text = payloads.encode(result, where=where, type_=info.result_type)
-        warning = limits.check_payload(text, where)
+        text = limits.encode(result, where=where, type_=info.result_type, warn=warn)
     except InvalidInput as error:
         failure = failed(work, error)
         # What it was to do is done: to do it again would change nothing, and may do harm.
         return evolve(failure, details=evolve(failure.details, retryable=False))
-    if warning is not None:
-        _log.warning("instance %r: %s", work.key.instance_id, warning)
     return ActivityCompleted(0, 0, work.key.activity_id, text)
 
 

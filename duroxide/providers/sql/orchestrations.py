@@ -17,7 +17,7 @@ from attrs import evolve
 
 from ..._clock import new_token
 from ..._core.codec import START_KIND, UnreadableEvent, decode_message, encode_message, message_kind
-from ..._core.commit import ExecutionStatus, InstanceLock, Outgoing
+from ..._core.commit import ExecutionStatus, InstanceLock, Outgoing, execution_to_start
 from ..._core.events import Parent, TimerFired
 from ..._core.messages import Message, StartOrchestration
 from ..._core.versions import VersionRange
@@ -266,7 +266,9 @@ def _without_unstarted(
     """
     expected = {}
     for instance_id, rows in batches.items():
-        execution_id = _execution_to_start(known.get(instance_id))
+        stands = known.get(instance_id)
+        at, status = (0, None) if stands is None else (stands.execution_id, stands.status)
+        execution_id = execution_to_start(at, status)
         if execution_id and not any(row.kind == START_KIND and row.execution_id == execution_id for row in rows):
             expected[instance_id] = execution_id
     if not expected:
@@ -279,13 +281,6 @@ def _without_unstarted(
     _pass_on(transaction, [(locks[instance_id], until_ms) for instance_id, until_ms in unstarted.items()])
     transaction.query(_PUT_BACK, [(instance_id, locks[instance_id].token, 1) for instance_id in unstarted])
     return {instance_id: lock for instance_id, lock in locks.items() if instance_id not in unstarted}
-
-
-def _execution_to_start(instance: AnyRow | None) -> int:
-    """Return which execution has to be started before messages for *instance* are worth something; 0: none."""
-    if instance is None:
-        return 1
-    return int(instance.execution_id) + 1 if instance.status == ExecutionStatus.CONTINUED_AS_NEW.value else 0
 
 
 def _without_orphans(
