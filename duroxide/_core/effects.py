@@ -151,7 +151,7 @@ def _child_cancellations(
 
 
 def _end(turn: Turn, started: e.OrchestrationStarted, messages: list[Outgoing], ending: Ending) -> Effects:
-    last = ending_of(turn.verdict, ending.timestamp_ms)
+    last = _last_event(turn.verdict, ending.next_event_id + len(turn.left_open), ending.timestamp_ms)
     reason = e.TERMINAL_REASONS[type(last)]
     events: list[e.Event] = []
     cancelled_activities = list(turn.cancelled_activities)
@@ -167,7 +167,7 @@ def _end(turn: Turn, started: e.OrchestrationStarted, messages: list[Outgoing], 
         (each.event_id, each.instance_id) for each in turn.left_open if isinstance(each, e.SubOrchestrationScheduled)
     ]
     messages += _child_cancellations(started, children, PARENT_ENDED, but=_scheduled_in(turn))
-    events.append(_numbered(last, ending.next_event_id + len(events)))
+    events.append(last)
     outgoing = _report(turn, started, ending.inheritance)
     if outgoing is not None:
         messages.append(outgoing)
@@ -181,30 +181,19 @@ def _end(turn: Turn, started: e.OrchestrationStarted, messages: list[Outgoing], 
     )
 
 
-def ending_of(verdict: object, timestamp_ms: int) -> e.TerminalEvent:
-    """Return the terminal event of *verdict*, not numbered yet."""
+def _last_event(verdict: object, event_id: int, timestamp_ms: int) -> e.TerminalEvent:
     match verdict:
         case Completed(output):
-            return e.OrchestrationCompleted(0, timestamp_ms, output)
+            return e.OrchestrationCompleted(event_id, timestamp_ms, output)
         case Failed(details):
-            return e.OrchestrationFailed(0, timestamp_ms, details)
+            return e.OrchestrationFailed(event_id, timestamp_ms, details)
         case Cancelled(reason):
-            return e.OrchestrationFailed(0, timestamp_ms, ErrorDetails.cancelled(reason))
+            return e.OrchestrationFailed(event_id, timestamp_ms, ErrorDetails.cancelled(reason))
         case ContinuesAsNew(input_):
-            return e.OrchestrationContinuedAsNew(0, timestamp_ms, input_)
+            return e.OrchestrationContinuedAsNew(event_id, timestamp_ms, input_)
         case _:
             msg = f"{verdict!r} does not end an execution"
             raise TypeError(msg)
-
-
-def _numbered(ending: e.TerminalEvent, event_id: int) -> e.TerminalEvent:
-    match ending:
-        case e.OrchestrationCompleted(_, timestamp_ms, output):
-            return e.OrchestrationCompleted(event_id, timestamp_ms, output)
-        case e.OrchestrationFailed(_, timestamp_ms, details):
-            return e.OrchestrationFailed(event_id, timestamp_ms, details)
-        case e.OrchestrationContinuedAsNew(_, timestamp_ms, input_):
-            return e.OrchestrationContinuedAsNew(event_id, timestamp_ms, input_)
 
 
 def _output_of(ending: e.TerminalEvent) -> str:
