@@ -214,24 +214,29 @@ def _bounded(text: str, most: int = MAX_ERROR_CHARACTERS) -> str:
 MAX_CAUSES = 50
 
 
-def _cause_of(error: BaseException, kind: ErrorKind, depth: int = 0) -> ErrorDetails | None:
-    """Return what *error* was raised from; Python's own rules for `__suppress_context__` apply."""
-    if depth >= MAX_CAUSES:
-        return None
+def _cause_of(error: BaseException, kind: ErrorKind) -> ErrorDetails | None:
+    """Return what *error* was raised from, and that from, as far as they differ."""
     if isinstance(error, RemoteFailure):
         return error.details
-    cause = error.__cause__ if error.__suppress_context__ else error.__cause__ or error.__context__
-    if cause is None or cause is error:
-        return None
-    if isinstance(cause, RemoteFailure):
-        return cause.details
-    return ErrorDetails(
-        category=ErrorCategory.APPLICATION,
-        kind=kind,
-        message=text_of(cause),
-        type=type_name(cause),
-        cause=_cause_of(cause, kind, depth + 1),
-    )
+    details: ErrorDetails | None = None
+    causes = [error]
+    while (cause := _raised_from(causes[-1])) is not None and len(causes) <= MAX_CAUSES:
+        if isinstance(cause, RemoteFailure):
+            details = cause.details
+            break
+        if any(cause is each for each in causes):
+            break
+        causes.append(cause)
+    for cause in reversed(causes[1:]):
+        details = ErrorDetails(ErrorCategory.APPLICATION, kind, text_of(cause), type=type_name(cause), cause=details)
+    return details
+
+
+def _raised_from(error: BaseException) -> BaseException | None:
+    """Python's own rules for `__suppress_context__` apply."""
+    if error.__cause__ is not None or error.__suppress_context__:
+        return error.__cause__
+    return error.__context__
 
 
 class DuroxideError(Exception):

@@ -17,6 +17,7 @@ from duroxide._core.executor import Executor
 from duroxide._core.failures import NEVER_RAISED, exception_for
 from duroxide.errors import (
     MAX_ARGUMENT_CHARACTERS,
+    MAX_CAUSES,
     MAX_ERROR_CHARACTERS,
     ActivityFailed,
     Divergence,
@@ -259,6 +260,59 @@ def test_long_message(length: int) -> None:
     assert recorded.traceback.startswith("ValueError: begins")
     assert recorded.traceback.endswith("xends\n")
     assert len(recorded.traceback) <= MAX_ERROR_CHARACTERS + 100
+
+
+class Empty(Exception):
+    """One that Python takes for false."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+class TestCauses:
+    def types(self, error: BaseException) -> list[str | None]:
+        """The types of *error* and its causes, as recorded."""
+        return [link.type for link in ErrorDetails.from_exception(error, kind=ErrorKind.ACTIVITY_FAILED).chain()]
+
+    def test_in_a_circle(self) -> None:
+        """Exceptions that name each other as cause are recorded once each."""
+        error, first, second = RuntimeError(), KeyError(), ValueError()
+        error.__cause__, first.__cause__, second.__cause__ = first, second, first
+
+        assert ["RuntimeError", "KeyError", "ValueError"] == self.types(error)
+
+    def test_of_itself(self) -> None:
+        """An exception that is its own cause has none."""
+        error = RuntimeError()
+        error.__cause__ = error
+
+        assert ["RuntimeError"] == self.types(error)
+
+    def test_false(self) -> None:
+        """A cause stays one though it is empty, and what it was raised during is not told in its place."""
+        error = RuntimeError()
+        error.__cause__, error.__context__, error.__suppress_context__ = Empty(), KeyError(), False
+
+        assert "RuntimeError" == self.types(error)[0]
+        assert str(self.types(error)[1]).endswith("Empty")
+
+    def test_context(self) -> None:
+        """What an exception was raised during is its cause, unless another one or none is given."""
+        during, plain, suppressed = RuntimeError(), KeyError(), ValueError()
+        during.__context__ = suppressed.__context__ = plain
+        suppressed.__suppress_context__ = True
+
+        assert ["RuntimeError", "KeyError"] == self.types(during)
+        assert ["ValueError"] == self.types(suppressed)
+
+    def test_many(self) -> None:
+        """A chain loses its end where it is longer than anybody reads."""
+        error: BaseException = ValueError()
+        for _ in range(3 * MAX_CAUSES):
+            last, error = error, RuntimeError()
+            error.__cause__ = last
+
+        assert ["RuntimeError"] * (MAX_CAUSES + 1) == self.types(error)
 
 
 class Declined(NonRetryableError):
