@@ -391,7 +391,11 @@ class ActivityWorker:
 
     def cancel(self, keys: Iterable[ActivityKey]) -> None:
         """Tell running activities that nobody wants their result any more; what has not begun never will."""
-        told = self._slots.cancel(keys)
+        self.lose(self._slots.of(keys))
+
+    def lose(self, activities: Iterable[RunningActivity]) -> None:
+        """Do so with *activities*, whose locks are not this runtime's any more."""
+        told = self._slots.cancel(activities)
         self._recall(told)
         if self._slots.take_back(told):
             self.notice()
