@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from duroxide import ActivityContext, Orchestration, OrchestrationContext
 from duroxide._clock import monotonic
+from duroxide._runtime import activities
 from duroxide.testing.faults import Delay, FaultPlan, FaultyProvider, Rule
 
 from .stage import Stage
@@ -40,6 +43,23 @@ class TestExpiry:
 
             assert "timed out" == stage.run(instance_id, impatient, seconds)
             assert seconds <= monotonic() - began
+
+    def test_many(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However many have waited for too long at the same time, all of them fail now."""
+        monkeypatch.setattr(activities, "MOST_AHEAD", 3)
+
+        @stage.registry.orchestration
+        def crowd(ctx: OrchestrationContext) -> Orchestration[list[bool]]:
+            calls = (ctx.schedule_activity(step, tag="nobody", time_to_live=0.1) for _ in range(10))
+            answers = yield from ctx.join(*calls, return_exceptions=True)
+            return [isinstance(each, TimeoutError) for each in answers]
+
+        stage.registry.register_orchestration(impatient)
+        stage.start(poll_interval=NEVER)
+        # The first look of all is at the start.
+        stage.run("a", impatient, 0.01)
+
+        assert [True] * 10 == stage.run("crowd", crowd)
 
     def test_slow_store(self, stage: Stage) -> None:
         """Nor is it missed because the store takes longer for it than it lives."""
