@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from duroxide import ActivityContext, Orchestration, OrchestrationContext
 from duroxide._clock import monotonic
 from duroxide._runtime import activities
+from duroxide.errors import ProviderError
+from duroxide.providers.wrapping import WrappedProvider
 from duroxide.testing.faults import Delay, FaultPlan, FaultyProvider, Rule
 
 from .stage import Stage
@@ -69,6 +72,28 @@ class TestExpiry:
         stage.run("a", impatient, 0.01)
 
         assert "timed out" == stage.run("b", impatient, 0.05)
+
+    def test_lost_answer(self, stage: Stage) -> None:
+        """Nor is it forgotten when the answer that says what is over is lost, or who has got it dies."""
+
+        class Forgetful(WrappedProvider):
+            """Loses the first answer."""
+
+            lost: Any = ()
+
+            def _call(self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+                answer = operation(*args, **keywords)
+                if name == "fetch_expired_activities" and answer and not self.lost:
+                    self.lost = answer
+                    raise ProviderError(name, "connection lost", retryable=True)
+                return answer
+
+        stage.registry.register_orchestration(impatient)
+        forgetful = Forgetful(stage.provider)
+        stage.start(on=forgetful, poll_interval=0.02, worker_lock_timeout=0.1)
+
+        assert "timed out" == stage.run("a", impatient, 0.01)
+        assert forgetful.lost
 
     def test_runs_alone(self, stage: Stage) -> None:
         """A runtime without workers notices it, too."""
