@@ -254,8 +254,9 @@ class Replay:
             self._unmatched.popleft()
             self._bind(action, event)
             return
-        # Whatever becomes of the code, this was started and may have to be ended.
+        # Whatever becomes of the code, this was started and may have to be ended, or was seen by clients.
         self.ledger.apply(event)
+        self.has_shown_status |= type(event) is e.CustomStatusUpdated
         if self._scheduler.is_finished:
             return
         if action is not None:

@@ -210,8 +210,8 @@ class ActivityWorker:
         self._take(items)
         return self._slots.fetched(len(items), free, took)
 
-    def end_expired(self) -> None:
-        """Let activities fail that no worker has begun in their time to live."""
+    def end_expired(self) -> bool:
+        """Let activities fail that no worker has begun in their time to live; return whether there may be more."""
         items = self._provider.fetch_expired_activities(MOST_AHEAD, self._lock_ms)
         for item in items:
             self._outcomes.take(Finished(item.lock, _expired(item)))
@@ -222,6 +222,7 @@ class ActivityWorker:
                 item.work.key.instance_id,
                 extra={"action": "activity_expired", "instance_id": item.work.key.instance_id},
             )
+        return len(items) == MOST_AHEAD
 
     def _take(self, items: Sequence[ActivityItem]) -> None:
         """Run fetched activities; give back what cannot be run here, and end what is poison."""
@@ -391,7 +392,11 @@ class ActivityWorker:
 
     def cancel(self, keys: Iterable[ActivityKey]) -> None:
         """Tell running activities that nobody wants their result any more; what has not begun never will."""
-        told = self._slots.cancel(keys)
+        self.lose(self._slots.of(keys))
+
+    def lose(self, activities: Iterable[RunningActivity]) -> None:
+        """Do so with *activities*, whose locks are not this runtime's any more."""
+        told = self._slots.cancel(activities)
         self._recall(told)
         if self._slots.take_back(told):
             self.notice()

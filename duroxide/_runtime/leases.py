@@ -133,7 +133,7 @@ class Leases:
 
     def _keep(self, asked: list[RunningActivity], held: frozenset[object]) -> None:
         lost = [each for each in asked if each.lock not in held]
-        self._worker.cancel(each.work.key for each in lost)
+        self._worker.lose(lost)
         for each in lost:
             _log.info(
                 "activity %r of %r was cancelled or taken over",
@@ -180,7 +180,9 @@ class Leases:
         is_due = self._expiries.take_due(self._provider.now_ms)
         if is_due or now - self._expired_ended_at >= self._options.poll_interval.total_seconds():
             self._expired_ended_at = now
-            self._worker.end_expired()
+            if self._worker.end_expired():
+                now_ms = self._provider.now_ms()
+                self._expiries.note(now_ms, now_ms)
 
     def _enforce_grace(self) -> None:
         """Free the slots of activities that do not care that they were cancelled."""

@@ -59,7 +59,10 @@ class Slots:
         self._size = size
         self._mutex = threading.Lock()
         self._idle = threading.Condition(self._mutex)
-        self._running: dict[ActivityKey, RunningActivity] = {}
+        #: In the order in which they came.
+        self._running: dict[RunningActivity, None] = {}
+        #: Of several runs of one activity, whose lock has expired meanwhile, the last.
+        self._by_key: dict[ActivityKey, RunningActivity] = {}
         #: Promised to a commit that is under way.
         self._promised = 0
         self._abandoned = 0
@@ -74,7 +77,12 @@ class Slots:
     def held(self) -> list[RunningActivity]:
         """What is held at the moment."""
         with self._mutex:
-            return list(self._running.values())
+            return list(self._running)
+
+    def of(self, keys: Iterable[ActivityKey]) -> list[RunningActivity]:
+        """Return what is held of *keys*."""
+        with self._mutex:
+            return [self._by_key[key] for key in keys if key in self._by_key]
 
     @property
     def promised(self) -> int:
@@ -111,7 +119,8 @@ class Slots:
                 self._late += [each.lock for each in activities]
                 return False
             for each in activities:
-                self._running[each.lock.key] = each
+                self._running[each] = None
+                self._by_key[each.lock.key] = each
             return True
 
     def begin(self, activity: RunningActivity) -> bool:
@@ -154,9 +163,9 @@ class Slots:
         """Take away what is held but has not begun, and return the locks."""
         with self._mutex:
             locks, self._late = self._late, []
-            for each in [each for each in self._running.values() if each.started_at is None]:
+            for each in [each for each in self._running if each.started_at is None]:
                 each.is_withdrawn = True
-                del self._running[each.lock.key]
+                self._forget(each)
                 locks.append(each.lock)
         return locks
 
@@ -171,13 +180,12 @@ class Slots:
                 self._idle.notify_all()
         return [each.lock for each in taken]
 
-    def cancel(self, keys: Iterable[ActivityKey]) -> list[RunningActivity]:
-        """Tell activities that are held that nobody wants their result any more; return them."""
+    def cancel(self, activities: Iterable[RunningActivity]) -> list[RunningActivity]:
+        """Tell those of *activities* that are held that nobody wants their result any more; return them."""
         told = []
-        for key in keys:
+        for activity in activities:
             with self._mutex:
-                activity = self._running.get(key)
-                if activity is None or activity.cancelled_at is not None:
+                if activity not in self._running or activity.cancelled_at is not None:
                     continue
                 activity.cancelled_at = monotonic()
             activity.cancellation.set()
@@ -187,7 +195,7 @@ class Slots:
     def abandon(self, activity: RunningActivity) -> bool:
         """Give the slot of an activity that does not end to another one; return whether there was one to give."""
         with self._mutex:
-            if activity.is_abandoned or activity.lock.key not in self._running:
+            if activity.is_abandoned or activity not in self._running:
                 return False
             activity.is_abandoned = True
             activity.is_replaced = activity.is_on_thread
@@ -217,7 +225,7 @@ class Slots:
             if not self._has_room():
                 self._is_behind = True
                 return 0, frozenset()
-            sessions = {each.work.session_id for each in self._running.values()}
+            sessions = {each.work.session_id for each in self._running}
             return self._free(), frozenset(each for each in sessions if each is not None)
 
     def fetched(self, found: int, wanted: int, seconds: float) -> Next:
@@ -240,9 +248,13 @@ class Slots:
 
     def _remove(self, activity: RunningActivity) -> bool:
         """Free a slot; return whether to fetch. Call it under the mutex."""
-        held = self._running.pop(activity.lock.key, None)
-        if held is not None and held is not activity:
-            self._running[activity.lock.key] = held  # its lock expired, and it was fetched again meanwhile
+        self._forget(activity)
         if activity.is_abandoned:
             self._abandoned -= 1
         return self._is_behind and self._has_room()
+
+    def _forget(self, activity: RunningActivity) -> None:
+        """Hold *activity* no more. Call it under the mutex."""
+        self._running.pop(activity, None)
+        if self._by_key.get(activity.lock.key) is activity:
+            del self._by_key[activity.lock.key]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from .._core.commit import TurnCommit
 from .._core.events import TimerFired
+from .._core.execution import Execution
 from .._core.messages import Deliver
 
 
@@ -28,6 +29,13 @@ class DueTimer(NamedTuple):
     instance_id: str
     execution_id: int
     event_id: int
+    #: Of the instance: another one may have the id by the time that this is due.
+    incarnation: int
+
+    def is_of(self, execution: Execution) -> bool:
+        """Whether *execution* has set it, and it has not fired yet."""
+        is_same = (execution.started.execution_id, execution.incarnation) == (self.execution_id, self.incarnation)
+        return is_same and self.event_id in execution.executor.ledger.open
 
     @property
     def message(self) -> Deliver:
@@ -61,8 +69,8 @@ class Timers:
                 # Those that are due in a month, most of which somebody will have given up, are not to keep others out.
                 self._heap = sorted(self._heap)[: MOST_TIMERS // 2]  # which is a heap
             fired = message.event
-            timer = DueTimer(fired.fire_at_ms, commit.instance_id, commit.execution_id, fired.source_event_id)
-            heapq.heappush(self._heap, timer)
+            place = (commit.instance_id, commit.execution_id, fired.source_event_id, commit.incarnation)
+            heapq.heappush(self._heap, DueTimer(fired.fire_at_ms, *place))
 
     def take_due(self, now_ms: int, most: int) -> list[DueTimer]:
         """Take out up to *most* timers that are due, earliest first."""

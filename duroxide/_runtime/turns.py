@@ -157,12 +157,7 @@ class Turns:
         """Begin a turn on what has come up in this runtime; what is not for *execution* goes the general way."""
         own, others = _split(outcomes, execution)
         round_.general.extend(others)
-        open_timers: list[DueTimer] = []
-        if timers:
-            execution_id, ledger = execution.started.execution_id, execution.executor.ledger
-            open_timers = [
-                each for each in timers if each.execution_id == execution_id and each.event_id in ledger.open
-            ]
+        open_timers = [each for each in timers if each.is_of(execution)]
         if not (own or open_timers):
             self._cache.keep(execution)
             return None

@@ -357,9 +357,10 @@ class Provider(Protocol):
         """
         Lock up to *limit* activities whose time to live (`ActivityExecute.expires_at_ms`) is over, and return them.
 
-        Eligible is a row that is not locked (nor locked and expired: somebody had begun it), whatever its tag and
-        session, also one that was given back and is not visible yet. Its attempt count grows by one. No session is
-        claimed. Costs next to nothing while there are none.
+        Eligible is a row that is not locked, whatever its tag and session, also one that was given back and is not visible
+        yet; and one that was locked by this and whose lock has expired. Not one that was locked by another operation, expired
+        or not: somebody had begun it. Its attempt count grows by one. No session is claimed. Costs next to nothing while
+        there are none.
         """
         ...
 

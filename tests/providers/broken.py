@@ -490,6 +490,15 @@ class FinishedStays(Broken):
         return [ack.lock in held for ack in acks]
 
 
+class LateForgotten(Broken):
+    """An activity that nobody has begun waits for ever, if who was to end it dies."""
+
+    def fetch_expired_activities(self, limit: int, lock_ms: int) -> Sequence[ActivityItem]:
+        items = super().fetch_expired_activities(limit, lock_ms)
+        self.sql("UPDATE duroxide_worker_queue SET expires_at_ms = NULL WHERE lock_token IS NOT NULL")
+        return items
+
+
 class BegunExpires(Broken):
     """An activity that somebody had begun fails because its time is over."""
 

@@ -70,6 +70,7 @@ CAUGHT_BY: dict[type[Broken], str] = {
     broken.RoomBlocks: "test_session_room_blocks_nobody",
     broken.CompletesWithoutLock: "test_ack_not_held",
     broken.FinishedStays: "test_ack_delivers test_ack_not_held",
+    broken.LateForgotten: "test_ttl_taken_over",
     broken.BegunExpires: "test_ttl_begun",
     broken.LookingRenews: "test_renew_activity_looking_changes_nothing",
     broken.SessionsForever: "test_session_orphans test_session_after_the_orphan",

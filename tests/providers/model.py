@@ -57,6 +57,8 @@ class Work:
     visible_at_ms: int
     token: str | None = None
     attempts: int = 0
+    #: Whether it was locked to be run, and not to be ended because its time is over.
+    is_begun: bool = False
 
 
 @define
@@ -349,7 +351,7 @@ class Model:
             if token is None:
                 self.work[work.key] = Work(work, self.now_ms)
             else:
-                self.work[work.key] = Work(work, self.now_ms + lock_ms, token, 1)
+                self.work[work.key] = Work(work, self.now_ms + lock_ms, token, 1, is_begun=True)
                 self._touch(work.session_id)
         for activity_id in commit.cancelled_activities:
             self.work.pop(ActivityKey(commit.instance_id, commit.execution_id, activity_id), None)
@@ -381,13 +383,15 @@ class Model:
         return {
             key
             for key, row in self.work.items()
-            if row.token is None and row.work.expires_at_ms is not None and row.work.expires_at_ms <= self.now_ms
+            if (row.token is None or (not row.is_begun and row.visible_at_ms <= self.now_ms))
+            and row.work.expires_at_ms is not None
+            and row.work.expires_at_ms <= self.now_ms
         }
 
-    def lock_activity(self, lock: ActivityLock, lock_ms: int) -> tuple[ActivityExecute, int]:
+    def lock_activity(self, lock: ActivityLock, lock_ms: int, *, begins: bool = True) -> tuple[ActivityExecute, int]:
         """Lock an activity as the provider did; return it, and how often it has been delivered."""
         row = self.work[lock.key]
-        row.token, row.visible_at_ms = lock.token, self.now_ms + lock_ms
+        row.token, row.visible_at_ms, row.is_begun = lock.token, self.now_ms + lock_ms, begins
         row.attempts += 1
         return row.work, row.attempts
 

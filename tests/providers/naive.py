@@ -156,11 +156,13 @@ class NaiveProvider:
 
     def fetch_expired_activities(self, limit: int, lock_ms: int) -> Sequence[ActivityItem]:
         with self._store() as store:
-            return self._take(store, sorted(store.expired(), key=repr)[:limit], lock_ms)
+            return self._take(store, sorted(store.expired(), key=repr)[:limit], lock_ms, begins=False)
 
-    def _take(self, store: Model, keys: Iterable[ActivityKey], lock_ms: int) -> Sequence[ActivityItem]:
+    def _take(
+        self, store: Model, keys: Iterable[ActivityKey], lock_ms: int, *, begins: bool = True
+    ) -> Sequence[ActivityItem]:
         locks = [ActivityLock(key, new_token()) for key in keys]
-        return [ActivityItem(lock, *store.lock_activity(lock, lock_ms)) for lock in locks]
+        return [ActivityItem(lock, *store.lock_activity(lock, lock_ms, begins=begins)) for lock in locks]
 
     def ack_activities(self, acks: Sequence[ActivityAck]) -> Sequence[bool]:
         with self._store() as store:

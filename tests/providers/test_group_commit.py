@@ -6,6 +6,7 @@ import sys
 import threading
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from duroxide.providers.sql import SqlProvider, group_commit
+from duroxide.providers.sql import SqlProvider, group_commit, orchestrations
 from duroxide.providers.sql.dialect import Use
 from duroxide.providers.sql.group_commit import GroupCommit, Written
 from duroxide.providers.sql.orchestrations import enqueue
@@ -101,6 +102,30 @@ def test_a_group_that_fails(door: Door) -> None:
 
     assert [["a"], ["c", "d"]] == door.groups
     assert {"a": "written", "b": "OSError", "c": "written", "d": "written"} == door.found
+
+
+def test_what_was_undone_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose work failed because of another's, which was undone with it, has not failed when it is done again."""
+    with SqlProvider(f"sqlite:///{tmp_path}/x.db") as provider:
+        database = provider._database
+        first, second = (
+            Written(partial(orchestrations.start, messages=[start().message], must_be_new=True), Use.WRITE)
+            for _ in range(2)
+        )
+
+        def full(_: object, connection: object) -> None:
+            raise OSError("no space")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteDialect, "commit", full)
+            with pytest.raises(OSError, match="no space"):
+                database._write_group([first, second])
+        database._write_group([second])
+
+        assert second.is_done
+        assert second.error is None
+        assert [True] == second.result
+        assert second.changes.messages
 
 
 class Interrupted(BaseException):

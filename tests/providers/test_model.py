@@ -280,12 +280,12 @@ class ProviderMachine(RuleBasedStateMachine):
         items = self.provider.fetch_expired_activities(100, LOCK_MS)
 
         assert self.model.expired() == {item.work.key for item in items}
-        self.take(items)
+        self.take(items, begins=False)
 
-    def take(self, items: Any) -> None:
+    def take(self, items: Any, *, begins: bool = True) -> None:
         """Lock activities in the model, as the provider did."""
         for item in items:
-            assert self.model.lock_activity(item.lock, LOCK_MS) == (item.work, item.attempt_count)
+            assert self.model.lock_activity(item.lock, LOCK_MS, begins=begins) == (item.work, item.attempt_count)
             self.activity_locks.append(item.lock)
 
     @precondition(lambda self: self.activity_locks and len(self.model.queue) < MAX_QUEUE)

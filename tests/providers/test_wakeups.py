@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from duroxide._core.commit import CustomStatusChange, ExecutionStatus
 from duroxide.errors import InvalidInput
 from duroxide.providers.contract import Release, SessionClaim, TagFilter
 from duroxide.providers.sql import SqlProvider, shared, watcher
-from duroxide.providers.sql.watcher import DataVersionEar, NotificationEar
+from duroxide.providers.sql.watcher import DataVersionEar, Ear, NotificationEar
 from duroxide.providers.wakeups import Changes, Output
 from duroxide.testing.conformance.vocabulary import (
     LOCK_MS,
@@ -293,6 +294,27 @@ def test_closing_interrupts_the_watcher(shared_store: Store, monkeypatch: pytest
         in_time(provider.close)
 
     assert not set(threading.enumerate()) - before
+
+
+def test_no_more_files(shared_store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A watcher that the process has no files left for is said not to be there, and begins with the next who waits."""
+    provider = shared_store.open()
+    begun, watching = threading.Event(), provider._watching
+    assert watching is not None
+    make_ear = watching._make_ear
+
+    def none_left() -> Ear:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watching, "_make_ear", none_left)
+        first = provider.wakeups.on_messages(lambda _: None)
+    monkeypatch.setattr(watching, "_make_ear", lambda: begun.set() or make_ear())
+    with first, provider.wakeups.on_messages(lambda _: None):
+        assert begun.wait(PATIENCE)
+
+    (message,) = caplog.messages
+    assert "found by polling alone for now: [Errno 24] Too many open files" in message
 
 
 ENQUEUE = """

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from duroxide import ActivityContext, Orchestration, OrchestrationContext, Registry, TagFilter
 from duroxide._core import events as e
+from duroxide.providers.wrapping import WrappedProvider
 from duroxide.testing.faults import FaultPlan, FaultyProvider, LoseConnection, Rule
 
 from .stage import PATIENCE, Stage, eventually
@@ -132,6 +134,41 @@ class TestTakeOver:
 
         assert stage.result("both") == ["second", "first"]
         assert stage.kinds("both").count("ActivityCompleted") == 2
+
+    def test_run_again_beside_the_first(self, held_stage: Stage, registry: Registry) -> None:
+        """When a lock has expired and its own runtime takes the activity again, the first run is cancelled, and not the second."""
+        runs: list[ActivityContext] = []
+        again, release = threading.Event(), threading.Event()
+
+        @registry.activity
+        def long(ctx: ActivityContext) -> bool:
+            runs.append(ctx)
+            if len(runs) == 2:
+                again.set()
+            release.wait(PATIENCE)
+            return ctx.is_cancelled
+
+        @registry.orchestration
+        def work(ctx: OrchestrationContext) -> Orchestration[bool]:
+            return (yield from ctx.schedule_activity(long))
+
+        class Late(WrappedProvider):
+            """Takes so long to renew locks that they expire meanwhile."""
+
+            def _call(self, name: str, operation: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+                if name == "renew_activity_locks" and not again.is_set():
+                    assert held_stage.clock is not None
+                    held_stage.clock.advance(LOCK_MS)
+                    assert again.wait(PATIENCE)
+                return operation(*args, **keywords)
+
+        held_stage.start(on=Late(held_stage.open()), **SHORT)
+        held_stage.client.start_orchestration("long", work)
+        assert again.wait(PATIENCE)
+
+        assert runs[0].wait_cancelled(PATIENCE)
+        release.set()
+        assert held_stage.result("long") is False
 
 
 def outlive(stage: Stage, runtime: FaultyProvider, operation: str, times: int = 4) -> None:

@@ -110,6 +110,21 @@ def test_taken_over(slots: Slots) -> None:
     assert again in slots.held
 
 
+def test_two_runs(slots: Slots) -> None:
+    """While both runs of one that was fetched again go on, each is held, and its key stands for the later one."""
+    first, other = slots.held
+    again = running(2, again=True)
+    slots.fill([again])
+
+    assert [first, other, again] == slots.held
+    assert [again] == slots.of([again.work.key, running(5).work.key])
+    assert [first] == slots.cancel([first, running(2)])
+    assert not again.cancellation.is_set
+    slots.end(again, nothing)
+    assert [] == slots.of([again.work.key])
+    assert slots.abandon(first)
+
+
 def test_late() -> None:
     """What comes after the close is not held, but given back, as is what has not begun."""
     slots = Slots(SIZE)

@@ -25,7 +25,7 @@ from duroxide import (
     WaitTimeout,
 )
 
-from .stage import PATIENCE, Stage
+from .stage import PATIENCE, Stage, eventually
 
 
 @pytest.fixture
@@ -137,6 +137,34 @@ class TestCustomStatusAtTheEnd:
             status = waiting.result()
         assert status == client.get_orchestration_status("shows")
         assert (status.custom_status, status.custom_status_version > 0) == (expected, shows != ())
+
+    def test_earlier_code(self, stage: Stage, registry: Registry) -> None:
+        """A status counts that was shown by code which was replaced, while the instance ran, by some that shows none."""
+
+        def shows_none(ctx: OrchestrationContext) -> Orchestration[str]:
+            yield from ctx.dequeue_event("end")
+            return "done"
+
+        def shows_it(ctx: OrchestrationContext) -> Orchestration[str]:
+            before = ctx.dequeue_event("end")
+            ctx.set_custom_status("shown")
+            yield from before
+            return "done"
+
+        earlier, client = Registry(), stage.client
+        earlier.register_orchestration(shows_it, name="changed")
+        registry.register_orchestration(shows_none, name="changed")
+        client.start_orchestration("changed", "changed")
+        first = stage.start(earlier)
+        assert stage.until_status("changed") == "shown"
+        first.shutdown()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.wait_for_orchestration, "changed", PATIENCE)
+            eventually(lambda: stage.provider.wakeups.waiting_for("changed"))
+            stage.start()
+            client.enqueue_event("changed", "end")
+
+            assert waiting.result() == Completed("done", "shown", 1)
 
     def test_earlier_execution(self, stage: Stage, registry: Registry, cache_size: int) -> None:
         """A status that an earlier execution has shown, or cleared, counts."""

@@ -97,6 +97,31 @@ class TestRestart:
         (fired,) = stage.of_kind("sleep", e.TimerFired)
         assert (fired.timestamp_ms, fired.fire_at_ms) == (NOW + HOUR_MS, NOW + HOUR_MS)
 
+    def test_of_an_earlier_instance(self, held_stage: Stage, registry: Registry) -> None:
+        """What was to fire in an instance that was deleted does not fire in the next one of its id, which sets another timer."""
+
+        @registry.orchestration
+        def sleep(ctx: OrchestrationContext, hours: int) -> Orchestration[float]:
+            before = ctx.utc_now()
+            ctx.set_custom_status(f"asleep for {hours}")
+            yield from ctx.schedule_timer(3600 * hours)
+            return (ctx.utc_now() - before).total_seconds()
+
+        stage, clock = held_stage, held_stage.clock
+        assert clock is not None
+        stage.start(poll_interval=0.02)
+        for instance_id in ("again", "beside"):
+            stage.client.start_orchestration(instance_id, sleep, 1)
+            assert stage.until_status(instance_id) == "asleep for 1"
+        stage.client.delete_instance("again", force=True)
+        stage.client.start_orchestration("again", sleep, 2)
+        assert stage.until_status("again") == "asleep for 2"
+        clock.advance(HOUR_MS)
+        assert stage.result("beside") == 3600  # and in the same round
+        clock.advance(HOUR_MS)
+
+        assert stage.result("again") == 7200
+
     def test_many_overdue(self, held_stage: Stage, registry: Registry) -> None:
         """Timers of many instances that came due while nothing ran all fire, each once."""
 

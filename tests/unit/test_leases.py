@@ -75,13 +75,13 @@ class Store:
 
 
 class Worker:
-    """Runs some activities, and takes note of which are cancelled."""
+    """Runs some activities, and takes note of which it has lost."""
 
     def __init__(self, *running: RunningActivity) -> None:
         self.expiries = Expiries(1000)
         self.has_sessions = False
         self._running = list(running)
-        self.cancelled: list[int] = []
+        self.lost: list[int] = []
         self.abandoned: list[int] = []
         self.looked_for_expired = 0
 
@@ -89,9 +89,9 @@ class Worker:
         """Return them."""
         return self._running
 
-    def cancel(self, keys: Iterable[ActivityKey]) -> None:
+    def lose(self, activities: Iterable[RunningActivity]) -> None:
         """Take note."""
-        self.cancelled += [key.activity_id for key in keys]
+        self.lost += [each.work.key.activity_id for each in activities]
 
     def abandon(self, activity: RunningActivity) -> None:
         """Take note."""
@@ -151,7 +151,7 @@ def test_lost(hours: float) -> None:
     """An activity whose lock is not held any more is told, whichever way that was learnt; others are not."""
     lost, kept = activity(2, hours), activity(3, hours)
 
-    assert [2] == renew(Store([lost.lock]), lost, kept).cancelled
+    assert [2] == renew(Store([lost.lock]), lost, kept).lost
 
 
 def test_cancelled_is_not_asked_for() -> None:

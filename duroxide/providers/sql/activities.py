@@ -47,15 +47,20 @@ _SESSION_IN_FLIGHT = """
 """
 _LISTED_TAG = "w.tag IN (SELECT k.p_tag FROM {keys})"
 
+#: How the tokens begin that lock what nobody has begun, for its end.
+_LATE = "late-"
+_IS_LATE = f"""
+    w.expires_at_ms <= :now_ms AND (
+        w.lock_token IS NULL OR (w.visible_at_ms <= :now_ms AND substr(w.lock_token, 1, {len(_LATE)}) = '{_LATE}')
+    )
+"""
 _EXPIRED = Query(
-    """
-    SELECT w.instance_id, w.execution_id, w.activity_id FROM {worker_queue} AS w
-    WHERE w.expires_at_ms <= :now_ms AND w.lock_token IS NULL ORDER BY w.expires_at_ms LIMIT :wanted {skip_locked}
-    """
+    f"""
+    SELECT w.instance_id, w.execution_id, w.activity_id FROM {{worker_queue}} AS w
+    WHERE {_IS_LATE} ORDER BY w.expires_at_ms LIMIT :wanted {{skip_locked}}
+    """  # noqa: S608  # constants
 )
-_HAS_EXPIRED = Query(
-    "SELECT 1 FROM {worker_queue} AS w WHERE w.expires_at_ms <= :now_ms AND w.lock_token IS NULL LIMIT 1"
-)
+_HAS_EXPIRED = Query(f"SELECT 1 FROM {{worker_queue}} AS w WHERE {_IS_LATE} LIMIT 1")  # noqa: S608  # constants
 _LOCK = Query(
     """
     UPDATE {worker_queue} AS w SET
@@ -159,11 +164,11 @@ def has_expired(transaction: Transaction) -> bool:
 def fetch_expired(transaction: Transaction, limit: int, lock_ms: int) -> Sequence[ActivityItem]:
     """Lock up to *limit* activities that no worker has begun in time, and return them."""
     found = transaction.query(_EXPIRED, now_ms=transaction.now_ms, wanted=limit)
-    return _lock(transaction, [tuple(row) for row in found], lock_ms)
+    return _lock(transaction, [tuple(row) for row in found], lock_ms, kind=_LATE)
 
 
-def _lock(transaction: Transaction, keys: Sequence[Values], lock_ms: int) -> Sequence[ActivityItem]:
-    token = new_token()
+def _lock(transaction: Transaction, keys: Sequence[Values], lock_ms: int, *, kind: str = "") -> Sequence[ActivityItem]:
+    token = kind + new_token()
     locked_until_ms = transaction.now_ms + lock_ms
     locked = transaction.query(_LOCK, [(*key, token) for key in keys], locked_until_ms=locked_until_ms)
     items = {tuple(row)[:3]: _item(row) for row in locked}

@@ -233,7 +233,8 @@ class Database:
         """Do one piece of work; what fails is undone, and nothing else, if there is anything else."""
         transaction = Transaction(connection, self.dialect, self.now_ms())
         if len(group) == 1:
-            written.result = written.work(transaction)
+            # It may have failed before, in a group whose transaction was undone.
+            written.result, written.error = written.work(transaction), None
         else:
             written.error = self.dialect.attempt(
                 connection, lambda: setattr(written, "result", written.work(transaction))

@@ -68,14 +68,23 @@ class Watcher:
         with self._lock:
             if self._thread is None:
                 self._stop = threading.Event()
-                thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
                 try:
-                    thread.start()
-                except RuntimeError as error:
-                    # The system gives no more threads; the next one who subscribes tries again.
+                    self._thread = self._begin(self._stop)
+                except (RuntimeError, OSError) as error:
+                    # The system gives no more threads, or files; the next one who subscribes tries again.
                     _log.warning("what other processes write is found by polling alone for now: %s", error)
-                else:
-                    self._thread = thread
+
+    def _begin(self, stop: threading.Event) -> threading.Thread:
+        """Return the thread that watches, which has been started. Call it under the lock."""
+        ear = self._make_ear()
+        thread = threading.Thread(target=self._run, args=(ear, stop), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            ear.close()
+            raise
+        self._ear = ear
+        return thread
 
     def stop(self) -> None:
         """Stop watching, and wait for the thread to end, but not for a server that does not answer. Idempotent."""
@@ -89,9 +98,7 @@ class Watcher:
             if thread.is_alive():
                 _log.warning("thread %s is left behind", self._name, extra={"action": "left_behind"})
 
-    def _run(self, stop: threading.Event) -> None:
-        with self._lock:
-            ear = self._ear = self._make_ear()
+    def _run(self, ear: Ear, stop: threading.Event) -> None:
         wanted_at = monotonic()
         try:
             while not stop.is_set():

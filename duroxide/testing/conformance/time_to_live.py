@@ -59,6 +59,17 @@ class TimeToLive(Checks):
         assert ([], []) == (while_locked, self.fetch_expired())
         assert [2] == [item.attempt_count for item in fetch_work(self.provider)]
 
+    def test_ttl_taken_over(self) -> None:
+        """What was fetched to be ended, by one who dies before it is, is fetched again when the lock has expired."""
+        self.schedule_living()
+        self.clock.advance(TTL_MS)
+        first = self.fetch_expired()
+        self.clock.advance(LOCK_MS - 1)
+        while_locked = self.fetch_expired()
+        self.clock.advance(1)
+
+        assert ([2], [], [2]) == (first, while_locked, self.fetch_expired())
+
     def test_ttl_given_back(self) -> None:
         """An activity that was given back expires, also while it waits for its next try."""
         self.schedule_living()
