@@ -6,8 +6,8 @@ Pure: what is stored of one execution goes in, what is wrong with it comes out. 
 Rule 1: a history by itself: ids from 1 without a gap, one answer to each question, and an ending comes last.
 
 Rule 2: of a running execution that is the current one, every open activity is *either* a row of the worker queue
-*or* a completion that waits; every open timer has its message; every open child exists, or is about to
-be started, or its answer waits.
+*or* a completion that waits; every open timer has its message; every open child runs, and knows whose it is, or is about
+to be started, or its answer waits.
 
 Rule 3: of any other execution there is no work left. Messages may be: the next turn throws them away.
 """
@@ -48,8 +48,9 @@ class ExecutionFacts:
     queued_activities: Sequence[int] = ()
     #: What waits in the orchestrator queue for this execution.
     waiting: Sequence[e.Event] = ()
-    #: Instances of its children that exist or are about to be started.
-    living_children: frozenset[str] = frozenset()
+    #: Instances that run, with whom they report to; and those of which a start waits: that begins them, or is answered.
+    running: frozenset[tuple[str, e.Parent]] = frozenset()
+    starting: frozenset[str] = frozenset()
 
     @property
     def is_running(self) -> bool:
@@ -145,15 +146,13 @@ def _children(facts: ExecutionFacts) -> Iterator[_Finding]:
     wanted = _open(facts.events, e.SubOrchestrationScheduled, _CHILD_ANSWERS) - {
         event.source_event_id for event in facts.events if isinstance(event, e.SubOrchestrationCancelRequested)
     }
-    answered = _waiting(facts, _CHILD_ANSWERS)
+    wanted -= _waiting(facts, _CHILD_ANSWERS).keys()
     for event in facts.events:
-        if (
-            isinstance(event, e.SubOrchestrationScheduled)
-            and event.event_id in wanted
-            and event.event_id not in answered
-            and event.instance_id not in facts.living_children
-        ):
-            yield "child_lost", event.event_id, f"child {event.instance_id!r} neither exists nor is about to start"
+        if isinstance(event, e.SubOrchestrationScheduled) and event.event_id in wanted:
+            parent = e.Parent(facts.instance_id, facts.execution_id, event.event_id)
+            child = event.instance_id
+            if (child, parent) not in facts.running and child not in facts.starting:
+                yield "child_lost", event.event_id, f"child {child!r} neither runs for it nor is about to start"
 
 
 def _open(

@@ -7,7 +7,7 @@ event id it knows, and the store refuses them if the truth has moved on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..errors import ErrorDetails, ErrorKind, LimitExceeded
 from . import events as e
@@ -27,6 +27,9 @@ from .messages import ActivityExecute, Deliver, StartOrchestration
 from .staging import Staged, stage
 from .verdicts import Continue, ContinuesAsNew, Failed, Turn
 
+
+#: Keys → what they are set to; None: removed.
+KvChanges = Mapping[str, e.KvEntry | None]
 
 #: Decides which new activities this runtime runs itself at once: returns the token to lock each with, or None.
 Claim = Callable[[ActivityExecute], str | None]
@@ -57,7 +60,8 @@ class Execution:
         self.started = executor.started
         self.incarnation = incarnation
         self.is_new = is_new
-        self._stored_kv: dict[str, e.KvEntry] = dict(executor.kv)
+        #: What clients see: what history says, which the code may be ahead of.
+        self._stored_kv: dict[str, e.KvEntry] = dict(executor.started.kv)
 
     @property
     def last_event_id(self) -> int:
@@ -69,7 +73,7 @@ class Execution:
         # One more than there are: what the code does on the last of them it has done before, too, or they would not be stored.
         persisted = len(events) + 2 if self.executor.last_event_id == 1 else len(events) + 1
         self.executor.absorb(events, persisted=persisted)
-        self._stored_kv = dict(self.executor.kv)
+        self._kv_is_stored(_kv_changes(events, self._stored_kv))
 
     def resume(self, messages: Iterable[Deliver], *, now_ms: int) -> Staged:
         """Begin a turn: run the code on what *messages* become. Whatever it asks for waits for `decide`."""
@@ -136,7 +140,7 @@ class Execution:
             output=effects.output,
             custom_status=_status_change(turn) if changes_state else None,
             may_have_status=self.executor.has_shown_status,
-            kv=self._kv_changes() if changes_state else NOTHING,
+            kv=self._news_of(_kv_changes(turn.events, self._stored_kv)) if changes_state else NOTHING,
             activities=effects.activities,
             eager=_claimed(effects.activities, claim) if effects.activities else (),
             messages=effects.messages,
@@ -165,8 +169,7 @@ class Execution:
         """Take note that *commit*, the last one made, is in the store now."""
         executor = self.executor
         self.is_new = False
-        if commit.kv:
-            self._stored_kv = dict(executor.kv)
+        self._kv_is_stored(commit.kv)
         if commit.status is ExecutionStatus.RUNNING:
             last_event_id = executor.last_event_id
             executor.absorb([event for event in commit.events if event.event_id > last_event_id])
@@ -212,18 +215,35 @@ class Execution:
             staged.warnings += (warning,)
         return turn
 
-    def _kv_changes(self) -> dict[str, e.KvEntry | None]:
-        """Return the keys whose stored value is not what the code left."""
-        live = self.executor.kv
-        changes: dict[str, e.KvEntry | None] = {
-            key: entry for key, entry in live.items() if self._stored_kv.get(key) != entry
-        }
-        changes.update((key, None) for key in self._stored_kv if key not in live)
-        return changes
+    def _news_of(self, changes: KvChanges) -> KvChanges:
+        """Return those of *changes* that change what is stored."""
+        return {key: entry for key, entry in changes.items() if self._stored_kv.get(key) != entry}
+
+    def _kv_is_stored(self, changes: KvChanges) -> None:
+        for key, entry in changes.items():
+            if entry is None:
+                self._stored_kv.pop(key, None)
+            else:
+                self._stored_kv[key] = entry
 
 
 #: What changes key-values or custom status.
 _STATE_EVENTS = frozenset({e.KeyValueSet, e.KeyValueCleared, e.KeyValuesCleared, e.CustomStatusUpdated})
+
+
+def _kv_changes(events: Iterable[e.Event], stored: Iterable[str]) -> KvChanges:
+    """Return what *events* make of the *stored* keys."""
+    changes: dict[str, e.KvEntry | None] = {}
+    for event in events:
+        if type(event) not in _STATE_EVENTS:
+            continue  # nearly always
+        if isinstance(event, e.KeyValueSet):
+            changes[event.key] = e.KvEntry(event.value, event.updated_at_ms)
+        elif isinstance(event, e.KeyValueCleared):
+            changes[event.key] = None
+        elif isinstance(event, e.KeyValuesCleared):
+            changes = dict.fromkeys([*stored, *changes])
+    return changes
 
 
 def begin(

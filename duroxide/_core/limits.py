@@ -8,6 +8,7 @@ Inputs, outputs, event data and histories have no limit but the database's own, 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from collections.abc import Callable, Collection
@@ -52,6 +53,8 @@ CHILD_ID_MARKER = "::sub::"
 _CHILD_ID_PREFIX = "sub::"
 #: … and what that may take: the marker, two numbers of 64 bits, and what is between them.
 _CHILD_ID_ROOM = 48
+#: The marker, unless it stands in what a child has made of its own automatic id, like ``a::sub::2-x``.
+_RESERVED = re.compile(rf"^{_CHILD_ID_PREFIX}|{CHILD_ID_MARKER}(?!\d++(?:_\d++)?+.)")
 
 
 #: Names of the library's own activities and orchestrations begin with this.
@@ -184,13 +187,13 @@ def check_child_id(instance_id: str) -> None:
     Refuse an explicit id for a child that could be mistaken for an automatic one.
 
     Raises:
-        InvalidInput: If it contains the reserved marker, or for the reasons of `check_instance_id`.
+        InvalidInput: If it contains the reserved marker (its parent's id may), or for the reasons of `check_instance_id`.
     """
     check_instance_id(instance_id)
-    if instance_id.startswith(_CHILD_ID_PREFIX) or CHILD_ID_MARKER in instance_id:
+    if _RESERVED.search(instance_id) is not None:
         msg = (
-            f"child id {instance_id!r}: {CHILD_ID_MARKER!r}, and {_CHILD_ID_PREFIX!r} in front, are reserved for"
-            " automatic child ids. Use another separator, or leave the id out."
+            f"child id {instance_id!r}: {CHILD_ID_MARKER!r}, and {_CHILD_ID_PREFIX!r} in front, are reserved for automatic"
+            " child ids. Use another separator, or leave the id out."
         )
         raise InvalidInput(msg)
 

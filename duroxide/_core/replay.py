@@ -157,7 +157,9 @@ class Replay:
         self.is_replaying = False
 
     def close(self) -> None:
-        """Forget the code. Nothing it does from now on has an effect. Idempotent."""
+        """Forget the code. Nothing it does from now on has an effect; what would have gone on logs nothing either. Idempotent."""
+        is_stopped = self._cancel_reason is not None or self._failure is not None
+        self.is_replaying = not (self.has_ended or self._is_over or is_stopped)
         self._scheduler.close()
 
     @property
@@ -354,14 +356,13 @@ class Replay:
 
     def _note_breadcrumb(self, event: e.Breadcrumb) -> None:
         """What history says was given up, must have been given up by the code, too."""
+        self.ledger.apply(event)
         action = self._waiting.get(event.source_event_id)
         if action is None:
-            self.ledger.apply(event)
             return
         if event.reason == e.DROPPED and not action.is_cancelled and not self._scheduler.is_finished:
             self._fail(cancellation_mismatch(event, action.request, self._scheduler.where(action.owner)))
             return
-        self.ledger.apply(event)
         self._dropped.pop(action, None)
         if event.source_event_id not in self.ledger.open:
             del self._waiting[event.source_event_id]

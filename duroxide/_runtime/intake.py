@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attrs import evolve
+
 from .._core import events as e
 from .._core.commit import ENDED, ExecutionStatus, Outgoing, TurnCommit, execution_to_start
 from .._core.execution import begin, fail
@@ -125,7 +127,7 @@ def poison(
     )
     if not history:
         return _fail_unreadable(item, batch, details, now_ms)
-    return fail(
+    commit = fail(
         history,
         details,
         is_new=start is not None,
@@ -134,6 +136,7 @@ def poison(
         lock=item.lock,
         consumed_messages=batch.message_ids,
     )
+    return evolve(commit, messages=(*commit.messages, *batch.refusals))
 
 
 def _lost_start(item: OrchestrationItem, history: Sequence[e.Event] | None) -> StartOrchestration | None:

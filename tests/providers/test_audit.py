@@ -10,11 +10,12 @@ from attrs import evolve
 from sqlalchemy import Executable, delete, insert, update
 
 from duroxide._core import events as e
-from duroxide._core.commit import ExecutionStatus, Outgoing
+from duroxide._core.commit import ExecutionStatus, Outgoing, TurnCommit
 from duroxide._core.messages import Deliver
 from duroxide.providers.sql import SqlProvider, Violation
 from duroxide.providers.sql.schema import executions, history, instances, orchestrator_queue, worker_queue
 from duroxide.testing.conformance.vocabulary import (
+    NEW,
     NOW,
     activity,
     completed,
@@ -61,6 +62,15 @@ def found(provider: SqlProvider) -> list[tuple[str, str, int | None]]:
 def message(instance_id: str, event: e.Event, execution_id: int = 1) -> Outgoing:
     """A message that delivers *event*."""
     return Outgoing(Deliver(instance_id, execution_id, event))
+
+
+def born(parent: e.Parent | None) -> TurnCommit:
+    """The first turn of the instance "a.4", as a child of *parent*."""
+    return evolve(
+        first_turn("a.4"),
+        started=evolve(NEW, parent=parent),
+        events=(evolve(started("a.4"), parent=parent),),
+    )
 
 
 def work_row(instance_id: str, activity_id: int) -> Executable:
@@ -153,9 +163,27 @@ class TestAudit:
         assert [] == provider.audit()
 
     def test_living_child(self, store: Store, provider: SqlProvider) -> None:
-        """A child that exists needs no start message."""
+        """A child that runs needs no start message."""
         plant(store, provider, [delete(orchestrator_queue).where(orchestrator_queue.c.instance_id == "a.4")])
-        must_commit(provider, first_turn("a.4"))
+        must_commit(provider, born(e.Parent("a", 1, 4)))
+
+        assert [] == provider.audit()
+
+    @pytest.mark.parametrize(
+        ("parent", "has_ended"), [(None, False), (e.Parent("z", 1, 4), False), (e.Parent("a", 1, 4), True)]
+    )
+    def test_child_that_will_not_answer(
+        self, store: Store, provider: SqlProvider, parent: e.Parent | None, has_ended: bool
+    ) -> None:
+        """Whoever waits for an instance that has ended, or is not his child, waits for ever, unless its answer is on its way."""
+        plant(store, provider, [delete(orchestrator_queue).where(orchestrator_queue.c.instance_id == "a.4")])
+        child = born(parent)
+        must_commit(provider, child)
+        if has_ended:
+            end = next_turn(child, e.OrchestrationCompleted(2, NOW, "1"))
+            must_commit(provider, evolve(end, status=ExecutionStatus.COMPLETED, output="1"))
+        assert [("child_lost", "a", 4)] == found(provider)
+        provider.enqueue([message("a", e.SubOrchestrationCompleted(0, 0, 4, "1"))])
 
         assert [] == provider.audit()
 

@@ -102,6 +102,34 @@ def test_replay_is_silent(stage: Stage, count: Any, caplog: pytest.LogCaptureFix
     assert {getattr(record, "orchestration_name", None) for record in lines} == {"count"}
 
 
+def test_shutdown_is_silent(stage: Stage, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """What stands in a ``finally`` is logged when the code gets there, not when a runtime forgets the instance."""
+
+    @registry.orchestration
+    def patient(ctx: OrchestrationContext) -> Orchestration[None]:
+        try:
+            wait = ctx.schedule_wait("go")
+            ctx.set_custom_status("waiting")
+            yield from wait
+        finally:
+            ctx.logger.info("over")
+
+    caplog.set_level(logging.INFO, logger="duroxide.orchestrations")
+    stage.start()
+    stage.client.start_orchestration("patient", patient)
+    stage.until_status("patient")
+    stage.stop()
+    lines = [record.getMessage() for record in caplog.records if record.name == "duroxide.orchestrations"]
+    assert lines == []
+
+    stage.start()
+    stage.client.raise_event("patient", "go")
+    stage.result("patient")
+    stage.stop()
+    lines = [record.getMessage() for record in caplog.records if record.name == "duroxide.orchestrations"]
+    assert lines == ["over"]
+
+
 def test_time_does_not_go_backwards(held_stage: Stage, registry: Registry) -> None:
     """A runtime whose clock is behind continues an instance at the time that its history has reached."""
 

@@ -99,6 +99,21 @@ class TestResults:
         assert stage.run("own", parent) == 4
         assert stage.result("a child/№ 1") == 4
 
+    def test_own_id_of_the_parents(self, stage: Stage, registry: Registry, double: Any) -> None:
+        """An orchestration that calls its children after itself does so as a child, too, whatever its own id is."""
+
+        @registry.orchestration
+        def parent(ctx: OrchestrationContext, level: int) -> Orchestration[list[str]]:
+            if level:
+                return (yield from ctx.schedule_sub_orchestration("parent", level - 1))
+            yield from ctx.schedule_sub_orchestration(double, 1, instance_id=f"{ctx.instance_id}-double")
+            return [ctx.instance_id]
+
+        stage.start()
+
+        assert stage.run("p", parent, 2) == ["p::sub::2::sub::2"]
+        assert stage.client.get_instance_info("p::sub::2::sub::2-double").parent_instance_id == "p::sub::2::sub::2"
+
     def test_three_levels(self, stage: Stage, registry: Registry) -> None:
         """[281] [292] Children of children of children: results come up, and failures do."""
 

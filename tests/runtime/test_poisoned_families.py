@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 
 from duroxide import (
+    Completed,
     ErrorCategory,
+    Failed,
     NotFound,
     Orchestration,
     OrchestrationContext,
     OrchestrationFailed,
     Registry,
     RuntimeOptions,
+    SubOrchestrationFailed,
 )
 
-from .stage import Stage
+from .stage import PATIENCE, Stage
 
 
 class TestFamilies:
@@ -34,6 +37,24 @@ class TestFamilies:
         with pytest.raises(OrchestrationFailed, match=r"poison: activity unknown#2 .* exceeded 4 attempts") as failure:
             stage.run("root", level, 2)
         assert failure.value.details.category is ErrorCategory.POISON
+
+    def test_two_parents(self, stage: Stage, registry: Registry) -> None:
+        """[Q3] Of parents that want one id as their child, the first shares its poison, and the others learn that it exists."""
+
+        @registry.orchestration
+        def parent(ctx: OrchestrationContext) -> Orchestration[str]:
+            try:
+                return (yield from ctx.schedule_sub_orchestration("unknown", instance_id="wanted"))
+            except SubOrchestrationFailed as failure:
+                return failure.details.message
+
+        stage.client.start_orchestrations(parent, dict.fromkeys(["one", "two"]))
+        stage.start(max_attempts=1, unregistered_backoff=0.001, poll_interval=0.02)
+        ends = [stage.client.wait_for_orchestration(each, PATIENCE) for each in ("one", "two")]
+
+        (told,) = [each.output for each in ends if isinstance(each, Completed)]
+        assert told.startswith("child 'wanted' was not started: an instance of this id already exists")
+        assert ["poison"] == [each.details.category.value for each in ends if isinstance(each, Failed)]
 
     def test_deletion(self, stage: Stage) -> None:
         """[444] What was poisoned can be deleted without force, and is gone."""

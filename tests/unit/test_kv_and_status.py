@@ -121,6 +121,33 @@ class TestKeyValues:
 
         assert Instance(clears, started(kv={"old": 1})).commit.kv == {"old": None, "x": e.KvEntry('"new"', T)}
 
+    @pytest.mark.parametrize(
+        ("change", "written"),
+        [
+            (lambda ctx: ctx.set_kv_value("new", 2), {"new": e.KvEntry("2", T)}),
+            (lambda ctx: ctx.set_kv_value("old", 2), {"old": e.KvEntry("2", T)}),
+            (lambda ctx: ctx.clear_kv_value("old"), {"old": None}),
+            (lambda ctx: ctx.clear_all_kv_values(), {"old": None, "inherited": None}),
+        ],
+        ids=["set", "replace", "clear", "clear all"],
+    )
+    def test_added_by_changed_code(self, change: Any, written: dict[str, e.KvEntry | None]) -> None:
+        """What changed code asks for behind all that is recorded gets into the store as well as into history."""
+        is_changed = False
+
+        def changed(ctx: Any) -> Steps:
+            ctx.set_kv_value("old", 1)
+            waiting = ctx.schedule_wait("E")
+            if is_changed:
+                change(ctx)
+            yield waiting
+
+        instance = Instance(changed, started(kv={"inherited": 0}))
+        is_changed = True
+        instance.rebuild()
+
+        assert instance.deliver(raised(0)).kv == written
+
     def test_counter(self) -> None:
         """[165] [166] [374] Read-modify-write on every turn counts right, rebuilt or not."""
 

@@ -144,13 +144,15 @@ class TestTexts:
         """Any printable text is an instance id."""
         limits.check_instance_id(text)
 
-    @pytest.mark.parametrize("text", ["sub::1", "a::sub::2", "::sub::"])
+    @pytest.mark.parametrize("text", ["sub::1", "sub::x", "a::sub::2", "a::sub::2_3", "a-x::sub::2::sub::3", "::sub::"])
     def test_reserved_child_ids(self, text):
         """An explicit child id cannot look like an automatic one."""
         with pytest.raises(InvalidInput, match="reserved for automatic child ids"):
             limits.check_child_id(text)
 
-    @pytest.mark.parametrize("text", ["child", "a::subway", "xsub::1"])
+    @pytest.mark.parametrize(
+        "text", ["child", "a::subway", "xsub::1", "a::sub::2-x", "a::sub::2/sub::3", "a::sub::2::x"]
+    )
     def test_other_child_ids(self, text):
-        """Every other instance id is a child id."""
+        """Every other instance id is a child id, also one that a child makes of its own automatic one."""
         limits.check_child_id(text)

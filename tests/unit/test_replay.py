@@ -570,9 +570,11 @@ class TestNondeterminism:
         ],
     )
     def test_n17_not_dropped_any_more(self, fn: Any, schedule: e.Event, kind: Any, says: str) -> None:
-        """[133] N17: history says that something was given up, and the code still waits for it."""
-        message = nondeterminism(turn(fn, schedule, dropped(kind, 3, 2)))
+        """[133] N17: history says that something was given up, and the code still waits for it. It is not given up twice."""
+        result = turn(fn, schedule, dropped(kind, 3, 2))
+        message = nondeterminism(result)
 
+        assert result.left_open == ()
         assert message.startswith(f"cancellation mismatch ({says}): history recorded event 3 {kind.__name__}")
         assert "but the code still wants" in message
 
@@ -1041,6 +1043,31 @@ class TestExecutor:
 
         execution.advance([Deliver("i", None, raised(0, "C"))], now_ms=T)
         assert lines == ["C"]
+
+    @pytest.mark.parametrize(
+        ("last", "logged"), [(raised(4, "F"), []), (cancel(4), ["over"])], ids=["waits", "cancelled"]
+    )
+    def test_logs_nothing_when_forgotten(self, last: e.Event, logged: list[str]) -> None:
+        """Code that is closed although it would go on, and does so elsewhere or later, has not come to its end."""
+        lines: list[str] = []
+
+        def step(ctx: Any) -> Steps:
+            try:
+                yield ctx.schedule_wait("E")
+            finally:
+                ctx.logger.info("over")
+
+        def talks(ctx: Any) -> Steps:
+            yield ctx.join(step(ctx), ctx.schedule_wait("F"))
+
+        def sink(level: int, message: str, args: tuple[object, ...], keywords: dict[str, Any]) -> None:
+            lines.append(message)
+
+        executor = Executor(talks, started(), log=sink)
+        executor.feed([waits(2, "F"), waits(3), last])
+        executor.close()
+
+        assert lines == logged
 
     def test_context_variables(self) -> None:
         """What code sets for its context, for a while or for good, is seen by no other execution, and again in replay."""

@@ -14,7 +14,7 @@ from attrs import field
 from ..._core.audit import ExecutionFacts, Violation, check_execution
 from ..._core.codec import START_KIND, UnreadableEvent, decode_event
 from ..._core.commit import ExecutionStatus
-from ..._core.events import Event, SubOrchestrationScheduled
+from ..._core.events import Event, Parent, SubOrchestrationScheduled
 from ..._nouns import define
 from .statements import AnyRow, Query
 from .transaction import Transaction
@@ -50,10 +50,15 @@ _MESSAGES = Query(
     " ON q.instance_id = k.p_instance_id WHERE q.execution_id IS NOT NULL",
     "instance_id text",
 )
-_LIVING = Query(
+_RUNNING = Query(
+    "SELECT i.instance_id, i.parent_instance_id, i.parent_execution_id, i.parent_event_id FROM {keys}"
+    " JOIN {instances} AS i ON i.instance_id = k.p_instance_id"
+    " WHERE i.parent_instance_id IS NOT NULL AND i.status IN ('Running', 'ContinuedAsNew')",
+    "instance_id text",
+)
+_STARTING = Query(
     "SELECT k.p_instance_id FROM {keys}"  # noqa: S608  # constants
-    " WHERE EXISTS (SELECT 1 FROM {instances} AS i WHERE i.instance_id = k.p_instance_id)"
-    " OR EXISTS (SELECT 1 FROM {orchestrator_queue} AS q"
+    " WHERE EXISTS (SELECT 1 FROM {orchestrator_queue} AS q"
     f" WHERE q.instance_id = k.p_instance_id AND q.kind = '{START_KIND}')",
     "instance_id text",
 )
@@ -97,7 +102,8 @@ class _Page:
     events: dict[_Execution, list[Event]] = field(factory=lambda: defaultdict(list))
     activities: dict[_Execution, list[int]] = field(factory=lambda: defaultdict(list))
     waiting: dict[_Execution, list[Event]] = field(factory=lambda: defaultdict(list))
-    living: frozenset[str] = frozenset()
+    running: frozenset[tuple[str, Parent]] = frozenset()
+    starting: frozenset[str] = frozenset()
     unreadable: dict[_Execution, Violation] = field(factory=dict)
 
     @classmethod
@@ -112,13 +118,16 @@ class _Page:
         for row in transaction.query(_MESSAGES, keys):
             if row.kind != START_KIND:
                 page._add(row, page.waiting, row.kind, 0, 0)
-        children = {
-            (event.instance_id,)
-            for events in page.events.values()
-            for event in events
-            if isinstance(event, SubOrchestrationScheduled)
-        }
-        page.living = frozenset(row[0] for row in transaction.query(_LIVING, sorted(children)))
+        children = sorted(
+            {
+                (event.instance_id,)
+                for events in page.events.values()
+                for event in events
+                if isinstance(event, SubOrchestrationScheduled)
+            }
+        )
+        page.running = frozenset((row[0], Parent(*row[1:])) for row in transaction.query(_RUNNING, children))
+        page.starting = frozenset(row[0] for row in transaction.query(_STARTING, children))
         return page
 
     def violations(self) -> Iterator[Violation]:
@@ -141,7 +150,8 @@ class _Page:
                     events=self.events[key],
                     queued_activities=self.activities[key],
                     waiting=self.waiting[key],
-                    living_children=self.living,
+                    running=self.running,
+                    starting=self.starting,
                 )
             )
 
