@@ -54,6 +54,29 @@ CASES = (
     ),
     Case(
         "DX101",
+        "a property as the argument of what is scheduled",
+        """
+        import time
+        class Order:
+            @property
+            def age(self) -> float:
+                return time.time()  #! DX101
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
+            yield from ctx.schedule_timer(order.age)
+        """,
+        """
+        class Order:
+            @property
+            def age(self) -> float:
+                return 1.0
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
+            yield from ctx.schedule_timer(order.age)
+        """,
+    ),
+    Case(
+        "DX101",
         "renamed imports, three calls down",
         """
         import time as t
