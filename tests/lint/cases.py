@@ -327,6 +327,38 @@ CASES = (
         """,
     ),
     Case(
+        "DX104",
+        "attributes of classes that were computed at import",
+        """
+        import os
+        class Settings:
+            region = os.environ["REGION"]
+            def __init__(self):
+                self.is_fast = bool(os.getenv("FAST"))
+        class Inherited(Settings):
+            pass
+        SETTINGS = Settings()
+        @registry.orchestration
+        def fulfil(ctx, order):
+            if SETTINGS.is_fast:  #! DX104
+                yield ctx.schedule_activity(charge, Inherited.region)  #! DX104
+        """,
+        """
+        import os
+        from dataclasses import dataclass
+        class Settings:
+            region = os.environ["REGION"]
+        class Fixed(Settings):
+            region = "north"
+        @dataclass
+        class Order:
+            host: str = os.environ["HOST"]
+        @registry.orchestration
+        def fulfil(ctx, order: Order):
+            yield ctx.schedule_activity(charge, Fixed.region + order.host)
+        """,
+    ),
+    Case(
         "DX105",
         "files, requests, databases, processes",
         """
