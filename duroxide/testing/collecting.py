@@ -23,8 +23,8 @@ class GuardedTests:
         guard(mode)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self) -> Iterator[None]:
-        """Run one test."""
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        """Run one test, with its fixtures: orchestrations run in them, too."""
         with guard(self._mode):
             return (yield)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -145,6 +146,25 @@ class TestFixtures:
         wrong = run(project)
         assert pytest.ExitCode.USAGE_ERROR == wrong.ret
         wrong.stderr.fnmatch_lines(['*duroxide_guard: mode is \'loudly\': use "raise" or "warn".'])
+
+    def test_guard_of_fixtures(self, project: pytest.Pytester) -> None:
+        """What runs in fixtures, before the test and after it, is guarded by the setting like the test."""
+        project.makeini("[pytest]\nduroxide_guard = raise\n")
+        code = """
+            import pytest
+
+            @pytest.fixture
+            def ended(duroxide_runtime):
+                client = duroxide_runtime(registry).client
+                yield ends(client)
+                client.delete_instance("r")
+                assert ends(client) == "Failed"
+
+            def test_before_and_after(ended):
+                assert ended == "Failed"
+            """
+        project.makepyfile(dedent(self.GUARDED).format(fixture="") + dedent(code))
+        run(project, "-k", "before_and_after").assert_outcomes(passed=1)
 
 
 GOLDEN = """
