@@ -93,9 +93,19 @@ def _registered(project: Project, module: Module) -> Iterator[tuple[str, Functio
         if name == "schedule_activity":
             name = "register_activity"
         if name in _ORCHESTRATION_DECORATORS or name in _ACTIVITY_DECORATORS:
-            found = project.origin(named, scope)
-            if found is not None and found.kind is Kind.NAME and found.path in project.functions:
-                yield name, project.functions[found.path]
+            function = _function_of(project, project.origin(named, scope))
+            if function is not None:
+                yield name, function
+
+
+def _function_of(project: Project, registered: Origin | None) -> Function | None:
+    """Return the function that runs when what was *registered* runs: itself, or the ``__call__`` of an object."""
+    if registered is None:
+        return None
+    if registered.kind is Kind.NAME:
+        return project.functions.get(registered.path)
+    owner = project.classes.get(registered.path)
+    return project.method(owner, "__call__") if owner is not None else None
 
 
 def _statements(module: Module, tree: ast.Module | ast.ClassDef, scope: Scope) -> Iterator[tuple[ast.AST, Scope]]:

@@ -635,6 +635,48 @@ CASES = (
         """,
     ),
     Case(
+        "DX112",
+        "the object whose method is the orchestration",
+        """
+        class Fulfilment:
+            def __init__(self):
+                self.seen = []
+            def fulfil(self, ctx, order):
+                self.order = order  #! DX112
+                self.seen.append(order)  #! DX112
+                yield from ctx.schedule_activity(charge, self.order)
+        class Shipment:
+            shipped: dict[str, int] = {}
+            def __call__(self, ctx, order):
+                self.shipped[order] = 1  #! DX112
+                yield from ctx.schedule_activity(charge, order)
+        registry.register_orchestration(Fulfilment().fulfil, name="fulfil")
+        registry.register_orchestration(Shipment(), name="ship")
+        """,
+        """
+        class Saga:
+            def __init__(self, ctx):
+                self.ctx = ctx
+                self.done = []
+            def step(self, order):
+                self.done.append((yield from self.ctx.schedule_activity(charge, order)))
+        class Fulfilment:
+            def __init__(self, cache):
+                self.limit = 3
+                self.cache = cache
+            def fulfil(self, ctx, order):
+                saga = Saga(ctx)
+                saga.limit = self.limit
+                self.cache.update(order)
+                yield from saga.step(order)
+            @registry.orchestration
+            def again(ctx, order: list[str]):
+                order.append("x")
+                yield from ctx.schedule_activity(charge, order)
+        registry.register_orchestration(Fulfilment().fulfil, name="fulfil")
+        """,
+    ),
+    Case(
         "DX113",
         "a module's variable that an activity changes",
         """
