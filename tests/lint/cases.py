@@ -807,6 +807,8 @@ CASES = (
                 yield from ctx.schedule_timer(10)
             finally:
                 count += 1
+            if count == 7:
+                return ctx.continue_as_new(0)
             ctx.continue_as_new(count + 1)
         """,
     ),
