@@ -243,6 +243,16 @@ class TestCollection:
     def code(self, project: pytest.Pytester, fn: str) -> None:
         project.makepyfile(flows=f"from tests.replaying.flows import {fn}, registry_of\nregistry = registry_of({fn})")
 
+    def test_from_another_folder(
+        self, project: pytest.Pytester, histories: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The registry comes from the folder of the settings, wherever pytest is started, as editors start it."""
+        self.code(project, "pay")
+        monkeypatch.setattr(sys, "path", [place for place in sys.path if Path(place) != project.path])
+        monkeypatch.chdir(histories.parent)
+
+        run(project).assert_outcomes(passed=2)
+
     def test_fits(self, project: pytest.Pytester, histories: Path) -> None:
         """Every file is a test, which passes when the code does what the file says."""
         self.code(project, "pay")
