@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from .._runtime.options import RuntimeOptions
-from .._terminal import positive, say
+from .._terminal import count, positive, say
 from ..errors import InvalidInput
 from ..providers.sql.provider import SYNCHRONOUS, SqlProvider
 from .children import ScenarioFailed, run_in_child
@@ -28,6 +28,9 @@ from .report import Result, label, result_lines, settings_lines, summary_table, 
 from .scenario import Scenario, Sizes
 from .scenarios import BY_NAME, SCENARIOS
 
+
+#: How sizes end that may be 0.
+_MAY_BE_NOTHING = ("_ms", "milliseconds", "bulk")
 
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -56,7 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = INTERRUPTED
     say(f"\n{summary_table(results)}")
     if asked.json is not None:
-        write_json(asked.json, results, settings)
+        try:
+            write_json(asked.json, results, settings)
+        except OSError as error:
+            say(f"duroxide.bench: --json: {error}", is_error=True)
+            return WRONG_USAGE
     return code
 
 
@@ -80,11 +87,15 @@ def _check(asked: argparse.Namespace) -> None:
     Refuse what no scenario could do anything with.
 
     Raises:
-        InvalidInput: If the database cannot be one, the file not be written, or a size or an option does not exist.
+        InvalidInput: If the database cannot be one, the file not be written, a size or an option does not exist, or an
+            option has a value that it cannot have.
     """
     SqlProvider(asked.url, synchronous=asked.synchronous).close()
     if asked.json is not None and not asked.json.absolute().parent.is_dir():
         msg = f"--json {asked.json}: there is no such folder."
+        raise InvalidInput(msg)
+    if asked.json is not None and asked.json.is_dir():
+        msg = f"--json {asked.json}: it is a folder. Give the name of a file."
         raise InvalidInput(msg)
     sizes = {size for name in asked.only or BY_NAME for size in BY_NAME[name].tiny}
     for kind, known, given in (("size", sizes, asked.size), ("option", fields_dict(RuntimeOptions), asked.option)):
@@ -92,6 +103,7 @@ def _check(asked: argparse.Namespace) -> None:
             if name not in known:
                 msg = f"--{kind} {name}: there is none of this name. There are {', '.join(sorted(known))}."
                 raise InvalidInput(msg)
+    RuntimeOptions(**dict(asked.option))
 
 
 def _measure(scenario: Scenario, sizes: Sizes, asked: argparse.Namespace) -> Result:
@@ -133,13 +145,19 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=positive, default=300, metavar="S", help="give a run up after so many seconds (%(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="smaller sizes: all scenarios in about a minute")
-    parser.add_argument("--size", action="append", type=_pair, default=[], metavar="NAME=N", help="change a size")
+    parser.add_argument("--size", action="append", type=_size, default=[], metavar="NAME=N", help="change a size")
     parser.add_argument("--tiny", action="store_true", help="sizes that only show whether it works")
     parser.add_argument("--synchronous", choices=SYNCHRONOUS, default="FULL", help="SQLite only (%(default)s)")
     parser.add_argument(
         "--option", action="append", type=_pair, default=[], metavar="NAME=N", help="set a RuntimeOptions value"
     )
     return parser
+
+
+def _size(text: str) -> tuple[str, int]:
+    """Return the name and the number; times and what is on or off may be nothing, what is counted may not."""
+    name, _, value = text.partition("=")
+    return name, count(value) if name.endswith(_MAY_BE_NOTHING) else positive(value)
 
 
 def _pair(text: str) -> tuple[str, int | float]:

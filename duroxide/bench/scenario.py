@@ -46,10 +46,14 @@ class Bench:
         """Return how big *name* is to be."""
         return self.sizes[name]
 
+    def runtime_options(self, **defaults: Any) -> RuntimeOptions:
+        """Return the options of a runtime; what the user set about it comes before *defaults*."""
+        return evolve(RuntimeOptions(), **{**defaults, **self.options})
+
     @contextmanager
     def runtime(self, **defaults: Any) -> Iterator[Runtime]:
-        """Run a warm runtime; what the user set about it comes before *defaults*."""
-        options = evolve(RuntimeOptions(), **{**defaults, **self.options})
+        """Run a warm runtime, with the `runtime_options`."""
+        options = self.runtime_options(**defaults)
         with self.place.open() as provider, Runtime(provider, programs.registry, options) as runtime:
             run(runtime.client, "warm-up", programs.chain, 3)
             yield runtime

@@ -10,7 +10,6 @@ from .._core import events as e
 from .._core.commit import NewExecution, Outgoing, TurnCommit
 from .._core.execution import begin
 from .._core.messages import Deliver, StartOrchestration
-from .._runtime.options import RuntimeOptions
 from .._runtime.runtime import Runtime
 from .._version import __version__
 from ..providers.contract import Provider
@@ -34,7 +33,7 @@ def idle_cost(bench: Bench) -> Figures:
         for first in range(0, sleepers, _BATCH):
             insert_sleepers(provider, range(first, min(first + _BATCH, sleepers)))
         inserting = watch.seconds()
-        with Runtime(provider, programs.registry, RuntimeOptions()):
+        with Runtime(provider, programs.registry, bench.runtime_options()):
             pause(bench.size("settle_ms") / 1000)
             before, cpu_before, watch = statements.count, cpu_seconds(), Stopwatch()
             pause(seconds)

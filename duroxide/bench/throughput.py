@@ -52,7 +52,8 @@ def _many(
 
 def stress(bench: Bench) -> Figures:
     """Some instances always in flight, each fanning out activities of 10 ms (the reference's stress test)."""
-    threads, width = bench.size("threads"), bench.size("activities")
+    width = bench.size("activities")
+    threads = bench.runtime_options(worker_concurrency=bench.size("threads")).worker_concurrency
     with bench.runtime(worker_concurrency=threads) as runtime:
         begun = monotonic()
         until = begun + bench.size("milliseconds") / 1000

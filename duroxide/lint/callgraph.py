@@ -13,12 +13,16 @@ from collections.abc import Iterator
 
 from attrs import define, field, frozen
 
-from .names import ACTIONS, ACTIVITY_CONTEXT, CONTEXT, ORCHESTRATION, Kind, Origin, Project
+from .names import ACTIVITY_CONTEXT, CONTEXT, ORCHESTRATION, Kind, Origin, Project
 from .scopes import Class, Function, Module, Scope, decorator_names
 
 
 _ORCHESTRATION_DECORATORS = frozenset({"orchestration", "register_orchestration"})
 _ACTIVITY_DECORATORS = frozenset({"activity", "register_activity"})
+#: The methods of the context whose first argument is a function that runs elsewhere.
+_NAMING = frozenset(
+    f"{CONTEXT}.{name}" for name in ("schedule_activity", "schedule_sub_orchestration", "schedule_orchestration")
+)
 #: What the first parameters of the methods that register and schedule are called.
 _FIRST_PARAMETERS = frozenset({"activity", "orchestration", "fn"})
 _CONSTRUCTORS = ("__init__", "__post_init__", "__attrs_post_init__", "__enter__", "__exit__")
@@ -89,9 +93,19 @@ def _registered(project: Project, module: Module) -> Iterator[tuple[str, Functio
         if name == "schedule_activity":
             name = "register_activity"
         if name in _ORCHESTRATION_DECORATORS or name in _ACTIVITY_DECORATORS:
-            found = project.origin(named, scope)
-            if found is not None and found.kind is Kind.NAME and found.path in project.functions:
-                yield name, project.functions[found.path]
+            function = _function_of(project, project.origin(named, scope))
+            if function is not None:
+                yield name, function
+
+
+def _function_of(project: Project, registered: Origin | None) -> Function | None:
+    """Return the function that runs when what was *registered* runs: itself, or the ``__call__`` of an object."""
+    if registered is None:
+        return None
+    if registered.kind is Kind.NAME:
+        return project.functions.get(registered.path)
+    owner = project.classes.get(registered.path)
+    return project.method(owner, "__call__") if owner is not None else None
 
 
 def _statements(module: Module, tree: ast.Module | ast.ClassDef, scope: Scope) -> Iterator[tuple[ast.AST, Scope]]:
@@ -196,8 +210,10 @@ class CallGraph:
             if isinstance(node, ast.Call):
                 named.add(node.func)
                 last = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-                is_naming = self.project.called(node, scope) in ACTIONS and last not in {"join", "select"}
-                if is_naming or last in _ORCHESTRATION_DECORATORS | _ACTIVITY_DECORATORS:
+                if (
+                    self.project.called(node, scope) in _NAMING
+                    or last in _ORCHESTRATION_DECORATORS | _ACTIVITY_DECORATORS
+                ):
                     named.add(_first_argument(node) or node)
         return named
 

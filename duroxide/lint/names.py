@@ -14,6 +14,8 @@ import builtins
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cache
+from importlib import import_module
 from types import MappingProxyType
 
 from attrs import define, evolve, field, frozen
@@ -21,6 +23,8 @@ from attrs import define, evolve, field, frozen
 from .scopes import Binding, Class, Function, Module, Scope, decorator_names, is_bound
 from .sources import without_prefix
 
+
+_LIBRARY = "duroxide"
 
 #: The names that this linter knows the library by, wherever they are imported from.
 CONTEXT = "duroxide.OrchestrationContext"
@@ -152,8 +156,8 @@ class Project:
             return self._bound(name, binding, where)
         if hasattr(builtins, name):
             return Origin(f"builtins.{name}")
-        stars = (star for module in self.modules.values() if module.scope is _top(scope) for star in module.stars)
-        return next((Origin(f"{star}.{name}") for star in stars), None)
+        star = self._star(self.modules[_top(scope).path], name)
+        return self.lookup(f"{star}.{name}") if star is not None else None
 
     def binding(self, name: str, node: ast.AST, scope: Scope) -> tuple[Binding, Scope] | None:
         """Return the binding of *name* that counts at *node*, and the scope that has it."""
@@ -285,7 +289,7 @@ class Project:
             return Origin(path)
         bindings = module.scope.bindings.get(rest[0])
         if not bindings:
-            star = next((star for star in module.stars if star in self.modules), None)
+            star = self._star(module, rest[0])
             return self.lookup(".".join([star, *rest])) if star is not None else Origin(path)
         self._depth += 1
         try:
@@ -331,6 +335,20 @@ class Project:
             if module is not None:
                 return module, parts[length:]
         return None, parts
+
+    def _star(self, module: Module, name: str) -> str | None:
+        """Return the module that brings *name* to *module* by ``from ... import *``: the last that has it, if any is known to."""
+        known = (star for star in reversed(module.stars) if self._has(star, name, set()))
+        unknown = (star for star in module.stars if star not in self.modules and star != _LIBRARY)
+        return next(known, None) or next(unknown, None)
+
+    def _has(self, path: str, name: str, seen: set[str]) -> bool:
+        """Whether the module *path*, as far as it is known, has *name*."""
+        module = self.modules.get(path)
+        if module is None or path in seen:
+            return path == _LIBRARY and name in _public_names()
+        seen.add(path)
+        return name in module.scope.bindings or any(self._has(star, name, seen) for star in module.stars)
 
     # Classes
 
@@ -417,6 +435,12 @@ def is_property(function: Function) -> bool:
         if isinstance(target, ast.Name | ast.Attribute)
     )
     return any(name in {"property", "cached_property"} for name in names)
+
+
+@cache
+def _public_names() -> frozenset[str]:
+    """Return what ``from duroxide import *`` brings."""
+    return frozenset(import_module(_LIBRARY).__all__)
 
 
 def _canonical(path: str) -> str:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from .names import Kind, Project
 from .problems import Problem, Subject, shown
-from .scopes import Function, Scope
+from .scopes import Function, Scope, is_bound
 from .sources import without_prefix
 
 
@@ -65,6 +65,11 @@ def changes_shared_state(subject: Subject) -> Iterator[Problem]:
             yield Problem("DX112", change.node, shown(change.target), reason=reason)
         elif _is_outside(subject, change):
             reason = "it belongs to a function that ran before the orchestration, once for all instances"
+            yield Problem("DX112", change.node, shown(change.target), reason=reason)
+        elif _is_of_its_object(subject, change):
+            reason = (
+                "the object whose method was registered is one for all instances, and is changed again at every replay"
+            )
             yield Problem("DX112", change.node, shown(change.target), reason=reason)
 
 
@@ -193,3 +198,22 @@ def _is_outside(subject: Subject, change: Change) -> bool:
     if where.node in {function.node for function in subject.visit.chain}:
         return False
     return change.is_rebinding or _is_container(subject.project, binding.value, where)
+
+
+def _is_of_its_object(subject: Subject, change: Change) -> bool:
+    """Whether what is changed belongs to the object whose method the orchestration is."""
+    function, target = subject.function, change.target
+    if not subject.is_registered or function.owner is None or not is_bound(function.node):
+        return False
+    root: ast.expr = target
+    while isinstance(root, ast.Subscript | ast.Attribute):
+        root = root.value
+    first = next(iter([*function.node.args.posonlyargs, *function.node.args.args]), None)
+    if (
+        not isinstance(root, ast.Name)
+        or first is None
+        or root.id != first.arg
+        or (change.is_rebinding and target is root)
+    ):
+        return False
+    return not isinstance(change.node, ast.Call) or _is_container(subject.project, target, change.scope)

@@ -45,6 +45,8 @@ def drops_actions(subject: Subject) -> Iterator[Problem]:
             ) if not _is_read(subject, name):
                 yield from _dropped(subject, node, call, scope)
             case ast.Return(value=ast.expr() as value) if subject.is_registered and function.is_generator:
+                if isinstance(value, ast.Call) and project.called(value, scope) == _CONTINUE:
+                    continue  # it returns right after it: the next execution begins, whatever is returned
                 if project.is_action(value, scope):
                     yield Problem(
                         "DX203", value, f"return {shown(value)}", reason="it returns the action, not its answer"

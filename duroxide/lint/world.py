@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from .._rules import RULES
 from .banned import AT_MOST_ARGUMENTS, BANNED, BY_REFERENCE, BY_TYPE, CLOCK, ENVIRONMENT, IDENTITY, IDS, RANDOM, ban_of
 from .names import CONTEXT, Kind, Origin, Project
 from .problems import Problem, Subject, shown
-from .scopes import Class, Scope
+from .scopes import Binding, Class, Module, Scope
 from .sources import without_prefix
 
+
+#: What a value that was computed at import is called, how, and in which module and scope.
+_Value: TypeAlias = tuple[str, Binding, Module, Scope]
 
 #: What makes a value that is computed at import differ between processes.
 _AT_IMPORT = frozenset({CLOCK, RANDOM, IDS, ENVIRONMENT, IDENTITY})
@@ -127,20 +131,45 @@ def _is_deed(path: str) -> bool:
 
 
 def _made_at_import(project: Project, node: ast.Name | ast.Attribute, scope: Scope) -> Iterator[Problem]:
-    """Find module-level values that another process computes differently: ``STARTED = time.time()``."""
-    variable = project.variable(node, scope)
-    if variable is None:
-        return
-    path, module, name = variable
-    for binding in module.scope.bindings[name]:
+    """Find values of modules and classes that another process computes differently: ``STARTED = time.time()``."""
+    for path, binding, module, where in (*_of_module(project, node, scope), *_of_class(project, node, scope)):
         if binding.value is None or isinstance(binding.value, ast.Lambda | ast.Name | ast.Attribute):
             continue
-        for part, inner in module.nodes(binding.value, module.scope):
+        for part, inner in module.nodes(binding.value, where):
             found = _differs(project, part, inner)
             if found is not None:
                 reason = f"it was computed from {found[1]} at import, and differs in another process"
                 yield Problem(found[0], node, without_prefix(path), reason=reason)
                 return
+
+
+def _of_module(project: Project, node: ast.Name | ast.Attribute, scope: Scope) -> Iterator[_Value]:
+    """Yield what the module-level variable *node* is bound to, if it is one."""
+    variable = project.variable(node, scope)
+    if variable is not None:
+        path, module, name = variable
+        yield from ((path, binding, module, module.scope) for binding in module.scope.bindings[name])
+
+
+def _of_class(project: Project, node: ast.Name | ast.Attribute, scope: Scope) -> Iterator[_Value]:
+    """Yield what the attribute *node* of a class, or of an object that all code shares, is bound to, if it is one."""
+    base = project.origin(node.value, scope) if isinstance(node, ast.Attribute) else None
+    owner = project.classes.get(base.path) if base is not None else None
+    if base is None or owner is None or base.kind not in {Kind.NAME, Kind.SHARED}:
+        return
+    assert isinstance(node, ast.Attribute), "only attributes have a base"
+    is_object = base.kind is Kind.SHARED
+    for cls in project.lineage(owner):
+        module = next(each for each in project.modules.values() if cls in each.classes)
+        path = f"{cls.path}.{node.attr}"
+        if is_object and node.attr in cls.assigned:
+            yield path, cls.assigned[node.attr], module, cls.assigned_in[node.attr]
+            return
+        if node.attr in cls.scope.bindings:
+            # An annotated one may be a field, which an object may have been given a value of its own for.
+            bindings = (each for each in cls.scope.bindings[node.attr] if not is_object or each.annotation is None)
+            yield from ((path, binding, module, cls.scope) for binding in bindings)
+            return
 
 
 def _differs(project: Project, node: ast.AST, scope: Scope) -> tuple[str, str] | None:

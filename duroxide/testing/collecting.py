@@ -23,8 +23,8 @@ class GuardedTests:
         guard(mode)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self) -> Iterator[None]:
-        """Run one test."""
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        """Run one test, with its fixtures: orchestrations run in them, too."""
         with guard(self._mode):
             return (yield)
 
@@ -46,7 +46,8 @@ class HistoryItem(pytest.Item):
         if not text:
             msg = "there is nothing to replay against: set duroxide_registry = module:registry in pytest's settings."
             raise InvalidInput(msg)
-        check_replay(read_document(self.path), load_registry(text))
+        folder = self.config.rootpath if self.config.inipath is None else self.config.inipath.parent
+        check_replay(read_document(self.path), load_registry(text, folder))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the divergences alone: the traceback would be ours."""

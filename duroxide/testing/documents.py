@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .._core.exports import ExportedInstance
 from ..errors import InvalidInput
 
 
@@ -37,14 +38,15 @@ def write_document(document: Mapping[str, Any], path: str | Path) -> None:
 
 def read_document(path: str | Path) -> dict[str, Any]:
     """
-    Return what is in a file.
+    Return the exported instance that is in a file.
 
     Raises:
-        InvalidInput: If it cannot be read, or is not JSON.
+        InvalidInput: If it cannot be read, is not JSON, or no exported instance that this release can read.
     """
     try:
         document: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        ExportedInstance.from_document(document)  # what is wrong with it is said with the name of its file
+    except (OSError, ValueError, InvalidInput) as error:
         msg = f"{path} is no exported instance: {error}"
         raise InvalidInput(msg) from error
     return document

@@ -14,13 +14,17 @@ from .._core.commit import ExecutionStatus
 from .._nouns import define
 from .._terminal import count, say
 from ..client import Client
-from ..errors import DuroxideError, InstanceNotFound, UnreadableHistory
+from ..errors import DuroxideError, InstanceNotFound, InvalidInput, UnreadableHistory
 from ..providers.management import InstanceFilter
 from ..providers.sql import SqlProvider
 from .documents import file_name, write_document
 
 
 SUMMARY = "write instances with their histories as JSON, for tests that replay them; writes nothing to the database"
+
+#: The options that choose instances where none are named.
+_CHOOSING = ("status", "name", "prefix", "limit")
+_LIMIT = 100
 
 INCOMPLETE = 1
 WRONG_USAGE = 2
@@ -35,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=statuses, action="append", help="only instances that stand so; repeatable")
     parser.add_argument("--name", help="only instances of this orchestration")
     parser.add_argument("--prefix", help="only instances whose id begins so")
-    parser.add_argument("--limit", type=count, default=100, metavar="N", help="at most so many, the newest first (100)")
+    parser.add_argument("--limit", type=count, metavar="N", help=f"at most so many, the newest first ({_LIMIT})")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="a file for each; without it, a line of JSON for each"
     )
@@ -76,9 +80,14 @@ class _Missed:
 
 def _documents(client: Client, arguments: argparse.Namespace, missed: _Missed) -> Iterator[Mapping[str, Any]]:
     if arguments.ids:
+        given = [f"--{name}" for name in _CHOOSING if getattr(arguments, name) is not None]
+        if given:
+            msg = f"instances ({', '.join(arguments.ids)}) and {', '.join(given)}: name instances, or let options choose them."
+            raise InvalidInput(msg)
         return _listed(client, arguments.ids, missed)
     which = InstanceFilter(statuses=arguments.status, orchestration_name=arguments.name, id_prefix=arguments.prefix)
-    return islice(client.export_instances(which, on_unreadable=missed.tell), arguments.limit)
+    limit = _LIMIT if arguments.limit is None else arguments.limit
+    return islice(client.export_instances(which, on_unreadable=missed.tell), limit)
 
 
 def _listed(client: Client, ids: Sequence[str], missed: _Missed) -> Iterator[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ import importlib
 import re
 import sys
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from ..errors import InvalidInput
 _FILE = re.compile(r"[/\\]|\.py$")
 
 
-def load_registry(text: str) -> Registry:
+def load_registry(text: str, *folders: Path) -> Registry:
     """
     Import and return the registry that *text* names: ``shop.orders:registry``, or a function that returns one.
 
-    Modules are looked for in the current folder first, as ``python -m`` does.
+    Modules are looked for in *folders* first, and in the current folder, as ``python -m`` does.
 
     Raises:
         InvalidInput: If there is none; what the module itself raises is passed on as the cause.
@@ -34,7 +34,7 @@ def load_registry(text: str) -> Registry:
             "for example shop.orders:registry."
         )
         raise InvalidInput(msg)
-    found = _attribute(_module(name, text), path, text)
+    found = _attribute(_module(name, text, [*folders, Path.cwd()]), path, text)
     if callable(found) and not isinstance(found, Registry):
         found = _called(found, text)
     if not isinstance(found, Registry):
@@ -43,16 +43,15 @@ def load_registry(text: str) -> Registry:
     return found
 
 
-def _module(name: str, text: str) -> object:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+def _module(name: str, text: str, folders: Sequence[Path]) -> object:
+    places = list(dict.fromkeys(map(str, folders)))
+    sys.path[:0] = [place for place in places if place not in sys.path]
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         is_missing = isinstance(error, ModuleNotFoundError) and error.name is not None and name.startswith(error.name)
         reason = "there is no such module" if is_missing else f"importing it raised {type(error).__name__}: {error}"
-        msg = f"{text}: {reason}. Run this where {name!r} can be imported: {here} is looked through first."
+        msg = f"{text}: {reason}. Run this where {name!r} can be imported: {', then '.join(places)} is looked through first."
         raise InvalidInput(msg) from error
 
 

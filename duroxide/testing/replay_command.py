@@ -51,9 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     registry = load_registry(arguments.registry)
     if arguments.folder is not None:
-        if arguments.ids:
-            msg = f"--folder and instances ({', '.join(arguments.ids)}): a folder is replayed as a whole."
-            raise InvalidInput(msg)
+        _check_folder_only(arguments)
         documents = read_folder(arguments.folder)
         report = replay(documents, registry, skip_unregistered=arguments.skip_unregistered, guard=arguments.guard)
         say(str(report))
@@ -70,6 +68,21 @@ def _run(arguments: argparse.Namespace) -> int:
         return _report(replay_stored(provider, registry, selection), stop_at_first=not arguments.all)
     finally:
         provider.close()
+
+
+def _check_folder_only(arguments: argparse.Namespace) -> None:
+    """
+    Refuse what chooses instances of a database.
+
+    Raises:
+        InvalidInput: If there is any of it.
+    """
+    given = [f"instances ({', '.join(arguments.ids)})"] if arguments.ids else []
+    given += ["--finished"] if arguments.finished else []
+    given += ["--schema"] if arguments.schema is not None else []
+    if given:
+        msg = f"--folder and {', '.join(given)}: a folder is replayed as a whole."
+        raise InvalidInput(msg)
 
 
 @define

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 
 from attrs import asdict
 
+from duroxide import Runtime
 from duroxide.bench.__main__ import main
 from duroxide.bench.children import Run, ScenarioFailed, run_here, run_in_child
 from duroxide.bench.measuring import percentile
-from duroxide.bench.places import fresh_place
-from duroxide.bench.scenario import Scenario
+from duroxide.bench.places import Place, fresh_place
+from duroxide.bench.scenario import Bench, Options, Scenario, Sizes
 from duroxide.bench.scenarios import BY_NAME, SCENARIOS
 
 
@@ -82,23 +84,22 @@ def test_percentile() -> None:
     assert [3.0, 5.0, 1.0] == [percentile(values, percent) for percent in (50, 99, 0)]
 
 
-def test_failing_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failing_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A scenario that fails says so and why, the others are measured all the same, and the exit code is 1."""
     url, file = f"sqlite:///{tmp_path / 'bench.db'}", tmp_path / "found.json"
 
-    # An option that only the first of the two takes, and does not like.
-    code = main(
-        [
-            *("--url", url, "--json", str(file), "--tiny", "--option", "batch_size=0"),
-            *("--only", "chain", "--only", "start_up"),
-        ]
-    )
+    def only_one_works(scenario: Scenario, place: Place, sizes: Sizes, options: Options, *, timeout: float) -> Run:
+        wrong = {"batch_size": 0} if scenario.name == "chain" else {}
+        return run_in_child(scenario, place, sizes, {**options, **wrong}, timeout=timeout)
+
+    monkeypatch.setattr("duroxide.bench.__main__.run_in_child", only_one_works)
+    code = main(["--url", url, "--json", str(file), "--tiny", "--only", "chain", "--only", "no_activities"])
 
     out, err = capsys.readouterr()
     assert 1 == code
     assert "chain steps=4: failed" in out
     assert "batch_size is 0" in err
-    assert ["start_up"] == [each["scenario"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
+    assert ["no_activities"] == [each["scenario"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
 
 
 def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +126,10 @@ def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         (["--url", "sqlite://"], "'sqlite://' cannot be measured"),
         (["--size", "stpes=3"], "--size stpes: there is none of this name. There are steps."),
         (["--option", "batchsize=3"], "--option batchsize: there is none of this name."),
+        (["--option", "batch_size=0"], "RuntimeOptions.batch_size is 0"),
+        (["--option", "poll_interval=nan"], "RuntimeOptions.poll_interval is nan"),
         (["--json", "no/such/folder/found.json"], "there is no such folder."),
+        (["--json", "."], "--json .: it is a folder."),
     ],
 )
 def test_wrong_usage(
@@ -143,6 +147,63 @@ def test_wrong_usage(
     out, err = capsys.readouterr()
     assert reason in err
     assert "" == out
+
+
+@pytest.mark.parametrize("size", ["steps=0", "steps=-1", "steps=1.5", "steps=", "steps", "before_ms=-1"])
+def test_wrong_size(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A scenario of nothing, or of a fraction, is refused before anything is measured."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--size", size])
+
+    assert 2 == caught.value.code
+    assert "argument --size" in capsys.readouterr().err
+
+
+def test_unwritable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that cannot be written is told in a sentence, after what was found."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("duroxide.bench.__main__.write_json", full)
+    code = main(
+        [
+            *("--url", f"sqlite:///{tmp_path / 'bench.db'}", "--json", str(tmp_path / "found.json")),
+            *("--only", "no_activities", "--tiny"),
+        ]
+    )
+
+    out, err = capsys.readouterr()
+    assert 2 == code
+    assert "| no_activities" in out
+    assert "--json: [Errno 28] No space left on device" in err
+
+
+def test_options_of_an_idle_runtime(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set with --option is what the idle runtime is measured with."""
+    asked = []
+
+    class Noted(Runtime):
+        def __init__(self, provider: Any, registry: Any, options: Any) -> None:
+            asked.append(options.poll_interval)
+            super().__init__(provider, registry, options)
+
+    monkeypatch.setattr("duroxide.bench.standing.Runtime", Noted)
+    idle = BY_NAME["idle_cost"]
+    with fresh_place(sqlite_url) as place:
+        idle.run(Bench(place, idle.tiny, {"poll_interval": 7}))
+
+    assert [timedelta(seconds=7)] == asked
+
+
+def test_ceiling_of_the_threads_that_there_are(sqlite_url: str) -> None:
+    """The ceiling of the stress test is that of the runtime's threads, also where --option gives it others than --size."""
+    stress = BY_NAME["stress"]
+    sizes = {"in_flight": 2, "activities": 2, "threads": 1, "milliseconds": 0}
+    with fresh_place(sqlite_url) as place:
+        figures = stress.run(Bench(place, sizes, {"worker_concurrency": 4}))
+
+    assert figures["activities_per_s"] / 400 == pytest.approx(figures["ceiling_share"])
 
 
 def test_timeout(sqlite_url: str) -> None:

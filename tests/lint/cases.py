@@ -54,6 +54,29 @@ CASES = (
     ),
     Case(
         "DX101",
+        "a property as the argument of what is scheduled",
+        """
+        import time
+        class Order:
+            @property
+            def age(self) -> float:
+                return time.time()  #! DX101
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
+            yield from ctx.schedule_timer(order.age)
+        """,
+        """
+        class Order:
+            @property
+            def age(self) -> float:
+                return 1.0
+        @registry.orchestration
+        def fulfil(ctx: OrchestrationContext, order: Order) -> Orchestration[None]:
+            yield from ctx.schedule_timer(order.age)
+        """,
+    ),
+    Case(
+        "DX101",
         "renamed imports, three calls down",
         """
         import time as t
@@ -301,6 +324,38 @@ CASES = (
         def fulfil(ctx, settings):
             if settings["fast"] or FLAGS["fast"]:
                 yield ctx.schedule_activity(charge, os.path.join("a", "b"))
+        """,
+    ),
+    Case(
+        "DX104",
+        "attributes of classes that were computed at import",
+        """
+        import os
+        class Settings:
+            region = os.environ["REGION"]
+            def __init__(self):
+                self.is_fast = bool(os.getenv("FAST"))
+        class Inherited(Settings):
+            pass
+        SETTINGS = Settings()
+        @registry.orchestration
+        def fulfil(ctx, order):
+            if SETTINGS.is_fast:  #! DX104
+                yield ctx.schedule_activity(charge, Inherited.region)  #! DX104
+        """,
+        """
+        import os
+        from dataclasses import dataclass
+        class Settings:
+            region = os.environ["REGION"]
+        class Fixed(Settings):
+            region = "north"
+        @dataclass
+        class Order:
+            host: str = os.environ["HOST"]
+        @registry.orchestration
+        def fulfil(ctx, order: Order):
+            yield ctx.schedule_activity(charge, Fixed.region + order.host)
         """,
     ),
     Case(
@@ -580,6 +635,48 @@ CASES = (
         """,
     ),
     Case(
+        "DX112",
+        "the object whose method is the orchestration",
+        """
+        class Fulfilment:
+            def __init__(self):
+                self.seen = []
+            def fulfil(self, ctx, order):
+                self.order = order  #! DX112
+                self.seen.append(order)  #! DX112
+                yield from ctx.schedule_activity(charge, self.order)
+        class Shipment:
+            shipped: dict[str, int] = {}
+            def __call__(self, ctx, order):
+                self.shipped[order] = 1  #! DX112
+                yield from ctx.schedule_activity(charge, order)
+        registry.register_orchestration(Fulfilment().fulfil, name="fulfil")
+        registry.register_orchestration(Shipment(), name="ship")
+        """,
+        """
+        class Saga:
+            def __init__(self, ctx):
+                self.ctx = ctx
+                self.done = []
+            def step(self, order):
+                self.done.append((yield from self.ctx.schedule_activity(charge, order)))
+        class Fulfilment:
+            def __init__(self, cache):
+                self.limit = 3
+                self.cache = cache
+            def fulfil(self, ctx, order):
+                saga = Saga(ctx)
+                saga.limit = self.limit
+                self.cache.update(order)
+                yield from saga.step(order)
+            @registry.orchestration
+            def again(ctx, order: list[str]):
+                order.append("x")
+                yield from ctx.schedule_activity(charge, order)
+        registry.register_orchestration(Fulfilment().fulfil, name="fulfil")
+        """,
+    ),
+    Case(
         "DX113",
         "a module's variable that an activity changes",
         """
@@ -710,6 +807,8 @@ CASES = (
                 yield from ctx.schedule_timer(10)
             finally:
                 count += 1
+            if count == 7:
+                return ctx.continue_as_new(0)
             ctx.continue_as_new(count + 1)
         """,
     ),

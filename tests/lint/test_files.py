@@ -33,9 +33,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(folder: Path, **files: str) -> None:
-    """Write modules; two underscores stand for a slash."""
+    """Write modules; two underscores stand for a slash, but for ``____init__``."""
     for name, text in files.items():
-        path = folder / f"{name.replace('__', os.sep)}.py"
+        package, init, _ = name.partition("____init__")
+        path = (
+            folder / package.replace("__", os.sep) / "__init__.py"
+            if init
+            else folder / f"{name.replace('__', os.sep)}.py"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
@@ -66,6 +71,24 @@ class TestFollowing:
 
         assert ("shop/clock.py", 3, 12, "DX101") == (finding.path, finding.line, finding.column, finding.code)
         assert ("fulfil", "now", "time.time") == finding.chain
+
+    @pytest.mark.parametrize("imports", ["from .others import *\nfrom .clock import *", "from . import *"])
+    def test_several_star_imports(self, project: Path, imports: str) -> None:
+        """Of modules that are imported whole, the name means what the one of them has that has it, also through a package."""
+        write(project, shop__clock=CLOCK, shop__others="def one():\n    return 1\n")
+        write(project, shop____init__="from .others import *\nfrom .clock import *\n")
+        write(project, shop__flows=FLOW.format(imports=imports, call="now()"))
+
+        assert [("shop/clock.py", 3)] == places(lint(["shop/flows.py"]))
+
+    def test_everything_of_the_library(self, project: Path) -> None:
+        """The library's names are known after ``import *``, whatever else is imported so."""
+        flow = (
+            "def fulfil(ctx: OrchestrationContext):\n    ctx.schedule_timer(1)\n    yield from ctx.schedule_timer(1)\n"
+        )
+        write(project, flows=f"from typing import *\nfrom duroxide import *\n{flow}")
+
+        assert ["DX203"] == [finding.code for finding in lint(["flows.py"])]
 
     def test_what_is_only_imported_is_not_searched(self, project: Path) -> None:
         """Orchestrations of files that nobody named are not reported, unless they are called."""

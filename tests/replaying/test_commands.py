@@ -286,6 +286,37 @@ class TestExport:
         assert 2 == main(["replay", "--folder", "empty", "same_flows:registry"])
         assert "'empty' has no exported instance in it" in lines(capsys)[1]
 
+    def test_folder_as_a_whole(self, filled: str, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """What chooses instances of a database is refused for a folder, and does not seem to have been heeded."""
+        assert 0 == main(["export", "--url", filled, "-o", "histories"])
+        lines(capsys)
+        for option in ("--finished", "--schema"):
+            assert 2 == main(["replay", "--folder", "histories", "same_flows:registry", option, "2"])
+            assert f"--folder and {option}: a folder is replayed as a whole" in lines(capsys)[1]
+
+    @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": "duroxide-history", "format_version": 99}'])
+    def test_file_of_something_else(
+        self, content: str, filled: str, checkout: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A file in the folder that is no exported instance is named."""
+        assert 0 == main(["export", "--url", filled, "-o", "histories"])
+        lines(capsys)
+        (checkout / "histories" / "package.json").write_text(content, encoding="utf-8")
+
+        assert 2 == main(["replay", "--folder", "histories", "same_flows:registry"])
+        assert "histories/package.json is no exported instance" in lines(capsys)[1]
+
+    @pytest.mark.parametrize(
+        "options", [["--status", "Running"], ["--name", "x"], ["--prefix", "ended"], ["--limit", "1"]]
+    )
+    def test_named_and_chosen(self, options: list[str], filled: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Who names instances cannot choose among them besides; the options were not looked at."""
+        assert 2 == main(["export", "--url", filled, "ended-0", "ended-1", *options])
+
+        out, err = lines(capsys)
+        assert [] == out
+        assert f"instances (ended-0, ended-1) and {options[0]}: name instances, or let options choose" in err
+
     @pytest.mark.parametrize(
         ("arguments", "expected"),
         [

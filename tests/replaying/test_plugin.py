@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -146,6 +147,25 @@ class TestFixtures:
         assert pytest.ExitCode.USAGE_ERROR == wrong.ret
         wrong.stderr.fnmatch_lines(['*duroxide_guard: mode is \'loudly\': use "raise" or "warn".'])
 
+    def test_guard_of_fixtures(self, project: pytest.Pytester) -> None:
+        """What runs in fixtures, before the test and after it, is guarded by the setting like the test."""
+        project.makeini("[pytest]\nduroxide_guard = raise\n")
+        code = """
+            import pytest
+
+            @pytest.fixture
+            def ended(duroxide_runtime):
+                client = duroxide_runtime(registry).client
+                yield ends(client)
+                client.delete_instance("r")
+                assert ends(client) == "Failed"
+
+            def test_before_and_after(ended):
+                assert ended == "Failed"
+            """
+        project.makepyfile(dedent(self.GUARDED).format(fixture="") + dedent(code))
+        run(project, "-k", "before_and_after").assert_outcomes(passed=1)
+
 
 GOLDEN = """
 from shop import pay, registry
@@ -222,6 +242,16 @@ class TestCollection:
 
     def code(self, project: pytest.Pytester, fn: str) -> None:
         project.makepyfile(flows=f"from tests.replaying.flows import {fn}, registry_of\nregistry = registry_of({fn})")
+
+    def test_from_another_folder(
+        self, project: pytest.Pytester, histories: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The registry comes from the folder of the settings, wherever pytest is started, as editors start it."""
+        self.code(project, "pay")
+        monkeypatch.setattr(sys, "path", [place for place in sys.path if Path(place) != project.path])
+        monkeypatch.chdir(histories.parent)
+
+        run(project).assert_outcomes(passed=2)
 
     def test_fits(self, project: pytest.Pytester, histories: Path) -> None:
         """Every file is a test, which passes when the code does what the file says."""

@@ -269,6 +269,8 @@ class TestMistakes:
             ({"on": ()}, r"Rule.on names \[\]"),
             ({"nth": 0}, r"Rule.nth is \[0\]: calls are counted from 1"),
             ({"nth": ()}, r"Rule.nth is \[\]"),
+            ({"nth": "1"}, r"Rule.nth is \['1'\]: calls are counted from 1"),
+            ({"only_if": True}, r"Rule.only_if is True: give a function of a ProviderCall"),
             ({"probability": 1.5}, r"Rule.probability is 1.5: give a number from 0 \(never\) to 1 \(always\)"),
         ],
     )
@@ -276,6 +278,28 @@ class TestMistakes:
         """A rule that could not be meant is an error that says what is wrong, and what is right."""
         with pytest.raises(InvalidInput, match=reason):
             Rule(Fail(), **options)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("rules", "reason"),
+        [
+            ([Fail()], r"FaultPlan.rules has Fail\(retryable=True\): give a Rule"),
+            (Rule(Fail()), r"FaultPlan.rules is Rule\(.*\): give a list of Rules, also if it is one"),
+        ],
+    )
+    def test_plans(self, rules: object, reason: str) -> None:
+        """A plan is a list of rules."""
+        with pytest.raises(InvalidInput, match=reason):
+            FaultPlan(rules)  # type: ignore[arg-type]
+
+    def test_providers(self) -> None:
+        """What has no plan, or no provider, is refused at once, not by the calls of a runtime."""
+        with pytest.raises(InvalidInput, match=r"'sqlite://' is no provider"):
+            FaultyProvider("sqlite://")  # type: ignore[arg-type]
+        with SqlProvider.in_memory() as provider:
+            with pytest.raises(InvalidInput, match=r"the plan is .*: give a FaultPlan"):
+                FaultyProvider(provider, [Rule(Fail())])  # type: ignore[arg-type]
+            with pytest.raises(InvalidInput, match=r"the plan is None: give a FaultPlan"):
+                FaultyProvider(provider).follow(None)  # type: ignore[arg-type]
 
     def test_no_fault(self) -> None:
         """A class is no fault."""

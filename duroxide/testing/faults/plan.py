@@ -7,7 +7,7 @@ meets the same fault, whatever other threads do. Chance comes from the seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from random import Random
 from typing import Any
@@ -58,9 +58,30 @@ def _numbers(value: int | Collection[int] | None) -> frozenset[int] | None:
 
 
 def _from_one(_: object, attribute: Attribute[Any], value: frozenset[int] | None) -> None:
-    if value is not None and (not value or min(value) < 1):
-        msg = f"Rule.{attribute.name} is {sorted(value)}: calls are counted from 1; give one number, or several."
+    if value is not None and not (value and all(isinstance(each, int) and each >= 1 for each in value)):
+        msg = f"Rule.{attribute.name} is {sorted(value, key=repr)}: calls are counted from 1; give one number, or several."
         raise InvalidInput(msg)
+
+
+def _can_be_asked(_: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not callable(value):
+        msg = f"Rule.{attribute.name} is {value!r}: give a function of a ProviderCall that returns a bool."
+        raise InvalidInput(msg)
+
+
+def _are_rules(_: object, attribute: Attribute[Any], value: Sequence[object]) -> None:
+    for each in value:
+        if not isinstance(each, Rule):
+            msg = f"FaultPlan.{attribute.name} has {each!r}: give a Rule, such as Rule(Fail(), nth=1)."
+            raise InvalidInput(msg)
+
+
+def _rules(value: Iterable[Rule]) -> tuple[Rule, ...]:
+    given: object = value
+    if not isinstance(given, Iterable):
+        msg = f"FaultPlan.rules is {given!r}: give a list of Rules, also if it is one."
+        raise InvalidInput(msg)
+    return tuple(value)
 
 
 def _is_fault(_: object, attribute: Attribute[Any], value: object) -> None:
@@ -97,7 +118,7 @@ class Rule:
     on: frozenset[str] = field(default=RUNTIME_OPERATIONS, converter=_operations, validator=_known, kw_only=True)
     nth: frozenset[int] | None = field(default=None, converter=_numbers, validator=_from_one, kw_only=True)
     probability: float | None = field(default=None, kw_only=True)
-    only_if: Callable[[ProviderCall], bool] | None = field(default=None, kw_only=True)
+    only_if: Callable[[ProviderCall], bool] | None = field(default=None, validator=_can_be_asked, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         _check_probability("Rule.probability", self.probability)
@@ -117,9 +138,14 @@ class Rule:
 
 @frozen
 class FaultPlan:
-    """Rules, of which the first that applies to a call counts; what chance decides follows from *seed*."""
+    """
+    Rules, of which the first that applies to a call counts; what chance decides follows from *seed*.
 
-    rules: tuple[Rule, ...] = field(default=(), converter=tuple[Rule, ...])
+    Raises:
+        InvalidInput: If *rules* has anything else in it.
+    """
+
+    rules: tuple[Rule, ...] = field(default=(), converter=_rules, validator=_are_rules)
     seed: int | str = 0
 
     @classmethod

@@ -14,6 +14,7 @@ from attrs import evolve
 from ..._clock import monotonic
 from ..._core.commit import TurnCommit
 from ..._core.durations import Duration, duration_ms
+from ...errors import InvalidInput
 from ...providers.contract import Provider
 from ...providers.pipelined import Pipelined, SentTurns
 from ...providers.wrapping import Collected, WrappedProvider
@@ -31,6 +32,9 @@ class FaultyProvider(WrappedProvider):
 
     Args:
         on_fault: Called in the caller's thread with the fault and the call, before the fault happens.
+
+    Raises:
+        InvalidInput: If *provider* is no provider, or *plan* no plan.
     """
 
     def __init__(
@@ -40,7 +44,10 @@ class FaultyProvider(WrappedProvider):
         *,
         on_fault: Callable[[Fault, ProviderCall], None] | None = None,
     ) -> None:
-        self._plan = FaultPlan() if plan is None else plan
+        if isinstance(provider, type) or not hasattr(provider, "commit_turns"):
+            msg = f"{provider!r} is no provider: give one, such as SqlProvider('sqlite:///orders.db')."
+            raise InvalidInput(msg)
+        self._plan = FaultPlan() if plan is None else _checked(plan)
         self._on_fault = on_fault
         self._changed = threading.Condition()
         self._calls: Counter[str] = Counter()
@@ -65,7 +72,7 @@ class FaultyProvider(WrappedProvider):
     def follow(self, plan: FaultPlan) -> None:
         """From now on *plan* holds instead; its calls are counted from here."""
         with self._changed:
-            self._plan, self._calls_before = plan, self._calls.copy()
+            self._plan, self._calls_before = _checked(plan), self._calls.copy()
 
     def break_down(self) -> None:
         """From now on no call reaches the store: each loses its connection before the commit."""
@@ -117,3 +124,11 @@ class FaultyProvider(WrappedProvider):
         if self._on_fault is not None:
             self._on_fault(fault, call)
         return fault.around(call)
+
+
+def _checked(plan: FaultPlan) -> FaultPlan:
+    given: object = plan
+    if not isinstance(given, FaultPlan):
+        msg = f"the plan is {given!r}: give a FaultPlan, such as FaultPlan([Rule(Fail(), nth=1)])."
+        raise InvalidInput(msg)
+    return plan
