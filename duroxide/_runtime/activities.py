@@ -390,8 +390,12 @@ class ActivityWorker:
         return self._slots.held
 
     def cancel(self, keys: Iterable[ActivityKey]) -> None:
-        """Tell running activities that nobody wants their result any more; what has not begun never will."""
-        told = self._slots.cancel(keys)
+        """Let nobody want the results of the activities *keys* any more, as `tell`."""
+        self.tell(self._slots.of(keys))
+
+    def tell(self, activities: Iterable[RunningActivity]) -> None:
+        """Tell *activities* that nobody wants their results any more; what has not begun never will."""
+        told = self._slots.tell(activities)
         self._recall(told)
         if self._slots.take_back(told):
             self.notice()

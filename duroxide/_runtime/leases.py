@@ -133,7 +133,7 @@ class Leases:
 
     def _keep(self, asked: list[RunningActivity], held: frozenset[object]) -> None:
         lost = [each for each in asked if each.lock not in held]
-        self._worker.cancel(each.work.key for each in lost)
+        self._worker.tell(lost)
         for each in lost:
             _log.info(
                 "activity %r of %r was cancelled or taken over",

@@ -60,6 +60,8 @@ class Slots:
         self._mutex = threading.Lock()
         self._idle = threading.Condition(self._mutex)
         self._running: dict[ActivityKey, RunningActivity] = {}
+        #: Their locks expired, and they were fetched again: the second run is in `_running`, the first goes on until it is told.
+        self._overtaken: set[RunningActivity] = set()
         #: Promised to a commit that is under way.
         self._promised = 0
         self._abandoned = 0
@@ -74,7 +76,7 @@ class Slots:
     def held(self) -> list[RunningActivity]:
         """What is held at the moment."""
         with self._mutex:
-            return list(self._running.values())
+            return self._held()
 
     @property
     def promised(self) -> int:
@@ -111,7 +113,10 @@ class Slots:
                 self._late += [each.lock for each in activities]
                 return False
             for each in activities:
-                self._running[each.lock.key] = each
+                before = self._running.setdefault(each.lock.key, each)
+                if before is not each:
+                    self._overtaken.add(before)
+                    self._running[each.lock.key] = each
             return True
 
     def begin(self, activity: RunningActivity) -> bool:
@@ -136,9 +141,10 @@ class Slots:
         with self._mutex:
             self._pace.ended(now - (activity.started_at or now))
             may_fetch = self._remove(activity)
-            is_last = not self._running and not self._promised and not self.is_closed
+            is_empty = not self._count()
+            is_last = is_empty and not self._promised and not self.is_closed
             hand_over(is_last)
-            if self.is_closed and not self._running:
+            if self.is_closed and is_empty:
                 self._idle.notify_all()
         return is_last, may_fetch
 
@@ -146,7 +152,7 @@ class Slots:
         """Free the slot of *activity*, of which nothing will come; return whether to fetch, as `end` does."""
         with self._mutex:
             may_fetch = self._remove(activity)
-            if not self._running:
+            if not self._count():
                 self._idle.notify_all()
         return may_fetch
 
@@ -154,9 +160,9 @@ class Slots:
         """Take away what is held but has not begun, and return the locks."""
         with self._mutex:
             locks, self._late = self._late, []
-            for each in [each for each in self._running.values() if each.started_at is None]:
+            for each in [each for each in self._held() if each.started_at is None]:
                 each.is_withdrawn = True
-                del self._running[each.lock.key]
+                self._remove(each)
                 locks.append(each.lock)
         return locks
 
@@ -167,27 +173,29 @@ class Slots:
             for each in taken:
                 each.is_withdrawn = True
                 self._remove(each)
-            if not self._running:
+            if not self._count():
                 self._idle.notify_all()
         return [each.lock for each in taken]
 
-    def cancel(self, keys: Iterable[ActivityKey]) -> list[RunningActivity]:
-        """Tell activities that are held that nobody wants their result any more; return them."""
-        told = []
-        for key in keys:
-            with self._mutex:
-                activity = self._running.get(key)
-                if activity is None or activity.cancelled_at is not None:
-                    continue
-                activity.cancelled_at = monotonic()
-            activity.cancellation.set()
-            told.append(activity)
+    def of(self, keys: Iterable[ActivityKey]) -> list[RunningActivity]:
+        """Return those of the activities *keys* that are held."""
+        with self._mutex:
+            return [each for each in map(self._running.get, keys) if each is not None]
+
+    def tell(self, activities: Iterable[RunningActivity]) -> list[RunningActivity]:
+        """Tell *activities* that nobody wants their result any more; return those that did not know."""
+        with self._mutex:
+            told = [each for each in activities if each.cancelled_at is None]
+            for each in told:
+                each.cancelled_at = monotonic()
+        for each in told:
+            each.cancellation.set()
         return told
 
     def abandon(self, activity: RunningActivity) -> bool:
         """Give the slot of an activity that does not end to another one; return whether there was one to give."""
         with self._mutex:
-            if activity.is_abandoned or activity.lock.key not in self._running:
+            if activity.is_abandoned or activity not in self._held():
                 return False
             activity.is_abandoned = True
             activity.is_replaced = activity.is_on_thread
@@ -207,7 +215,7 @@ class Slots:
     def wait_idle(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds until nothing is held; return whether nothing is."""
         with self._idle:
-            return self._idle.wait_for(lambda: not self._running, timeout)
+            return self._idle.wait_for(lambda: not self._count(), timeout)
 
     # Fetching
 
@@ -217,7 +225,7 @@ class Slots:
             if not self._has_room():
                 self._is_behind = True
                 return 0, frozenset()
-            sessions = {each.work.session_id for each in self._running.values()}
+            sessions = {each.work.session_id for each in self._held()}
             return self._free(), frozenset(each for each in sessions if each is not None)
 
     def fetched(self, found: int, wanted: int, seconds: float) -> Next:
@@ -230,9 +238,17 @@ class Slots:
                 return Next.WAIT
             return Next.FETCH if self._has_room() else Next.WAIT_FOR_ROOM
 
+    def _held(self) -> list[RunningActivity]:
+        """Return what is held. Call it under the mutex."""
+        return [*self._running.values(), *self._overtaken]
+
+    def _count(self) -> int:
+        """Return how many are held. Call it under the mutex."""
+        return len(self._running) + len(self._overtaken)
+
     def _free(self) -> int:
         """Return how many activities more may be held. Call it under the mutex."""
-        return self._size + self._pace.ahead + self._abandoned - len(self._running) - self._promised
+        return self._size + self._pace.ahead + self._abandoned - self._count() - self._promised
 
     def _has_room(self) -> bool:
         """Whether another fetch is worth it, with more waiting. Call it under the mutex."""
@@ -241,8 +257,10 @@ class Slots:
     def _remove(self, activity: RunningActivity) -> bool:
         """Free a slot; return whether to fetch. Call it under the mutex."""
         held = self._running.pop(activity.lock.key, None)
-        if held is not None and held is not activity:
-            self._running[activity.lock.key] = held  # its lock expired, and it was fetched again meanwhile
+        if held is not activity:
+            self._overtaken.discard(activity)
+            if held is not None:
+                self._running[activity.lock.key] = held
         if activity.is_abandoned:
             self._abandoned -= 1
         return self._is_behind and self._has_room()

@@ -133,6 +133,40 @@ class TestTakeOver:
         assert stage.result("both") == ["second", "first"]
         assert stage.kinds("both").count("ActivityCompleted") == 2
 
+    def test_overtaken_by_itself(self, held_stage: Stage, registry: Registry) -> None:
+        """A runtime that fetches again what it still runs tells the first run that it lost its lock, and not the second."""
+        began, again, first_told = threading.Event(), threading.Event(), threading.Event()
+
+        @registry.activity
+        def step(ctx: ActivityContext) -> str:
+            if not began.is_set():
+                began.set()
+                if ctx.wait_cancelled(PATIENCE):
+                    first_told.set()
+                ctx.raise_if_cancelled()
+                return "the first was not told"
+            again.set()
+            assert first_told.wait(PATIENCE)
+            ctx.raise_if_cancelled()
+            return "by the second"
+
+        @registry.orchestration
+        def work(ctx: OrchestrationContext) -> Orchestration[str]:
+            return (yield from ctx.schedule_activity(step))
+
+        no_renewal = Rule(LoseConnection(), on={"renew_activity_locks", "held_activity_locks"})
+        faulty = FaultyProvider(held_stage.open(), FaultPlan((no_renewal,)))
+        held_stage.start(on=faulty, **SHORT)
+        held_stage.client.start_orchestration("stalled", work)
+        assert began.wait(PATIENCE)
+        assert held_stage.clock is not None
+        held_stage.clock.advance(LOCK_MS + 1)
+        assert again.wait(PATIENCE)
+        faulty.follow(FaultPlan())
+
+        assert held_stage.result("stalled") == "by the second"
+        assert first_told.is_set()
+
 
 def outlive(stage: Stage, runtime: FaultyProvider, operation: str, times: int = 4) -> None:
     """Let most of a lock's time pass, again and again, each time when the *runtime* has renewed it."""

@@ -100,14 +100,27 @@ def test_drop_makes_room(slots: Slots) -> None:
     assert slots.drop(slots.held[0])
 
 
-def test_taken_over(slots: Slots) -> None:
-    """What was fetched again after its lock expired is held on when the first run of it ends."""
-    first, _ = slots.held
+def test_overtaken(slots: Slots) -> None:
+    """What was fetched again after its lock expired is held twice, each by itself, until both runs have ended."""
+    first, other = slots.held
     again = running(2, again=True)
     slots.fill([again])
-    slots.end(first, nothing)
 
-    assert again in slots.held
+    assert {first, other, again} == set(slots.held)
+    assert [again] == slots.of([again.lock.key]), "it is the second run whose result counts"
+    assert [first] == slots.tell([first])
+    assert [first.cancelled_at is None, again.cancelled_at is None] == [False, True]
+    assert slots.abandon(first)
+    slots.end(first, nothing)
+    assert {other, again} == set(slots.held)
+    slots.end(again, nothing)
+    assert [other] == slots.held
+
+
+def test_told_once(slots: Slots) -> None:
+    """Who was told is not told again."""
+    assert slots.held == slots.tell(slots.held)
+    assert [] == slots.tell(slots.held)
 
 
 def test_late() -> None:

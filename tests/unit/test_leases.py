@@ -89,9 +89,9 @@ class Worker:
         """Return them."""
         return self._running
 
-    def cancel(self, keys: Iterable[ActivityKey]) -> None:
+    def tell(self, activities: Iterable[RunningActivity]) -> None:
         """Take note."""
-        self.cancelled += [key.activity_id for key in keys]
+        self.cancelled += [each.work.key.activity_id for each in activities]
 
     def abandon(self, activity: RunningActivity) -> None:
         """Take note."""
