@@ -123,9 +123,10 @@ class ManagementClient:
 
             ExecutionNotFound: If it has no such execution, or not any more.
         """
+        if execution_id is not None:
+            check_count("execution_id", execution_id, most=MAX_INTEGER)
         current = self.get_instance_info(instance_id).execution_id
         wanted = current if execution_id is None else execution_id
-        check_count("execution_id", wanted, most=MAX_INTEGER)
         info = self._management.get_execution_info(instance_id, wanted)
         if info is None:
             raise ExecutionNotFound(instance_id, wanted)

@@ -108,7 +108,7 @@ class Dispatcher:
         self._stop_by = 0.0
         #: The round whose commits are under way.
         self._sent: SentRound | None = None
-        #: How many instances are still to be fetched one by one, since a round of several has met a bug at one of them.
+        #: How many instances are still to be fetched one by one, since one of several has met a bug, or is suspicious.
         self._to_be_alone = 0
         #: What the round of this moment has fetched.
         self._items: tuple[OrchestrationItem, ...] = ()
@@ -374,11 +374,20 @@ class Dispatcher:
             self._to_be_alone -= 1
             limit = 1
         items = self._provider.fetch_orchestration_items(limit, self._lock_ms, replayable=self._replayable)
-        self._metrics.fetched(instances=len(items))
         self._agenda.after_fetch()
+        if len(items) > 1 and any(item.attempt_count > self._options.suspicious_attempts for item in items):
+            self._separate(items)
+            return ()
+        self._metrics.fetched(instances=len(items))
         if len(items) == limit:
             self._has_messages = True
         return items
+
+    def _separate(self, items: Sequence[OrchestrationItem]) -> None:
+        """Take *items* one by one: if one of them is what ends its runtimes, the others are not to be poison with it."""
+        self._to_be_alone = len(items)
+        self._has_messages = True
+        self._returns.instances(Release(item.lock, 0, ignore_attempt=True) for item in items)
 
     def _drain(self) -> list[Finished]:
         """Take outcomes out of the inbox, except those of instances whose commits are under way."""

@@ -170,6 +170,11 @@ class RuntimeOptions:
             raise InvalidInput(msg)
 
     @property
+    def suspicious_attempts(self) -> int:
+        """After how many deliveries an instance may be what ends its runtimes, and is not run beside others."""
+        return max(self.max_attempts // 2, 1)
+
+    @property
     def passing_on_seconds(self) -> float:
         """How long something that is registered nowhere may be passed on, at most."""
         return self.max_attempts * self.unregistered_backoff_max.total_seconds()

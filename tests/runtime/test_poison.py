@@ -94,6 +94,27 @@ class TestPoison:
         assert ran == []
         assert stage.kinds("poison") == ["OrchestrationStarted", "OrchestrationFailed"]
 
+    def test_those_beside_it(self, stage: Stage, registry: Registry) -> None:
+        """Who was fetched together with what may end its runtimes is run alone, and is not poison for having been there."""
+        together: list[int] = []
+
+        @registry.orchestration
+        def bystander(ctx: OrchestrationContext) -> Orchestration[None]:
+            together.append(stage.client.get_queue_depths().locked_instances)
+            return
+            yield
+
+        ids = ["a", "b", "c"]
+        stage.client.start_orchestrations(bystander, dict.fromkeys(ids))
+        for _ in range(2):
+            items = stage.provider.fetch_orchestration_items(10, LOCK_MS)
+            assert len(ids) == len(items)
+            stage.provider.release_orchestration_items([Release(item.lock) for item in items])
+        stage.start(max_attempts=3)
+
+        assert [None] * len(ids) == [stage.result(each) for each in ids]
+        assert [1] * len(ids) == together
+
     def test_unreadable_start(self, stage: Stage, ran: list[str]) -> None:
         """A start that cannot be read ends as an instance that failed: the id can be seen, deleted and used again."""
         stage.client.start_orchestration("poison", "work")

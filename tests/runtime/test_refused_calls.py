@@ -134,6 +134,8 @@ class TestLookingFor:
         for number in ("1", 1.0, True, 0, -1, 2**63):
             with pytest.raises(InvalidInput, match="execution_id is"):
                 stage.client.read_execution_history("i", number)  # type: ignore[arg-type]
+            with pytest.raises(InvalidInput, match="execution_id is"):
+                stage.client.get_execution_info("i", number)  # type: ignore[arg-type]
 
         assert stage.client.read_execution_history("i", 1) == ()
 

@@ -100,29 +100,28 @@ def test_drop_makes_room(slots: Slots) -> None:
     assert slots.drop(slots.held[0])
 
 
-def test_taken_over(slots: Slots) -> None:
-    """What was fetched again after its lock expired is held on when the first run of it ends."""
-    first, _ = slots.held
-    again = running(2, again=True)
-    slots.fill([again])
-    slots.end(first, nothing)
-
-    assert again in slots.held
-
-
-def test_two_runs(slots: Slots) -> None:
-    """While both runs of one that was fetched again go on, each is held, and its key stands for the later one."""
+def test_overtaken(slots: Slots) -> None:
+    """What was fetched again after its lock expired is held twice, each by itself, until both runs have ended."""
     first, other = slots.held
     again = running(2, again=True)
     slots.fill([again])
 
-    assert [first, other, again] == slots.held
-    assert [again] == slots.of([again.work.key, running(5).work.key])
+    assert {first, other, again} == set(slots.held)
+    assert [again] == slots.of([again.lock.key]), "it is the second run whose result counts"
     assert [first] == slots.cancel([first, running(2)])
-    assert not again.cancellation.is_set
-    slots.end(again, nothing)
-    assert [] == slots.of([again.work.key])
+    assert [first.cancelled_at is None, again.cancelled_at is None] == [False, True]
     assert slots.abandon(first)
+    slots.end(first, nothing)
+    assert {other, again} == set(slots.held)
+    slots.end(again, nothing)
+    assert [other] == slots.held
+    assert [] == slots.of([again.lock.key])
+
+
+def test_told_once(slots: Slots) -> None:
+    """Who was told is not told again."""
+    assert slots.held == slots.cancel(slots.held)
+    assert [] == slots.cancel(slots.held)
 
 
 def test_late() -> None:
