@@ -158,8 +158,7 @@ class Replay:
 
     def close(self) -> None:
         """Forget the code. Nothing it does from now on has an effect; what would have gone on logs nothing either. Idempotent."""
-        is_stopped = self._cancel_reason is not None or self._failure is not None
-        self.is_replaying = not (self.has_ended or self._is_over or is_stopped)
+        self.is_replaying = not (self.has_ended or self._is_over or self.is_cancel_requested or self._failure)
         self._scheduler.close()
 
     @property
