@@ -16,7 +16,7 @@ from .._core.execution import begin, fail
 from .._core.messages import Deliver, StartOrchestration
 from .._nouns import noun
 from ..errors import ErrorCategory, ErrorDetails, ErrorKind
-from ..providers.contract import OrchestrationItem
+from ..providers.contract import OrchestrationItem, QueuedItem
 
 
 @noun
@@ -39,7 +39,7 @@ def sort_messages(item: OrchestrationItem) -> Batch:
     start: StartOrchestration | None = None
     refusals: list[Outgoing] = []
     deliveries: list[Deliver] = []
-    for queued in item.messages:
+    for queued in _as_it_happened(item.messages):
         message = queued.message
         if isinstance(message, Deliver):
             deliveries.append(message)
@@ -54,6 +54,37 @@ def sort_messages(item: OrchestrationItem) -> Batch:
         (*(queued.id for queued in item.messages), *item.unreadable_messages),
         is_over=item.execution_id > 0 and start is None and item.status in ENDED,
     )
+
+
+def _as_it_happened(messages: Sequence[QueuedItem]) -> Sequence[QueuedItem]:
+    """
+    Put each timer where it was due among *messages*; the rest stays in the order in which it was enqueued.
+
+    A timer's message is enqueued when the timer is set. After an outage all of them are there at once: what came before
+    a deadline must not lose to it, nor the short timer to the long one that was set before.
+    """
+    timers = (
+        [] if len(messages) == 1 else [(due_ms, each) for each in messages if (due_ms := _due_ms(each)) is not None]
+    )
+    if not timers or any(each.visible_at_ms is None for each in messages):
+        return messages
+    timers.sort(key=lambda timer: (timer[0], timer[1].id), reverse=True)
+    happened: list[QueuedItem] = []
+    now_ms = 0
+    for each in messages:
+        if _due_ms(each) is None:
+            now_ms = max(now_ms, each.visible_at_ms or 0)
+            while timers and (timers[-1][0], timers[-1][1].id) < (now_ms, each.id):
+                happened.append(timers.pop()[1])
+            happened.append(each)
+    happened.extend(timer for _, timer in reversed(timers))
+    return happened
+
+
+def _due_ms(queued: QueuedItem) -> int | None:
+    """Return when the timer of *queued* was due, if it is one."""
+    event = queued.message.event if isinstance(queued.message, Deliver) else None
+    return event.fire_at_ms if isinstance(event, e.TimerFired) else None
 
 
 def _refusal(message: StartOrchestration, parent: e.Parent) -> Outgoing:

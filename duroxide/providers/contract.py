@@ -53,6 +53,8 @@ class QueuedItem:
     id: int
     message: Message
     attempt_count: int
+    #: When it was enqueued, if that is known: a timer that was due later comes after it.
+    visible_at_ms: int | None = None
 
 
 @frozen(kw_only=True)

@@ -145,6 +145,40 @@ class TestRestart:
             assert stage.result(f"sleep-{hours}") == hours
             assert stage.kinds(f"sleep-{hours}").count("TimerFired") == 2
 
+    def test_all_due_at_once(self, held_stage: Stage, registry: Registry) -> None:
+        """After an outage, everything comes in the order in which it was due or sent, not in that in which it was set."""
+
+        @registry.orchestration
+        def approval(ctx: OrchestrationContext) -> Orchestration[list[str]]:
+            names = ["deadline", "reminder", "approved", "first", "second"]
+            open_ = [
+                ctx.schedule_timer(3600),
+                ctx.schedule_timer(60),
+                ctx.schedule_wait("approved"),
+                ctx.schedule_timer(10),
+                ctx.schedule_timer(10),
+            ]
+            ctx.set_custom_status("waiting")
+            happened = []
+            while open_:
+                winner = yield from ctx.select(*open_, cancel_losers=False)
+                happened.append(names.pop(winner.index))
+                del open_[winner.index]
+            return happened
+
+        stage, clock = held_stage, held_stage.clock
+        assert clock is not None
+        first = stage.start()
+        stage.client.start_orchestration("approval", approval)
+        stage.until_status("approval")
+        first.shutdown()
+        clock.advance(HOUR_MS // 2)
+        stage.client.raise_event("approval", "approved")
+        clock.advance(HOUR_MS)
+        stage.start()
+
+        assert stage.result("approval") == ["first", "second", "reminder", "approved", "deadline"]
+
     def test_the_loser_of_a_race(self, held_stage: Stage, registry: Registry) -> None:
         """A timer that lost its race changes nothing when it would have fired; a time that stands still is no obstacle."""
 

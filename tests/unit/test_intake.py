@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from attrs import evolve
+
 from duroxide._core import events as e
 from duroxide._core.commit import ExecutionStatus, InstanceLock
 from duroxide._core.messages import Deliver, Message, StartOrchestration
@@ -92,3 +94,18 @@ def test_over(status: ExecutionStatus) -> None:
     has_ended = status in {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED}
 
     assert has_ended == sort_messages(fetched(RAISED, execution_id=1, status=status)).is_over
+
+
+def test_timers_where_they_were_due() -> None:
+    """A timer comes where it was due; the rest stays as it was enqueued, though a clock was set back meanwhile."""
+    long, short, second = (
+        Deliver("a", 1, e.TimerFired(0, 0, source, due)) for source, due in [(2, 90), (3, 20), (4, 20)]
+    )
+    early, late = (Deliver("a", None, e.ExternalEvent(0, 0, name, "null")) for name in ("early", "late"))
+    when = [(long, 90), (early, 50), (short, 20), (late, 40), (second, 20)]
+    queued = tuple(QueuedItem(number, message, 1, at_ms) for number, (message, at_ms) in enumerate(when, start=1))
+    item = evolve(fetched(execution_id=1), messages=queued)
+    unknown = evolve(item, messages=tuple(evolve(each, visible_at_ms=None) for each in queued))
+
+    assert sort_messages(item).deliveries == (short, second, early, late, long)
+    assert sort_messages(unknown).deliveries == (long, early, short, late, second)

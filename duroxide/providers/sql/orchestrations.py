@@ -328,7 +328,7 @@ def _item(lock: InstanceLock, rows: Iterable[AnyRow], instance: AnyRow | None) -
             problems[row.id] = f"message {row.id} ({row.kind}): {error}"
             attempts = max(attempts, row.attempt_count)
         else:
-            messages.append(QueuedItem(row.id, message, row.attempt_count))
+            messages.append(QueuedItem(row.id, message, row.attempt_count, row.visible_at_ms))
     item = OrchestrationItem(
         lock=lock,
         messages=tuple(messages),
