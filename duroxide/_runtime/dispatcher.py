@@ -375,7 +375,7 @@ class Dispatcher:
             limit = 1
         items = self._provider.fetch_orchestration_items(limit, self._lock_ms, replayable=self._replayable)
         self._agenda.after_fetch()
-        if len(items) > 1 and any(item.attempt_count > self._options.suspicious_attempts for item in items):
+        if len(items) > 1 and any(map(self._turns.is_suspicious, items)):
             self._separate(items)
             return ()
         self._metrics.fetched(instances=len(items))

@@ -30,6 +30,11 @@ class Reasons:
         place, reason = self._reasons.pop(item.lock.instance_id, (None, None))
         return reason if place == _place(item) else None
 
+    def explains(self, item: OrchestrationItem) -> bool:
+        """Whether *item* was passed on before, as it stands."""
+        place, _ = self._reasons.get(item.lock.instance_id, (None, None))
+        return place == _place(item)
+
 
 def _place(item: OrchestrationItem) -> tuple[int, int, int]:
     return item.incarnation, item.execution_id, item.last_event_id

@@ -225,8 +225,7 @@ class Runtime:
         running = self._worker.running()
         self._leases.stop(deadline.left(LAST_WORDS))
         self._retention.stop(deadline.left(LAST_WORDS))
-        self._give_back([Release(lock, 0, ignore_attempt=True) for lock in waiting])
-        self._give_back([Release(each.lock) for each in running])
+        self._give_back([Release(lock, ignore_attempt=True) for lock in (*waiting, *(each.lock for each in running))])
         if self._worker.has_sessions and self._options.worker_node_id is None:
             self._end_sessions()
         if running:

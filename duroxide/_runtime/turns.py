@@ -395,6 +395,10 @@ class Turns:
         )
         return Turned(commit, None, item)
 
+    def is_suspicious(self, item: OrchestrationItem) -> bool:
+        """Whether *item* may be what ends its runtimes: it was delivered often, and was not passed on for a reason."""
+        return item.attempt_count > self._options.suspicious_attempts and not self._reasons.explains(item)
+
     def _not_resolved(self, start: StartOrchestration | Event | None) -> str | None:
         """Return what is to be said of the orchestration that *start* names, if it is not registered here."""
         if not isinstance(start, StartOrchestration | OrchestrationStarted):

@@ -136,6 +136,23 @@ class TestLocked:
             client.start_orchestration("x", "sequence", 1, connection=connection)
         engine.dispose()
 
+    def test_overtaken(self, path: Path) -> None:
+        """Whoever reads in a transaction, and starts in it when others have written, is told to begin that one again."""
+        engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")  # so that it begins when it says so
+        with Client(f"sqlite:///{path}") as client, engine.connect() as connection:
+            connection.execute(text("BEGIN"))
+            connection.execute(text("SELECT COUNT(*) FROM duroxide_instances")).all()
+            client.start_orchestration("x", "sequence", 1)
+            with pytest.raises(
+                ProviderError, match="Roll it back, and begin it again: with a write, or with BEGIN IMMEDIATE"
+            ):
+                client.start_orchestration("y", "sequence", 1, connection=connection)
+            connection.execute(text("ROLLBACK"))
+            connection.execute(text("BEGIN IMMEDIATE"))
+            assert client.start_orchestration("y", "sequence", 1, connection=connection).is_new
+            connection.execute(text("COMMIT"))
+        engine.dispose()
+
 
 class TestFull:
     def test_no_page_left(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:

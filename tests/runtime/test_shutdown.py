@@ -210,6 +210,20 @@ class TestImpatient:
         assert stage.result("late") == ["second", "second"]
         assert stage.kinds("late").count("ActivityCompleted") == 2
 
+    def test_given_back_is_not_tried(self, stage: Stage, gates: tuple[threading.Event, threading.Event]) -> None:
+        """However often runtimes are shut down while it runs, an activity is not poison for it: nothing was wrong with it."""
+        began, release = gates
+        stage.client.start_orchestration("long", "gated")
+        for _ in range(2):
+            runtime = stage.start(max_attempts=1)
+            assert began.wait(PATIENCE)
+            began.clear()
+            runtime.shutdown(0)
+        release.set()
+        stage.start(worker_node_id="last", max_attempts=1)
+
+        assert stage.result("long") == ["last", "last"]
+
     def test_not_begun(self, stage: Stage, registry: Registry) -> None:
         """What was fetched but has not begun is given back, and that delivery does not count."""
         began, release = threading.Event(), threading.Event()

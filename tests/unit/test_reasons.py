@@ -25,6 +25,17 @@ def test_last_reason_once() -> None:
     assert ["it is broken", None] == [known.of(item()), known.of(item())]
 
 
+def test_explains() -> None:
+    """What was passed on is known, without its reason being told, until it has gone on."""
+    known = Reasons()
+    known.note(item(), "it was busy")
+
+    assert [True, False, False] == [
+        known.explains(each) for each in (item(), item("b"), evolve(item(), last_event_id=8))
+    ]
+    assert "it was busy" == known.of(item())
+
+
 def test_another_place() -> None:
     """When the instance has gone on since, or is another one of its id, the reason is none any more."""
     for other in (evolve(item(), last_event_id=8), evolve(item(), execution_id=3), evolve(item(), incarnation=6)):

@@ -243,6 +243,11 @@ class SqliteDialect:
 
     def reason(self, error: BaseException) -> str:
         """Return what is wrong, and what to do."""
+        if getattr(driver_error(error), "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY_SNAPSHOT:
+            return (
+                "was written to by others since this transaction, which is the caller's, has read. Roll it back, and begin it"
+                " again: with a write, or with BEGIN IMMEDIATE"
+            )
         if self.is_contention(error):
             return (
                 "is kept locked by a transaction of another process, or by one of your own. Let that commit, or end it; to"
