@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attrs import evolve
+
 from .._core import events as e
 from .._core.commit import ENDED, ExecutionStatus, Outgoing, TurnCommit
 from .._core.execution import begin, fail
@@ -132,7 +134,7 @@ def poison(
     )
     if not history:
         return _fail_unreadable(item, batch, details, now_ms)
-    return fail(
+    commit = fail(
         history,
         details,
         is_new=start is not None,
@@ -141,6 +143,7 @@ def poison(
         lock=item.lock,
         consumed_messages=batch.message_ids,
     )
+    return evolve(commit, messages=(*commit.messages, *batch.refusals)) if batch.refusals else commit
 
 
 def _lost_start(item: OrchestrationItem, history: Sequence[e.Event] | None) -> StartOrchestration | None:

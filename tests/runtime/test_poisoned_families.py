@@ -14,6 +14,7 @@ from duroxide import (
     OrchestrationFailed,
     Registry,
     RuntimeOptions,
+    SubOrchestrationFailed,
 )
 
 from .stage import Stage
@@ -34,6 +35,26 @@ class TestFamilies:
         with pytest.raises(OrchestrationFailed, match=r"poison: activity unknown#2 .* exceeded 4 attempts") as failure:
             stage.run("root", level, 2)
         assert failure.value.details.category is ErrorCategory.POISON
+
+    def test_who_wanted_the_same_id(self, stage: Stage, registry: Registry) -> None:
+        """A parent whose child cannot be started is told so, although the one that has the id is poison by then."""
+
+        @registry.orchestration
+        def wants(ctx: OrchestrationContext) -> Orchestration[str]:
+            try:
+                yield from ctx.schedule_sub_orchestration("unknown", instance_id="taken")
+            except SubOrchestrationFailed as error:
+                return str(error)
+            return "has got it"
+
+        # Both are taken up in the first round, so that the second start of the id is there before the last delivery.
+        stage.client.start_orchestration("taken", "unknown")
+        stage.client.start_orchestration("wants", wants)
+        stage.start(max_attempts=2, unregistered_backoff=0.001, poll_interval=0.02)
+
+        assert "an instance of this id already exists" in stage.result("wants")
+        with pytest.raises(OrchestrationFailed, match="poison"):
+            stage.result("taken")
 
     def test_deletion(self, stage: Stage) -> None:
         """[444] What was poisoned can be deleted without force, and is gone."""
