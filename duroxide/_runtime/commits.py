@@ -7,8 +7,6 @@ happened: its execution is thrown away, its messages are put back, its outcomes 
 
 from __future__ import annotations
 
-import logging
-
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 
@@ -20,6 +18,7 @@ from ..providers.contract import ActivityAck, Provider, Release
 from ..providers.pipelined import Pipelined
 from .activities import ActivityWorker, Finished
 from .cache import ExecutionCache
+from .complaints import Complaints
 from .metrics import Metrics
 from .offers import as_unknown
 from .options import RuntimeOptions, milliseconds
@@ -29,7 +28,7 @@ from .timers import Timers
 from .turns import UNREADABLE_DELAY_MS, Round, Turned
 
 
-_log = logging.getLogger("duroxide.runtime")
+_log = Complaints("duroxide.runtime")
 
 #: After a failure of the store that its own retries did not get over, in seconds.
 PAUSE_AFTER_FAILURE = 0.05

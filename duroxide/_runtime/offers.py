@@ -9,7 +9,6 @@ run here. Whether it overtakes another one is for the commit to say.
 
 from __future__ import annotations
 
-import logging
 import threading
 
 from collections.abc import Callable, Iterable
@@ -20,10 +19,11 @@ from .._core.messages import StartOrchestration
 from ..errors import ProviderError
 from ..providers.handover import Offer, Offered
 from .cache import ExecutionCache
+from .complaints import Complaints
 from .turns import Round, Turned, Turns
 
 
-_log = logging.getLogger("duroxide.runtime")
+_log = Complaints("duroxide.runtime")
 
 #: How many ids of starts are remembered. Whoever starts an id again wants it to exist, and need not have it run in vain.
 REMEMBERED = 1000

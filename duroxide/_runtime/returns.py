@@ -7,15 +7,14 @@ nobody else can go on before the lock expires.
 
 from __future__ import annotations
 
-import logging
-
 from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import ProviderError
 from ..providers.contract import Provider, Release
+from .complaints import Complaints
 
 
-_log = logging.getLogger("duroxide.runtime")
+_log = Complaints("duroxide.runtime")
 
 
 class Returns:

@@ -33,6 +33,7 @@ from ..providers.handover import Offered
 from .activities import Finished
 from .agenda import Agenda
 from .cache import ExecutionCache
+from .complaints import Complaints
 from .intake import Batch, consume, poison, sort_messages
 from .long_turns import LongTurns
 from .options import RuntimeOptions
@@ -41,7 +42,7 @@ from .returns import Returns
 from .timers import DueTimer
 
 
-_log = logging.getLogger("duroxide.runtime")
+_log = Complaints("duroxide.runtime")
 _orchestration_log = logging.getLogger("duroxide.orchestrations")
 
 #: How long to leave alone what cannot be read or run, in milliseconds.

@@ -245,6 +245,33 @@ class TestNotBegun:
         assert slow.ran == []
 
 
+class TestDeleted:
+    def test_id_used_again(self, stage: Stage, registry: Registry) -> None:
+        """What runs for an instance that was deleted is told, also while the same activity of the next one of its id runs."""
+        runs: list[ActivityContext] = []
+        again, release = threading.Event(), threading.Event()
+
+        @registry.activity
+        def slow(ctx: ActivityContext) -> bool:
+            runs.append(ctx)
+            if len(runs) == 2:
+                again.set()
+            release.wait(PATIENCE)
+            return ctx.is_cancelled
+
+        registry.register_orchestration(wait_for_it)
+        stage.start(cancellation_poll_interval=0.05, poll_interval=0.05)
+        stage.client.start_orchestration("again", wait_for_it)
+        eventually(lambda: runs)
+        stage.client.delete_instance("again", force=True)
+        stage.client.start_orchestration("again", wait_for_it)
+        assert again.wait(PATIENCE)
+
+        assert runs[0].wait_cancelled(PATIENCE)
+        release.set()
+        assert stage.result("again") is False
+
+
 def quickly(ctx: OrchestrationContext) -> Orchestration[object]:
     """Run the quick activity."""
     return (yield from ctx.schedule_activity("quick", "ran"))

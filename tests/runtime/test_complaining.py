@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from duroxide import ActivityContext, Fixed, Orchestration, OrchestrationContext, RetryPolicy
+from duroxide import (
+    ActivityContext,
+    Fixed,
+    Limits,
+    Orchestration,
+    OrchestrationContext,
+    OrchestrationFailed,
+    RetryPolicy,
+)
 from duroxide._core import events as e
 from duroxide.providers.contract import Release
 from duroxide.testing.faults import Fail, FaultPlan, FaultyProvider, Rule
@@ -123,6 +131,31 @@ def test_orchestration(stage: Stage, away: Away) -> None:
 
     assert stage.run("chatty", chatty) == 2
     assert any(name.startswith(("duroxide-dispatch", "duroxide-activity")) for name in away.threads)
+
+
+def test_turns(stage: Stage, away: Away) -> None:
+    """A turn that there is something to say of is committed all the same, and what is poison ends."""
+
+    @stage.registry.orchestration
+    def drops(ctx: OrchestrationContext, number: int) -> Orchestration[int]:
+        if number:
+            return number
+        yield from ctx.schedule_wait("go on")
+        return ctx.continue_as_new(number + 1)
+
+    client = stage.client
+    client.start_orchestration("drops", drops, 0)
+    for number in range(3):
+        client.enqueue_event("drops", "unread", number)
+    client.start_orchestration("poison", "unknown")
+    stage.start(limits=Limits(max_carried_messages=1), max_attempts=2, unregistered_backoff=0.001, poll_interval=0.02)
+    stage.until_kind("drops", e.QueueEventDelivered, 3)
+    client.raise_event("drops", "go on")
+
+    assert stage.result("drops") == 1
+    with pytest.raises(OrchestrationFailed, match="poison"):
+        stage.result("poison")
+    assert away.threads
 
 
 def test_batch(stage: Stage, away: Away) -> None:

@@ -184,7 +184,7 @@ class Process:
         if running:
             lock_ms = ms + milliseconds(self._options.worker_lock_timeout)
             kept = self._store.renew_activity_locks([each.lock for each in running], lock_ms)
-            self.worker.cancel(each.lock.key for each in running if each.lock not in kept)
+            self.worker.lose(each for each in running if each.lock not in kept)
         if self.worker.has_sessions:
             lease_ms = ms + milliseconds(self._options.session_lock_timeout)
             idle_ms = milliseconds(self._options.session_idle_timeout)
