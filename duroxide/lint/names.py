@@ -272,10 +272,22 @@ class Project:
             case ast.Subscript(value=value):
                 return self.type_origin(value, scope)
             case ast.Name() | ast.Attribute():
-                found = self.origin(node, scope)
+                found = self._aliased(node, scope) or self.origin(node, scope)
                 return Origin(_SAME.get(found.path, found.path), Kind.TYPED) if found is not None else None
             case _:
                 return None
+
+    def _aliased(self, node: ast.Name | ast.Attribute, scope: Scope) -> Origin | None:
+        """Return the type that the name *node* was made to stand for: ``Names = set[str]``, ``type Names = set[str]``."""
+        variable = self.variable(node, scope)
+        if variable is None or self._depth > _DEEPEST:
+            return None
+        _, module, name = variable
+        self._depth += 1
+        try:
+            return self.type_origin(module.scope.bindings[name][-1].value, module.scope)
+        finally:
+            self._depth -= 1
 
     # Dotted names
 

@@ -10,7 +10,7 @@ import ast
 import warnings
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -356,6 +356,10 @@ class _Reader(ast.NodeVisitor):
         self._assign(node.target, node.value, node.annotation)
         if node.value is not None:
             self.visit(node.value)
+
+    def visit_TypeAlias(self, node: Any) -> None:
+        """Bind ``type Name = ...``, which Python 3.11 does not have."""
+        self._assign(node.name, node.value)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         scope = self.scope

@@ -90,6 +90,33 @@ class TestFollowing:
 
         assert ["DX203"] == [finding.code for finding in lint(["flows.py"])]
 
+    @pytest.mark.parametrize(
+        ("context", "names", "needs"),
+        [
+            ("Context = OrchestrationContext", "Names = set[str]", (3, 11)),
+            ("Context: TypeAlias = OrchestrationContext", "Names: TypeAlias = 'set[str]'", (3, 11)),
+            ("type Context = OrchestrationContext", "type Names = set[str]", (3, 12)),
+        ],
+        ids=["plain", "TypeAlias", "type"],
+    )
+    def test_type_aliases(self, project: Path, context: str, names: str, needs: tuple[int, int]) -> None:
+        """A name that stands for a type, in this file or another, is that type in annotations."""
+        if sys.version_info < needs:
+            pytest.skip("this Python cannot read it")
+        write(
+            project,
+            shop__types=f"from typing import TypeAlias\nfrom duroxide import OrchestrationContext\n{context}\n{names}\n",
+            shop__flows="from .types import Context, Names\n"
+            "def fulfil(flow: Context, names: Names):\n"
+            "    flow.schedule_timer(1)\n"
+            "    for name in names:\n"
+            "        yield from flow.schedule_activity(name)\n",
+            shop__none="A = B\nB = 'A'\ndef fulfil(flow: A) -> B:\n    yield flow.x\n",
+        )
+
+        found = [(finding.path, finding.line, finding.code) for finding in lint(["shop"])]
+        assert [("shop/flows.py", 3, "DX203"), ("shop/flows.py", 4, "DX111")] == found
+
     def test_what_is_only_imported_is_not_searched(self, project: Path) -> None:
         """Orchestrations of files that nobody named are not reported, unless they are called."""
         write(project, a=FLOW.format(imports="import b", call="b.ONE"), b="ONE = 1\n" + FLOW)
