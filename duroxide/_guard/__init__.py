@@ -18,13 +18,13 @@ from ..errors import InvalidInput
 Mode: TypeAlias = Literal["off", "warn", "raise"]
 
 #: What tests have switched on for the whole process; the last one counts.
-_switched: list[Mode] = []
+_switched: dict[object, Mode] = {}
 
 
 def executor_class(mode: Mode) -> type[Executor]:
     """Return the class of executors that do *mode* about such calls; what is off may be `switched_on` by a test."""
     if mode == "off" and _switched:
-        mode = _switched[-1]
+        mode = next(reversed(_switched.values()))
     if mode == "off":
         return Executor
     if mode not in get_args(Mode):
@@ -38,8 +38,9 @@ def executor_class(mode: Mode) -> type[Executor]:
 @contextmanager
 def switched_on(mode: Mode) -> Iterator[None]:
     """Guard whatever begins or is replayed in this process meanwhile, and is not guarded anyway."""
-    _switched.append(mode)
+    switch = object()
+    _switched[switch] = mode
     try:
         yield
     finally:
-        _switched.remove(mode)
+        del _switched[switch]

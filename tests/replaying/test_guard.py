@@ -458,6 +458,15 @@ class TestModes:
             assert not isinstance(run(call, guard="warn"), Failed)
         assert not isinstance(run(call), Failed)
 
+    def test_switching_on_within(self) -> None:
+        """The innermost `guard` counts, and when it ends, the one around it does again."""
+        call = orchestration_of(time.time)
+
+        with guard(), guard("warn"):
+            with guard():
+                assert isinstance(run(call), Failed)
+            assert not isinstance(run(call), Failed)
+
     def test_every_thread_for_itself(self) -> None:
         """Other threads of the process may call what they like meanwhile."""
         stop, calls = threading.Event(), []
