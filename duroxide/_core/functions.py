@@ -131,29 +131,30 @@ def _info(fn: Function, name: str | None, shape: _Shape, result_type: object) ->
 
 # Names: from a function to what it is registered as.
 
-_registered_names: WeakKeyDictionary[Function, str] = WeakKeyDictionary()
+#: By what it is registered as: ``"activity"``, ``"orchestration"``.
+_registered_names: WeakKeyDictionary[Function, dict[str, str]] = WeakKeyDictionary()
 _shapes: WeakKeyDictionary[Function, _Shape] = WeakKeyDictionary()
 
 
-def remember_name(fn: Function, name: str) -> None:
-    """Note that *fn* is registered as *name*. A function that is registered twice goes by the last name."""
+def remember_name(fn: Function, kind: str, name: str) -> None:
+    """Note that *fn* is registered as a *kind*, by *name*. What is registered twice goes by the last name."""
     try:
-        _registered_names[fn] = name
+        _registered_names.setdefault(fn, {})[kind] = name
     except TypeError:
         return  # neither hashable nor weakly referable: it can only be called by name
 
 
-def registered_name(function: Function | str, kind: str = "function") -> str:
+def registered_name(function: Function | str, kind: str) -> str:
     """
     Return the name that *function* is registered under (in any registry), or else its own. A name is its own name.
 
     Args:
         function: What a caller gave as the function or name to call.
 
-        kind: What it should be, for the error: ``"activity"``.
+        kind: What it should be: ``"activity"`` or ``"orchestration"``.
 
     Raises:
-        RegistrationError: If it is nothing that can be called by name, or has no name.
+        RegistrationError: If it is nothing that can be called by name, has no name, or is something else than a *kind*.
     """
     if isinstance(function, str):
         return function
@@ -161,7 +162,14 @@ def registered_name(function: Function | str, kind: str = "function") -> str:
         known = _registered_names.get(function)
     except TypeError:  # neither hashable nor weakly referable
         known = None
-    return _name_to_call(function, kind) if known is None else known
+    if known is None:
+        return _name_to_call(function, kind)
+    name = known.get(kind)
+    if name is None:
+        (other,) = known
+        msg = f"{describe(function)} is called as an {kind}, but registered as an {other}: give an {kind}, or call it as an {other}."
+        raise RegistrationError(msg)
+    return name
 
 
 def _name_to_call(function: Function, kind: str) -> str:

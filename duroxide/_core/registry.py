@@ -107,7 +107,7 @@ class OrchestrationRegistry:
             fn, name=name, caller_locals=_locals_of_caller(fn) if caller_locals is None else caller_locals
         )
         self.add(info, version)
-        remember_name(fn, info.name)
+        remember_name(fn, _ORCHESTRATION, info.name)
         return fn
 
     def set_policy(self, name: str, policy: Policy) -> None:
@@ -212,7 +212,7 @@ class ActivityRegistry:
             fn, name=name, caller_locals=_locals_of_caller(fn) if caller_locals is None else caller_locals
         )
         self.add(info)
-        remember_name(fn, info.name)
+        remember_name(fn, _ACTIVITY, info.name)
         return fn
 
     def resolve(self, name: str) -> FunctionInfo | None:

@@ -236,25 +236,40 @@ class TestNames:
 
         def function(ctx): ...
 
-        assert registered_name(function) == "function"
+        assert registered_name(function, "activity") == "function"
 
-        remember_name(function, "Function")
+        remember_name(function, "activity", "Function")
 
-        assert registered_name(function) == "Function"
-        assert registered_name("given") == "given"
+        assert registered_name(function, "activity") == "Function"
+        assert registered_name("given", "activity") == "given"
+
+    def test_something_else(self):
+        """What is registered as an activity is no orchestration, unless it is registered as one, too."""
+
+        def function(ctx): ...
+
+        remember_name(function, "activity", "does")
+        with pytest.raises(
+            RegistrationError,
+            match="is called as an orchestration, but registered as an activity: give an orchestration, or",
+        ):
+            registered_name(function, "orchestration")
+
+        remember_name(function, "orchestration", "orders")
+        assert ["does", "orders"] == [registered_name(function, kind) for kind in ("activity", "orchestration")]
 
     def test_bound_method(self):
         """A bound method is known again, although Python makes a new object each time."""
         service = Service()
         kept = service.method
-        remember_name(kept, "serve")
+        remember_name(kept, "activity", "serve")
 
-        assert registered_name(service.method) == "serve"
+        assert registered_name(service.method, "activity") == "serve"
 
     def test_unnamed(self):
         """A function without a name must be registered first."""
         with pytest.raises(RegistrationError, match="has no name of its own"):
-            registered_name(lambda ctx: 1)
+            registered_name(lambda ctx: 1, "activity")
 
     def test_functions_are_not_kept_alive(self):
         """What is known of a function goes with it."""
@@ -262,7 +277,7 @@ class TestNames:
         def function(ctx): ...
 
         inspect_activity(function)
-        remember_name(function, "f")
+        remember_name(function, "activity", "f")
         ghost = weakref.ref(function)
         del function
         gc.collect()

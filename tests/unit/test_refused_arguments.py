@@ -205,7 +205,7 @@ class TestCallees:
     def test_nameless(self) -> None:
         """A lambda can only be called by the name that it is registered under."""
         assert "register it with name='...' first, and call it by that name" in refusal(
-            lambda: registered_name(lambda: 1)
+            lambda: registered_name(lambda: 1, "activity")
         )
 
 

@@ -49,7 +49,7 @@ class TestRegistering:
         registry.register_orchestration(flow, version="1.2.0")
 
         assert registry.activities.resolve("CHARGE").fn is charge
-        assert registered_name(charge) == "CHARGE"
+        assert registered_name(charge, "activity") == "CHARGE"
         assert registry.orchestrations.resolve("flow") == ("1.2.0", registry.orchestrations.resolve("flow")[1])
 
     def test_names_of_elsewhere(self):
